@@ -1,0 +1,1 @@
+"""What to run, and running it: grid, plan, schedule, Ray Tune, the command line."""

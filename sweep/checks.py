@@ -1,0 +1,201 @@
+"""What can be wrong with a grid beyond its schema: names, axes, recipes, weights, rates, rules. All at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from sweep.documents import Document
+from sweep.documents import Path as Place
+from sweep.grid import MATCHABLE, Grid, matches, model_of, parse_rates, rates_of, stage_labels
+from sweep.schema import ALL, GridFile, Scenario
+from trainables.errors import UserError, nearest
+from trainables.specs import Augmentation, Recipe
+
+Fault = tuple[Place, str]
+
+
+def faults_of(grid: Grid) -> list[Fault]:
+    """Return every fault of a grid that fits its schema: where in the document, and what."""
+    file = grid.file
+    faults = [*_name_faults(file), *_axis_faults(file), *_recipe_faults(grid)]
+    if not faults:  # these ask for values that only a grid without the faults above has
+        faults = [*_weights_faults(grid), *_rate_faults(grid), *_rule_faults(grid), *_twin_faults(grid)]
+    return faults
+
+
+def _name_faults(file: GridFile) -> list[Fault]:
+    faults: list[Fault] = []
+    if file.target not in file.data:
+        faults.append((("target",), f"no data set {file.target} under data{nearest(file.target, file.data)}"))
+    for name, scenario in file.scenarios.items():
+        place: Place = ("scenarios", name)
+        if scenario.start not in ("random", *file.weights):
+            faults.append(((*place, "start"), f"no weights {scenario.start}; known: random, {', '.join(file.weights)}"))
+        for data in scenario.pretrain:
+            if data not in file.data:
+                faults.append(((*place, "pretrain"), f"no data set {data} under data{nearest(data, file.data)}"))
+            elif data == file.target:
+                faults.append(
+                    ((*place, "pretrain"), f"{data} is the target: pre-training on it would train on test images")
+                )
+    return faults
+
+
+def _axis_faults(file: GridFile) -> list[Fault]:
+    axes, faults = file.axes, list[Fault]()
+    for axis in ("architecture", "scenario", "fold", "seed", "learning_rate"):
+        values = getattr(axes, axis)
+        if isinstance(values, tuple):
+            if not values:
+                faults.append((("axes", axis), f"the axis {axis} is empty: give it at least one value"))
+            faults += [
+                (("axes", axis, i), f"{values[i]} stands twice in the axis {axis}")
+                for i in range(len(values))
+                if values[i] in values[:i]
+            ]
+    for i, name in enumerate(axes.architecture):
+        try:
+            model_of(file, name)
+        except UserError as error:
+            faults.append((("axes", "architecture", i), error.faults[0]))
+    if axes.scenario != ALL:
+        faults += [
+            (("axes", "scenario", i), f"unknown scenario {name}{nearest(name, file.scenarios)}")
+            for i, name in enumerate(axes.scenario)
+            if name not in file.scenarios
+        ]
+    if axes.fold != ALL:
+        faults += [
+            (("axes", "fold", i), f"no fold {fold}: split.folds is {file.split.folds}, folds count from 0")
+            for i, fold in enumerate(axes.fold)
+            if not 0 <= int(fold) < file.split.folds
+        ]
+    faults += [
+        (("axes", "seed", i), f"a seed is a whole number from 0 on, found {s}")
+        for i, s in enumerate(axes.seed)
+        if s < 0
+    ]
+    if not file.scenarios:
+        faults.append((("scenarios",), "no scenario: give at least one, e.g. `Random: {}`"))
+    return faults
+
+
+def _recipe_faults(grid: Grid) -> list[Fault]:
+    file = grid.file
+    sections: list[tuple[Place, dict[str, Any]]] = [
+        (("recipe",), file.recipe),
+        (("pretrain",), file.pretrain),
+        (("finetune",), file.finetune),
+    ]
+    sections += [(("defaults", i, "set"), rule.set) for i, rule in enumerate(file.defaults)]
+    faults: list[Fault] = []
+    for place, section in sections:
+        fields = {name: value for name, value in section.items() if (place, name) != (("pretrain",), "learning_rate")}
+        faults += _section_faults(grid.document, place, fields)
+    return faults
+
+
+def _section_faults(document: Document, place: Place, fields: dict[str, Any]) -> list[Fault]:
+    try:
+        Recipe.model_validate(fields)
+    except ValidationError as error:
+        faults: list[Fault] = []
+        for fault in error.errors():
+            inner = (*place, *fault["loc"])
+            name = ".".join(str(part) for part in inner)
+            if fault["type"] == "extra_forbidden":
+                valid = {*Recipe.model_fields, *Augmentation.model_fields}
+                faults.append((inner, f"unknown key {name}{nearest(str(inner[-1]), valid)}"))
+            else:
+                faults.append((inner, f"{name}: {fault['msg'].lower()}, found {short(fault['input'])}"))
+        return faults
+    return []
+
+
+def _weights_faults(grid: Grid) -> list[Fault]:
+    faults: list[Fault] = []
+    for start in grid.starts:
+        sources = grid.file.weights[start]
+        for architecture in grid.models:
+            if architecture not in sources:
+                faults.append(
+                    (
+                        ("weights", start),
+                        f"weights {start} name none for {architecture}{nearest(architecture, sources)}",
+                    )
+                )
+            elif (sources[architecture].file is None) == (sources[architecture].version is None):
+                faults.append(
+                    (
+                        ("weights", start, architecture),
+                        f"weights {start} of {architecture}: give either file or version",
+                    )
+                )
+    return faults
+
+
+def _rate_faults(grid: Grid) -> list[Fault]:
+    faults: list[Fault] = []
+    asked = [(("axes", "learning_rate"), grid.file.axes.learning_rate, list(grid.scenarios))]
+    with_pretraining = [name for name, scenario in grid.scenarios.items() if scenario.pretrain]
+    if with_pretraining:
+        try:
+            rate = parse_rates(grid.file.pretrain.get("learning_rate"))
+            asked.append((("pretrain", "learning_rate"), rate, with_pretraining))
+        except ValidationError:
+            faults.append(
+                (
+                    ("pretrain",),
+                    f"pretrain.learning_rate: give a number or a table of them; {', '.join(with_pretraining)} pre-train",
+                )
+            )
+    for place, rates, scenarios in asked:
+        for scenario in scenarios:
+            for architecture in grid.models:
+                try:
+                    rates_of(rates, scenario, architecture)
+                except UserError as error:
+                    faults.append((place, error.faults[0]))
+    return faults
+
+
+def _rule_faults(grid: Grid) -> list[Fault]:
+    faults: list[Fault] = []
+    labels = list(stage_labels(grid))
+    for i, rule in enumerate(grid.file.defaults):
+        unknown = [name for name in rule.match if name not in MATCHABLE]
+        if unknown:
+            faults.append(
+                (
+                    ("defaults", i, "match"),
+                    f"a rule matches on {', '.join(MATCHABLE)}; not on {', '.join(unknown)}{nearest(unknown[0], MATCHABLE)}",
+                )
+            )
+        elif not any(matches(rule, label) for label in labels):
+            faults.append(
+                (("defaults", i, "match"), f"the rule {rule.match} matches no stage: is a name in it mistyped?")
+            )
+    return faults
+
+
+def _twin_faults(grid: Grid) -> list[Fault]:
+    seen: dict[Scenario, str] = {}
+    faults: list[Fault] = []
+    for name, scenario in grid.scenarios.items():
+        if scenario in seen:
+            faults.append(
+                (
+                    ("scenarios", name),
+                    f"{name} is the same as {seen[scenario]}: its cells would be the same work under two names",
+                )
+            )
+        seen.setdefault(scenario, name)
+    return faults
+
+
+def short(value: Any) -> str:
+    """Return a value as it may stand in a message: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,93 @@
+"""YAML documents that remember on which line each value stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from trainables.errors import UserError
+
+Path = tuple[str | int, ...]
+
+
+@dataclass
+class Document:
+    """A parsed YAML document.
+
+    Attributes:
+        name: what to call it in a message: the file, usually.
+        value: the content, plain dicts and lists.
+        lines: line (from 1) of every value, by its path of keys and indices.
+    """
+
+    name: str
+    value: dict[str, Any]
+    lines: dict[Path, int] = field(default_factory=dict)
+
+    def where(self, path: Path) -> str:
+        """Return ``file:line`` of a value, or of the nearest thing above it that has a line."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return f"{self.name}:{self.lines.get(path, 1)}"
+
+    def put(self, dotted: str, text: str) -> None:
+        """Set a value, given as ``section.key`` and YAML text, as a ``--set`` on the command line does.
+
+        Raises:
+            UserError: if the text is no YAML, or the path leads through something that is no section.
+        """
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {dotted}={text}: the value is no YAML: {_first_line(error)}") from error
+        *path, last = dotted.split(".")
+        place: Any = self.value
+        for part in path:
+            place = place.setdefault(part, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise UserError(f"--set {dotted}: {'.'.join(path)} is no section of {self.name}")
+        place[last] = value
+
+
+def parse(text: str, name: str) -> Document:
+    """Parse YAML text, safely.
+
+    Raises:
+        UserError: if it is no YAML, no mapping, or says a key twice.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{name} is no YAML: {_first_line(error)}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{name} is empty or no mapping of keys to values")
+    document = Document(name, value)
+    faults: list[str] = []
+    _note_lines(root, (), document, faults)
+    if faults:
+        raise UserError(faults)
+    return document
+
+
+def _note_lines(node: yaml.Node | None, path: Path, document: Document, faults: list[str]) -> None:
+    if node is None:
+        return
+    document.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                faults.append(f"{document.name}:{key.start_mark.line + 1}: {key.value} is given twice")
+            seen.add(key.value)
+            document.lines[(*path, key.value)] = key.start_mark.line + 1
+            _note_lines(value, (*path, key.value), document, faults)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            _note_lines(value, (*path, i), document, faults)
+
+
+def _first_line(error: yaml.YAMLError) -> str:
+    return " ".join(str(error).split())

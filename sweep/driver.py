@@ -1,0 +1,161 @@
+"""What all ways of running share: hand out stages, take in what became of them.
+
+A way of running (Ray Tune, a foreground process) asks for the next order and reports back. It knows
+nothing of grids, retries or selection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from sweep.schedule import Budgets, Schedule, State, Task
+from trainables.selection import Candidate, select, selection_table
+from trainables.site import Site
+from trainables.specs import Stage
+from trainables.study import Study
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at a stage: all that a trial process is given, as plain values."""
+
+    stage: Stage
+    study: str
+    site: Site
+    attempt: int
+
+    def dumps(self) -> str:
+        """Return the order as text."""
+        return json.dumps(
+            {"stage": self.stage.document(), "study": self.study, "site": asdict(self.site), "attempt": self.attempt}
+        )
+
+    @classmethod
+    def loads(cls, text: str) -> Order:
+        """Read an order."""
+        fields = json.loads(text)
+        return cls(Stage.from_document(fields["stage"]), fields["study"], Site(**fields["site"]), fields["attempt"])
+
+
+class Watcher(Protocol):
+    """Who is told what happens: the terminal."""
+
+    def started(self, stage: Stage, attempt: int) -> None:
+        """Hear that an attempt began."""
+
+    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
+        """Hear of an epoch."""
+
+    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
+        """Hear that a stage is committed."""
+
+    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
+        """Hear that an attempt failed, whether the stage is tried again, and what it blocks."""
+
+
+class Driver:
+    """Runs a set of stages through a schedule, whoever executes them."""
+
+    def __init__(
+        self,
+        stages: Sequence[Stage],
+        costs: Mapping[str, float],
+        study: Study,
+        site: Site,
+        watcher: Watcher,
+        budgets: Budgets | None = None,
+    ) -> None:
+        """Begin with what the study has committed already."""
+        self._stages = {str(stage.key): stage for stage in stages}
+        states = study.states()
+        done = {key for key in self._stages if states.get(key[:16]) == "done"}
+        tasks = [Task(key, stage.upstream, costs[key]) for key, stage in self._stages.items()]
+        self._schedule = Schedule(tasks, done, budgets)
+        self._study = study
+        self._site = site
+        self._watcher = watcher
+        self._stopping = False
+
+    @property
+    def states(self) -> Mapping[str, State]:
+        """The state of every stage, by key."""
+        return self._schedule.states
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing runs and nothing more will start."""
+        return self._schedule.idle if self._stopping else self._schedule.finished
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was asked to stop."""
+        return self._stopping
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        self._stopping = True
+
+    def next(self) -> Order | None:
+        """Return the next attempt to make, or None if there is none now."""
+        started = None if self._stopping else self._schedule.start()
+        if started is None:
+            return None
+        key, attempt = started
+        return Order(self._stages[key], self._study.storage.location, self._site, attempt)
+
+    def began(self, order: Order) -> None:
+        """Take in that an attempt has its place and runs."""
+        self._watcher.started(order.stage, order.attempt)
+
+    def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
+        """Take in an epoch of a running stage."""
+        self._watcher.progressed(self._stages[key], progress)
+
+    def ended(self, key: str, error: str | None) -> None:
+        """Take in the end of an attempt that came to its own end: the error, or None where it succeeded.
+
+        The study is asked, not the message: without a result there is no success.
+        """
+        stage = self._stages[key]
+        result = self._study.folder(stage).result()
+        if result is not None:
+            self._schedule.done(key)
+            self._watcher.finished(stage, result)
+        else:
+            self._failed(stage, error or "NoResult: the stage ended without a result", error or "NoResult")
+
+    def lost(self, key: str) -> None:
+        """Take in that the process or node of an attempt is gone."""
+        stage = self._stages[key]
+        if self._study.folder(stage).result() is not None:
+            self.ended(key, None)
+        else:
+            self._failed(stage, "the process or node that ran it was lost", None)
+
+    def select(self) -> None:
+        """Choose the rates from what is committed, and keep the choice with its candidates."""
+        candidates = []
+        for stage in self._stages.values():
+            if stage.kind == "finetune" and self.states[str(stage.key)] == "done":
+                result = self._study.folder(stage).result() or {}
+                score = result["metrics"]["val_f1_macro"]
+                candidates.append(
+                    Candidate(
+                        stage.architecture,
+                        stage.scenario,
+                        stage.fold or 0,
+                        stage.seed,
+                        str(stage.key),
+                        stage.learning_rate,
+                        score,
+                    )
+                )
+        self._study.storage.write_table("selection.parquet", selection_table(select(candidates)))
+
+    def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
+        given_up = self._schedule.failed(str(stage.key), error)
+        blocked = [self._stages[key] for key in given_up if key != stage.key]
+        self._watcher.failed(stage, shown, not given_up, blocked)

@@ -1,0 +1,128 @@
+"""What a grid needs from outside: data sets and initial weights. Found, prepared and fingerprinted, or named as missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sweep.grid import Grid
+from trainables.complexity import known
+from trainables.data.packed import Packed, Progress, prepare
+from trainables.data.splits import Split, cross_validation, single
+from trainables.errors import UserError
+from trainables.specs import ModelSpec
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of initial weights that is at hand."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass
+class Inputs:
+    """What is at hand, and what is not.
+
+    Attributes:
+        data: prepared data sets by name.
+        splits: the split of each data set that is at hand.
+        weights: files of weights by (start, architecture).
+        missing: one message for each thing that is absent or unusable.
+    """
+
+    data: dict[str, Packed] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
+    weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What was found wrong in the data sets: data_set, image_id, what."""
+        return [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
+
+
+def gather(
+    grid: Grid, data_root: Path, weights_root: Path | None, cache: Path, progress: Progress | None = None
+) -> Inputs:
+    """Look for everything a grid needs; prepare the data sets that are there."""
+    inputs = Inputs()
+    for name in grid.data_sets:
+        try:
+            data = prepare(name, grid.file.data[name], data_root, cache / "data", progress)
+            is_target = name == grid.file.target
+            inputs.splits[name] = (
+                cross_validation(name, data, grid.file.split) if is_target else single(data, grid.file.split)
+            )
+            inputs.data[name] = data
+        except UserError as error:
+            inputs.missing += [f"data set {name}: {fault}" for fault in error.faults]
+    digests = _Digests(cache / "digests.json")
+    for start in grid.starts:
+        for architecture, model in grid.models.items():
+            source = grid.weights_source(start, architecture)
+            places, obtain = _places(source.file, source.version, model, weights_root)
+            found = next((place for place in places if place.is_file()), None)
+            if found is None:
+                looked = ", ".join(str(place) for place in places)
+                inputs.missing.append(f"weights {start} of {architecture}: looked for {looked}. {obtain}")
+            else:
+                inputs.weights[start, architecture] = WeightsFile(found, digests.of(found))
+    return inputs
+
+
+def _places(file: str | None, version: str | None, model: ModelSpec, root: Path | None) -> tuple[list[Path], str]:
+    """Where weights may lie, and how to get them where they do not."""
+    if file is not None:
+        folder = root if root is not None else Path("weights")
+        return [folder / file], "Give --weights the folder that holds it"
+    row = known().get(model.model)
+    url = row.weights.get(str(version)) if row is not None else None
+    if url is None:
+        versions = ", ".join(row.weights) if row is not None else ""
+        return [], f"{model.model} has no published version {version}; known: {versions or 'none'}"
+    name = url.rpartition("/")[2]
+    own = [] if root is None else [root / name, root / f"{model.model.replace('/', '-')}-{version}{Path(name).suffix}"]
+    return [*own, *_download_cache(model.model, str(version), name)], f"Get it from {url} and give --weights its folder"
+
+
+def _download_cache(model: str, version: str, name: str) -> Iterable[Path]:
+    if model.startswith("torchvision/"):
+        home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+        return [Path(home).expanduser() / "hub" / "checkpoints" / name]
+    hub = Path(
+        os.environ.get("HF_HUB_CACHE", os.path.join(os.environ.get("HF_HOME", "~/.cache/huggingface"), "hub"))
+    ).expanduser()
+    snapshots = hub / f"models--timm--{model.partition('/')[2]}.{version}" / "snapshots"
+    return sorted(snapshots.glob(f"*/{name}")) or [snapshots / name]
+
+
+class _Digests:
+    """SHA-256 of large files, remembered by size and time so that a plan need not read gigabytes."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._known: dict[str, str] = json.loads(file.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of(self, path: Path) -> str:
+        status = path.stat()
+        name = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+        if name not in self._known:
+            with path.open("rb") as stream:
+                self._known[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._save()
+        return self._known[name]
+
+    def _save(self) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(self._known, indent=1))
+        partial.replace(self._file)

@@ -1,0 +1,81 @@
+"""A Ray cluster to run on: one of this machine's own, or one that is there. Always with authentication."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainables.errors import UserError
+
+QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study folder is the log
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: see sweep.interrupts
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study folder is the state
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+OBJECT_STORE_BYTES = 100_000_000
+"""Stages exchange files, not objects: a small store leaves the memory to training."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a cluster has: CPUs and GPUs in all, nodes."""
+
+    cpus: int
+    gpus: int
+    nodes: int
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[Capacity]:
+    """Start a local cluster, or join the one at ``address``; leave it at the end.
+
+    Raises:
+        UserError: if there is no cluster at the address, or it does not let us in.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    with tempfile.TemporaryDirectory(prefix="sweep-token-") as folder:
+        if address is None:
+            _use_new_token(Path(folder))
+        import ray
+
+        try:
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=len(os.sched_getaffinity(0)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                )
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(f"cannot join the Ray cluster at {address or 'this machine'}: {error}") from error
+        try:
+            nodes = len(ray.nodes())  # type: ignore[no-untyped-call]
+            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            yield Capacity(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), nodes)
+        finally:
+            ray.shutdown()
+
+
+def _use_new_token(folder: Path) -> None:
+    """Give a local cluster a token of its own: Ray listens on all interfaces, and its own token file is readable by all."""
+    file = folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(secrets.token_hex(32))
+    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)})
+    os.environ.pop("RAY_AUTH_TOKEN", None)

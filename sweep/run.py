@@ -1,0 +1,64 @@
+"""``python -m sweep.run --grid NAME|FILE``: plan a study and run what is not done yet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+EPILOG = """exit status: 0 all done · 1 a stage failed (the others went on) · 2 bad input, nothing started ·
+3 the study is held by another driver · 130 / 143 interrupted: the same command goes on"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m sweep.run",
+        description="Run a study: architecture × scenario × fold × learning rate.",
+        epilog=EPILOG,
+    )
+    p.add_argument(
+        "--grid",
+        required=True,
+        metavar="NAME|FILE",
+        help="an embedded grid (smoke, mini, paper, full_study) or a YAML file",
+    )
+    p.add_argument("--study", metavar="NAME", help="name of the study (default: the grid's)")
+    p.add_argument(
+        "--storage",
+        default="studies",
+        metavar="DIR|URI",
+        help="where studies lie (default: studies/ in the current folder)",
+    )
+    p.add_argument("--data", default="data", metavar="DIR", help="folder of the data sets (default: data/)")
+    p.add_argument(
+        "--weights",
+        metavar="DIR",
+        help="folder of initial weights (the download caches of torchvision and timm serve as well)",
+    )
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change the grid: an axis or a setting, e.g. fold=[0] or finetune.epochs=3",
+    )
+    p.add_argument("--plan", action="store_true", help="print what would be done, and start nothing")
+    p.add_argument("--json", action="store_true", help="with --plan: for programs")
+    p.add_argument(
+        "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
+    )
+    p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    arguments = parser().parse_args(argv)
+    from sweep.command import execute
+
+    return execute(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

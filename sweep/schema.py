@@ -1,0 +1,78 @@
+"""The grid as it is written: its keys, their types and defaults. Unknown keys are refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from trainables.data.readers import DataSpec
+from trainables.data.splits import SplitSpec
+from trainables.site import KeepWeights
+from trainables.specs import Frozen, ModelSpec
+
+ALL: Literal["all"] = "all"
+
+
+class WeightsSource(Frozen):
+    """Where initial weights come from: a file, or a published version of torchvision or timm."""
+
+    file: str | None = Field(None, description="name below --weights")
+    version: str | None = Field(None, description="e.g. IMAGENET1K_V2 (torchvision) or a1_in1k (timm)")
+
+
+class Scenario(Frozen):
+    """How a model comes by its initial weights."""
+
+    start: str = Field("random", description="random, or a name under `weights:`")
+    pretrain: tuple[str, ...] = Field((), description="data sets it is trained on before, in this order")
+
+    @field_validator("pretrain", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class RateTable(Frozen):
+    """Start rates for each scenario and architecture, times factors."""
+
+    table: dict[str, dict[str, float]] = Field(description="scenario -> architecture -> rate")
+    times: tuple[float, ...] = (1.0,)
+
+
+Rates = float | tuple[float, ...] | RateTable
+
+
+class Axes(Frozen):
+    """What is varied. Every combination is a cell."""
+
+    architecture: tuple[str, ...]
+    scenario: tuple[str, ...] | Literal["all"] = ALL
+    fold: tuple[int, ...] | Literal["all"] = ALL
+    learning_rate: Rates
+    seed: tuple[int, ...] = (0,)
+
+
+class Rule(Frozen):
+    """Settings for the stages that match. Of two rules that set the same thing the more specific wins."""
+
+    match: dict[str, Any]
+    set: dict[str, Any]
+
+
+class GridFile(Frozen):
+    """The grid as written."""
+
+    study: str | None = Field(None, description="name of the study, where the command line gives none")
+    target: str = Field(description="the data set that is divided into folds and reported on")
+    data: dict[str, DataSpec]
+    split: SplitSpec = SplitSpec()
+    weights: dict[str, dict[str, WeightsSource]] = Field({}, description="set of weights -> architecture -> source")
+    architectures: dict[str, ModelSpec] = Field({}, description="names of one's own for models with options")
+    scenarios: dict[str, Scenario]
+    axes: Axes
+    recipe: dict[str, Any] = Field({}, description="how every stage trains")
+    pretrain: dict[str, Any] = Field({}, description="changes of the recipe, and learning_rate, for pre-training")
+    finetune: dict[str, Any] = Field({}, description="changes of the recipe for fine-tuning")
+    defaults: tuple[Rule, ...] = Field((), description="changes of the recipe for the stages that match")
+    keep_weights: KeepWeights = Field("all", description="which trained weights stay in the study")

@@ -1,0 +1,172 @@
+"""The stages of a study in one Ray Tune experiment: Tune's searcher asks the driver what comes next.
+
+Tune gives us reused trial processes, placement on a cluster and the news of lost nodes. Order, retries
+and results are ours, so a trial that fails is a trial that ended; Tune never repeats one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from sweep.driver import Driver, Order
+from sweep.ray_session import Capacity
+from trainables.errors import UserError
+
+REPORTED = "sweep_report"
+"""Name under which a trial's report travels in Tune's results."""
+
+
+class StageTrial(tune.Trainable):
+    """One attempt at a stage in a trial process that the next attempt reuses."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin the first attempt."""
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begin the next attempt in the same process: torch and Ray are warm."""
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Go on to the end of the next epoch. An error is reported, not raised: it would end the process."""
+        try:
+            progress = next(self._epochs)
+        except StopIteration:
+            return _report({"error": None}, done=True)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
+            return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
+        return _report(progress, done=False)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: a stage keeps its own checkpoints."""
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        """Nothing: a stage keeps its own checkpoints."""
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._epochs = _epochs(Order.loads(config["order"]))
+
+
+def _report(content: dict[str, Any], done: bool) -> dict[str, Any]:
+    """As text: Tune flattens nested results on their way to a searcher."""
+    return {REPORTED: json.dumps(content), "done": done}
+
+
+def _reported(result: dict[str, Any] | None) -> dict[str, Any]:
+    return dict(json.loads((result or {}).get(REPORTED, "{}")))
+
+
+def _epochs(order: Order) -> Iterator[dict[str, Any]]:
+    from trainables.stage import run_stage
+    from trainables.storage import Storage
+    from trainables.study import Study
+
+    for progress in run_stage(order.stage, Study(Storage(order.study)), order.site, order.attempt):
+        yield asdict(progress)
+
+
+class _Forgotten:
+    """Tune pickles what it is given, so that an experiment can be restored. Ours is restored from the study folder."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _NextStage(_Forgotten, Searcher):
+    """Tune's questions, answered by the driver."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__(metric=None, mode=None)
+        self._driver = driver
+        self._running: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        order = self._driver.next()
+        if order is None:
+            return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
+        self._running[trial_id] = str(order.stage.key)
+        return {"order": order.dumps()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        report = _reported(result)
+        if "epoch" in report:
+            self._driver.progressed(self._running[trial_id], report)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        key = self._running.pop(trial_id, None)
+        if key is None:
+            return
+        report = _reported(result)
+        if not error and "error" in report:
+            self._driver.ended(key, report["error"])
+        elif not self._driver.stopping:
+            self._driver.lost(key)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study folder is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the study folder is the state."""
+
+
+class _Started(tune.Callback):
+    """Tune asks for trials ahead of their start; this tells when one has its place."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._driver.began(Order.loads(trial.config["order"]))
+
+
+class _WhenAsked(_Forgotten, tune.Stopper):
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._driver.stopping
+
+
+def run(driver: Driver, capacity: Capacity, threads: int) -> None:
+    """Run all stages to their end, as many at a time as the cluster has room for.
+
+    Raises:
+        UserError: if the cluster has no room for a single stage.
+    """
+    shape = (
+        {"GPU": 1.0, "CPU": float(max(1, min(threads, capacity.cpus // max(capacity.gpus, 1))))}
+        if capacity.gpus
+        else {"CPU": float(threads)}
+    )
+    slots = capacity.gpus or capacity.cpus // threads
+    if slots < 1:
+        raise UserError(f"a stage needs {threads} CPUs (recipe.threads), the cluster has {capacity.cpus}")
+    # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
+    with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(StageTrial, shape),
+            tune_config=tune.TuneConfig(search_alg=_NextStage(driver), num_samples=-1, reuse_actors=True),
+            run_config=tune.RunConfig(
+                name="stages",
+                storage_path=scratch,
+                verbose=0,
+                stop=_WhenAsked(driver),
+                callbacks=[_Started(driver)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()

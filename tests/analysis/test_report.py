@@ -1,0 +1,183 @@
+"""The page and the command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.report import build, main
+from trainables.study import Study
+
+ROOT = Path(__file__).parents[2]
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+EVIL = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and gathers text, tags and addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "data", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(small: Any) -> Page:
+    return Page((small.root / "report" / "index.html").read_text())
+
+
+def test_page_is_whole_and_self_contained(small: Any) -> None:
+    report = build(small.study)
+    assert report.index_path == str(small.root / "report" / "index.html")
+    page = page_of(small)
+    assert "script" not in page.tags
+    assert not [address for address in page.addresses if "://" in address or address.startswith("//")]
+    for address in page.addresses:
+        if address.startswith("#"):
+            assert address[1:] in page.ids
+        else:
+            assert (small.root / "report" / address).is_file()
+    assert page.tags.count("table") == page.tags.count("caption") == 5
+    for expected in (
+        "All 24 cells are done",
+        "MON/9.jpg",
+        "undecodable",
+        "Nothing: every planned cell counts",
+        "sgd",
+    ):
+        assert expected in page.text
+
+
+def test_page_escapes_labels_everywhere(small: Any) -> None:
+    def rename(plan: dict[str, Any]) -> None:
+        plan["axes"]["scenario"] = [EVIL, "PCam"]
+        for entry in plan["stages"]:
+            if entry["scenario"] == "Random":
+                entry["scenario"] = EVIL
+
+    small.edit("plan.json", rename)
+    small.fail("resnet18-Random-f0-r0.02", EVIL, EVIL)
+    report = build(small.study)
+    page = page_of(small)
+    assert "script" not in page.tags
+    assert f"failed: {EVIL}: {EVIL}" in page.text
+    assert report.scores.rows[0].values["scenario"] == EVIL
+
+
+def test_page_names_what_is_missing(small: Any) -> None:
+    small.edit_result("resnet18-Random-f0-r0.02", selected_on="test f1_macro")
+    small.fail("vit_b_32-PCam-f0-r0.02", "ValueError", "too hot")
+    report = build(small.study)
+    text = page_of(small).text
+    for out in report.left_out:
+        assert f"{out.name}: {out.reason}" in text
+    assert "22 of 24 cells are done and verified; 1 refused, 1 failed." in text
+
+
+def test_mixed_environments_are_said(small: Any) -> None:
+    build(small.study)
+    assert "mixed" not in page_of(small).text
+    small.edit_result("resnet18-Random-f0-r0.02", environment={"device": "cuda", "node": "n2"})
+    build(small.study)
+    assert "cpu (23 cells), cuda (1 cells)" in page_of(small).text
+    assert "mixed" in page_of(small).text
+
+
+def test_page_of_a_study_not_begun_and_without_split(small: Any) -> None:
+    (small.root / "stages").rename(small.root / "gone")
+    for file in (small.root / "splits").iterdir():
+        file.unlink()
+    (small.root / "data_problems.parquet").unlink()
+    build(small.study)
+    text = page_of(small).text
+    assert "0 of 24 cells are done and verified; 24 not run." in text
+    assert "cannot be read" in text
+
+
+def test_building_twice_gives_the_same_bytes(small: Any) -> None:
+    build(small.study)
+    files = sorted(path for path in (small.root / "report").rglob("*") if path.is_file())
+    before = [path.read_bytes() for path in files]
+    build(small.study)
+    assert [path.read_bytes() for path in files] == before
+    assert len(files) == 7
+
+
+def test_a_study_behind_a_uri(small: Any) -> None:
+    """The way of an object store, which needs no folders made before files."""
+    (small.root / "report" / "tables").mkdir(parents=True)
+    report = build(Study.open(f"file://{small.root}"))
+    assert report.index_path == f"file://{small.root}/report/index.html"
+    assert not report.left_out
+    assert page_of(small).tags.count("table") == 5
+
+
+def test_command_prints_the_table_and_the_path(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(small.root)]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].startswith("Architecture")
+    assert "vit_b_32" in out
+    assert out.endswith(f"report: {small.root / 'report' / 'index.html'}\n")
+
+
+def test_command_on_no_study(tmp_path: Path) -> None:
+    done = run(str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: no study at {tmp_path}")
+    assert "Traceback" not in done.stderr
+
+
+def test_command_on_a_study_without_a_plan(small: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (small.root / "plan.json").unlink()
+    assert main([str(small.root)]) == 2
+    assert "plan.json is missing" in capsys.readouterr().err
+
+
+def test_heavy_libraries_are_never_imported(small: Any) -> None:
+    code = (
+        "import sys; from analysis.report import main; main([sys.argv[1]]); "
+        "print([name for name in ('torch', 'ray', 'pandas', 'matplotlib', 'wandb') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(small.root)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_is_fast() -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert run("--help").returncode == 0
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.5
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "analysis.report", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

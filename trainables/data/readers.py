@@ -1,0 +1,280 @@
+"""Readers: which images a data set holds, of which class, group and part, and how to get their bytes.
+
+A reader is a specification (what a grid writes under ``data:``) with one method, ``scan``. A new
+kind of data set is one more class here and its name in ``DataSpec``.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from trainables.data import generated
+from trainables.errors import UserError
+from trainables.specs import Frozen
+
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image as a reader found it, not yet read.
+
+    Attributes:
+        image_id: the path below the data set's root with ``/``, or e.g. ``train/123`` inside an HDF5 file.
+        part: ``train``, ``val`` or ``test`` where the data set itself says so.
+        stamp: what changes when the file changes (size and time), for the cache.
+    """
+
+    image_id: str
+    label: str
+    group: str | None = None
+    part: str | None = None
+    stamp: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All images of a data set, in a fixed order, and how to load each: encoded bytes or pixels."""
+
+    items: Sequence[Item]
+    load: Callable[[int], bytes | Pixels] = field(repr=False)
+
+
+class Source(Frozen):
+    """What every data set of a grid may say about itself."""
+
+    size: int | None = Field(
+        None,
+        ge=16,
+        description="edge of the packed square, pixels: shorter side scaled to it, centre cut out; None: as they are",
+    )
+    max_undecodable: float = Field(
+        0.01, ge=0, le=1, description="share of broken images above which the set is refused"
+    )
+
+
+class BoneMarrow(Source):
+    """The bone-marrow set: ``…/<CODE>/[0001-1000/]<CODE>_00001.jpg``. The label is the name's prefix.
+
+    Glüge et al.'s target set (TCIA, DOI 10.7937/TCIA.AXH3-T579); its Kaggle mirror has the same tree.
+    """
+
+    reader: Literal["bone_marrow"]
+    path: str = "bone_marrow"
+    groups: str | None = Field(None, description="CSV below the path with columns path, group")
+
+    def scan(self, root: Path) -> Listing:
+        """List the images. Raises UserError where the layout is another."""
+        folder = _folder(root, self.path)
+        files = [f for f in _image_files(folder) if f.name.split("_")[0] in f.relative_to(folder).parts[:-1]]
+        if not files:
+            raise UserError(
+                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {_what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
+            )
+        groups = _read_groups(folder, self.groups)
+        return _of_files(folder, files, lambda name: Path(name).name.split("_")[0], groups)
+
+
+class CatsVsDogs(Source):
+    """The Microsoft release of cats and dogs: ``PetImages/{Cat,Dog}/N.jpg``."""
+
+    reader: Literal["cats_vs_dogs"]
+    path: str = "cats_vs_dogs"
+
+    def scan(self, root: Path) -> Listing:
+        """List the images. Raises UserError where the layout is another."""
+        folder = _folder(root, self.path)
+        pets = folder / "PetImages"
+        missing = [name for name in ("Cat", "Dog") if not (pets / name).is_dir()]
+        if missing:
+            raise UserError(
+                f"no folder {' and '.join(f'PetImages/{name}' for name in missing)} in {folder}; {_what_is_there(folder)}"
+            )
+        return _of_files(folder, _image_files(pets), lambda name: Path(name).parent.name, {})
+
+
+class ImageFolder(Source):
+    """One folder a class: ``<path>/<class>/**/image``."""
+
+    reader: Literal["image_folder"]
+    path: str
+    groups: str | None = Field(None, description="CSV below the path with columns path, group")
+
+    def scan(self, root: Path) -> Listing:
+        """List the images. Raises UserError where there is none in a class folder."""
+        folder = _folder(root, self.path)
+        files = [f for f in _image_files(folder) if len(f.relative_to(folder).parts) > 1]
+        if not files:
+            raise UserError(
+                f"no image in a class folder of {folder}; {_what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
+            )
+        return _of_files(folder, files, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
+
+
+class PCam(Source):
+    """PatchCamelyon's HDF5 files, with its own train, valid and test parts.
+
+    Keys ``x`` (N, 96, 96, 3 uint8) and ``y`` (N, 1, 1, 1).
+    """
+
+    reader: Literal["pcam"]
+    path: str = "pcam"
+
+    def scan(self, root: Path) -> Listing:
+        """List the patches. Raises UserError where a file is missing or of another shape."""
+        import h5py
+
+        folder = _folder(root, self.path)
+        parts = {"train": "train", "valid": "val", "test": "test"}
+        paths = {(p, a): folder / f"camelyonpatch_level_2_split_{p}_{a}.h5" for p in parts for a in "xy"}
+        missing = [path.name for path in paths.values() if not path.is_file()]
+        if missing:
+            raise UserError(
+                f"missing in {folder}: {', '.join(missing)}; {_what_is_there(folder)}. PCam: https://github.com/basveeling/pcam (unpack the .gz files)"
+            )
+        images = {part: h5py.File(paths[part, "x"], "r")["x"] for part in parts}
+        labels = {part: np.asarray(h5py.File(paths[part, "y"], "r")["y"]).reshape(-1) for part in parts}
+        for part in parts:
+            if len(images[part]) != len(labels[part]):
+                raise UserError(
+                    f"{paths[part, 'x']} holds {len(images[part])} images, its y file {len(labels[part])} labels"
+                )
+        where = [(part, row) for part in parts for row in range(len(labels[part]))]
+        items = [
+            Item(
+                f"{part}/{row}",
+                ("normal", "tumour")[int(labels[part][row])],
+                None,
+                parts[part],
+                _stamp(paths[part, "x"]),
+            )
+            for part, row in where
+        ]
+        return Listing(items, lambda i: np.asarray(images[where[i][0]][where[i][1]]))
+
+
+class Manifest(Source):
+    """A CSV or Parquet file with columns ``path``, ``label`` and, if wanted, ``group``."""
+
+    reader: Literal["manifest"]
+    path: str = Field(description="the manifest; its paths are relative to its own folder")
+
+    def scan(self, root: Path) -> Listing:
+        """List the images. Raises UserError where the file, a column or an image is missing."""
+        file = root / self.path
+        rows = _manifest_rows(file)
+        absent = [row["path"] for row in rows if not (file.parent / row["path"]).is_file()]
+        if absent:
+            raise UserError(f"{file} names {len(absent)} images that are not in {file.parent}, the first: {absent[0]}")
+        items = [
+            Item(row["path"], row["label"], row.get("group") or None, None, _stamp(file.parent / row["path"]))
+            for row in rows
+        ]
+        return Listing(items, lambda i: (file.parent / items[i].image_id).read_bytes())
+
+
+class Generated(Source):
+    """Images that the project makes itself, so that a study runs with no data and no download."""
+
+    reader: Literal["generated"]
+    generator: Literal["blood_cells", "tissue_patches", "scenes"]
+    images_per_class: int = Field(60, ge=1)
+    size: int = Field(64, ge=32, description="edge of the images made, pixels")
+    seed: int = Field(0, ge=0)
+
+    def scan(self, root: Path) -> Listing:
+        """Make the images."""
+        made = generated.generate(self.generator, self.images_per_class, self.size, self.seed)
+        groups: Sequence[str | None] = made.groups or [None] * len(made.labels)
+        stamp = f"{generated.GENERATOR_VERSION}"
+        items = [
+            Item(image_id, made.classes[label], group, None, stamp)
+            for image_id, label, group in zip(made.image_ids, made.labels, groups, strict=True)
+        ]
+        return Listing(items, lambda i: made.images[i])
+
+
+DataSpec = Annotated[BoneMarrow | CatsVsDogs | ImageFolder | PCam | Manifest | Generated, Field(discriminator="reader")]
+
+
+def _folder(root: Path, path: str) -> Path:
+    folder = root / path
+    if not folder.is_dir():
+        raise UserError(f"no folder {folder}; {_what_is_there(root)}. Give --data the folder that holds {path}/")
+    return folder
+
+
+def _image_files(folder: Path) -> list[Path]:
+    return sorted(_walk(folder), key=lambda file: file.as_posix())
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Path(here, name) for name in files if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS)
+
+
+def _of_files(folder: Path, files: Sequence[Path], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
+    names = [file.relative_to(folder).as_posix() for file in files]
+    _check_groups(folder, names, groups)
+    items = [
+        Item(name, label(name), groups.get(name), None, _stamp(file)) for name, file in zip(names, files, strict=True)
+    ]
+    return Listing(items, lambda i: files[i].read_bytes())
+
+
+def _check_groups(folder: Path, names: Sequence[str], groups: dict[str, str]) -> None:
+    without = [name for name in names if name not in groups]
+    if groups and without:
+        raise UserError(
+            f"the groups file of {folder} names no group for {len(without)} of {len(names)} images, the first: {without[0]}"
+        )
+
+
+def _read_groups(folder: Path, name: str | None) -> dict[str, str]:
+    if name is None:
+        return {}
+    rows = _manifest_rows(folder / name, needed=("path", "group"))
+    return {row["path"]: row["group"] for row in rows}
+
+
+def _manifest_rows(file: Path, needed: Sequence[str] = ("path", "label")) -> list[dict[str, str]]:
+    if not file.is_file():
+        raise UserError(f"no file {file}; {_what_is_there(file.parent)}")
+    rows: list[dict[str, str]]
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(file)
+        found, rows = table.column_names, table.to_pylist()
+    else:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+            found = list(reader.fieldnames or [])
+    missing = [column for column in needed if column not in found]
+    if missing:
+        raise UserError(f"{file} has no column {', '.join(missing)}; found: {', '.join(found) or 'nothing'}")
+    return rows
+
+
+def _stamp(file: Path) -> str:
+    status = file.stat()
+    return f"{status.st_size}:{status.st_mtime_ns}"
+
+
+def _what_is_there(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder} is no folder"
+    names = sorted(path.name for path in folder.iterdir())
+    return f"{folder} holds {', '.join(names[:8]) + (' …' if len(names) > 8 else '') if names else 'nothing'}"

@@ -1,0 +1,25 @@
+"""The one exception for what a user can mend: it carries every fault found, not the first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input. Shown without a traceback; the command exits with status 2.
+
+    Attributes:
+        faults: one sentence or more each: what was looked for, where, what was found, what to do.
+    """
+
+    def __init__(self, faults: str | Iterable[str]) -> None:
+        """Take one fault or several."""
+        self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+    """Return ``"; did you mean a, b?"`` for the valid names nearest to ``name``, or ``""``."""
+    near = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.6)
+    return f"; did you mean {', '.join(near)}?" if near else ""

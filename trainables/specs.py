@@ -1,0 +1,189 @@
+"""The specification of a stage, in full: what is done, with what. Where it runs is not in it.
+
+Every field that can change a result is here and goes into the key. Unknown fields are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from trainables.identity import digest
+
+Kind = Literal["lr_range", "pretrain", "finetune"]
+
+SEMANTICS: dict[str, int] = {"lr_range": 1, "pretrain": 1, "finetune": 1}
+"""Version of what a kind of stage does. Raised when the same specification would give another result."""
+
+FIELDS_ADDED_LATER: dict[str, Any] = {}
+"""Dotted name of a field added after the first release -> the value that means what was done before it
+existed. At that value it is left out of the hash, so that old keys stay. It is a constant of its
+introduction, not today's default: a default may change later, and then the key changes too."""
+
+
+class Frozen(BaseModel):
+    """Base of all specifications: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(Frozen):
+    """Random changes of training images, drawn for each image by (seed, fold, epoch, image)."""
+
+    flip: bool = Field(True, description="mirror left-right and up-down, each with probability 1/2")
+    rotate: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees, either way")
+    scale: float = Field(0.1, ge=0, lt=1, description="largest relative change of size")
+    shift: float = Field(0.05, ge=0, le=0.5, description="largest shift, as a share of the edge")
+    brightness: float = Field(0.1, ge=0, lt=1, description="largest relative change")
+    contrast: float = Field(0.1, ge=0, lt=1, description="largest relative change about mid-grey")
+    saturation: float = Field(0.1, ge=0, le=1, description="largest relative change")
+    stain: float = Field(0.05, ge=0, lt=1, description="largest relative change of each colour channel by itself")
+
+
+class Recipe(Frozen):
+    """How a stage trains. The batch is the global one, whatever the number of workers."""
+
+    image_size: int = Field(224, ge=16, description="edge of the square input, pixels")
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1, description="images a step, over all workers")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; beta1 of AdamW")
+    weight_decay: float = Field(1e-4, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    decay: Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"] = "constant"
+    decay_epochs: int = Field(7, ge=1, description="step: epochs between two drops; plateau: epochs waited")
+    decay_factor: float = Field(0.1, gt=0, le=1, description="step, plateau: per drop; exponential: over the whole run")
+    warmup_epochs: float = Field(0.0, ge=0)
+    patience: int | None = Field(None, ge=1, description="epochs without a better val score before stopping early")
+    precision: Literal["float32", "bf16"] = "float32"
+    threads: int = Field(1, ge=1, description="CPU threads of one worker: other counts give other bits")
+    augmentation: Augmentation = Augmentation()
+
+
+class ModelSpec(Frozen):
+    """A network: ``torchvision/NAME``, ``timm/NAME`` or ``package.module:CLASS`` with its own options."""
+
+    model: str
+    options: dict[str, Any] = {}
+
+
+class RandomWeights(Frozen):
+    """Start from the random initialisation of the architecture's constructor."""
+
+    source: Literal["random"] = "random"
+
+
+class FileWeights(Frozen):
+    """Start from a file of weights: the backbone, without its head."""
+
+    source: Literal["file"] = "file"
+    name: str = Field(description="what the grid calls these weights, e.g. imagenet")
+    sha256: str | None = Field(description="digest of the file; None where it is not at hand (planning only)")
+
+
+class StageWeights(Frozen):
+    """Start from the backbone that an upstream stage trained."""
+
+    source: Literal["stage"] = "stage"
+    key: str | None
+
+
+InitialWeights = Annotated[RandomWeights | FileWeights | StageWeights, Field(discriminator="source")]
+
+
+class StageData(Frozen):
+    """The data of a stage: name in the grid, content, classes, and the split it is divided by."""
+
+    name: str
+    fingerprint: str | None
+    classes: tuple[str, ...]
+    size: int | None = Field(description="edge of the packed images, pixels; None: as they are")
+
+
+class Stage(Frozen):
+    """One unit of work, fully resolved. Immutable; its ``key`` is its identity."""
+
+    kind: Kind
+    name: str
+    architecture: str
+    scenario: str
+    fold: int | None
+    learning_rate: float
+    seed: int
+    split: str | None
+    upstream: tuple[str, ...] = Field(description="keys of the stages whose results it needs (names where unknown)")
+    model: ModelSpec
+    initial: InitialWeights
+    data: StageData
+    recipe: Recipe
+
+    @cached_property
+    def key(self) -> str | None:
+        """SHA-256 of the full specification, or None while an input is not at hand."""
+        content = self.identity()
+        unknown = (
+            self.data.fingerprint,
+            self.split,
+            content["initial"].get("sha256", ""),
+            content["initial"].get("key", ""),
+        )
+        return None if None in unknown else digest(content)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what is hashed: everything but the labels that people read."""
+        content = self.model_dump(mode="json", exclude={"name", "architecture", "scenario", "upstream"})
+        content["data"].pop("name")
+        content["initial"].pop("name", None)
+        content["semantics"] = SEMANTICS[self.kind]
+        return without_later_defaults(content)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Stage:
+        """Return a changed copy. It has a key of its own: pydantic would copy the cached one."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("key", None)
+        return copy
+
+    @property
+    def folder(self) -> str:
+        """Name of the stage's folder in the study.
+
+        Raises:
+            ValueError: if the key is not known yet.
+        """
+        if self.key is None:
+            raise ValueError(f"stage {self.name} has no key yet: an input is missing")
+        return f"{self.kind}-{self.name}-{self.key[:16]}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the content of ``stage.json``."""
+        return {"key": self.key, "semantics": SEMANTICS[self.kind], **self.model_dump(mode="json")}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Stage:
+        """Read a ``stage.json``.
+
+        Raises:
+            ValueError: if it is not a stage of this version, or its key is not that of its content.
+        """
+        fields = {name: value for name, value in document.items() if name not in ("key", "semantics")}
+        stage = cls.model_validate(fields)
+        if stage.key != document.get("key"):
+            raise ValueError(f"stage {stage.name}: key {document.get('key')} is not that of its content ({stage.key})")
+        return stage
+
+
+def without_later_defaults(content: dict[str, Any]) -> dict[str, Any]:
+    """Drop, in place, the later fields that stand at their introduction value; return the content."""
+    for dotted, introduced in FIELDS_ADDED_LATER.items():
+        *path, last = dotted.split(".")
+        place: Any = content
+        for part in path:
+            place = place.get(part, {})
+        if last in place and place[last] == introduced:
+            del place[last]
+    return content

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sweep.estimate import cost
 from sweep.grid import Grid
 from trainables.complexity import known
 from trainables.data.packed import Packed, Progress, prepare
 from trainables.data.splits import Split, cross_validation, single
 from trainables.errors import UserError
-from trainables.specs import ModelSpec
+from trainables.specs import ModelSpec, Stage
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ class Inputs:
     splits: dict[str, Split] = field(default_factory=dict)
     weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+    def costs(self, stages: Iterable[Stage]) -> dict[str, float]:
+        """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown)."""
+        images = {}
+        for split in self.splits.values():
+            parts = split.table.column("split").to_pylist()
+            images[split.digest] = parts.count("train") // len(set(split.table.column("fold").to_pylist()))
+        return {stage.key or stage.name: cost(stage, images) for stage in stages}
 
     @property
     def problems(self) -> list[dict[str, str]]:

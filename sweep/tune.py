@@ -118,7 +118,7 @@ class _NextStage(_Forgotten, Searcher):
         """Nothing: the study folder is the state."""
 
 
-class _Started(tune.Callback):
+class _Started(_Forgotten, tune.Callback):
     """Tune asks for trials ahead of their start; this tells when one has its place."""
 
     def __init__(self, driver: Driver) -> None:
@@ -139,6 +139,11 @@ class _WhenAsked(_Forgotten, tune.Stopper):
         return self._driver.stopping
 
 
+def slots(capacity: Capacity, threads: int) -> int:
+    """Return how many stages run at a time: one a GPU, or one for so many CPU threads."""
+    return capacity.gpus or capacity.cpus // threads
+
+
 def run(driver: Driver, capacity: Capacity, threads: int) -> None:
     """Run all stages to their end, as many at a time as the cluster has room for.
 
@@ -150,8 +155,7 @@ def run(driver: Driver, capacity: Capacity, threads: int) -> None:
         if capacity.gpus
         else {"CPU": float(threads)}
     )
-    slots = capacity.gpus or capacity.cpus // threads
-    if slots < 1:
+    if slots(capacity, threads) < 1:
         raise UserError(f"a stage needs {threads} CPUs (recipe.threads), the cluster has {capacity.cpus}")
     # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"

@@ -1,0 +1,142 @@
+"""Running a plan: what is not done yet in one Ray Tune experiment, or one stage alone."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+
+from sweep.driver import Driver
+from sweep.inputs import Inputs
+from sweep.interrupts import Interrupts
+from sweep.plan import Plan
+from sweep.terminal import Terminal, Watch
+from trainables.errors import UserError, nearest
+from trainables.site import Site
+from trainables.specs import Stage
+from trainables.study import Study
+
+DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
+"""Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A plan with all that running it needs."""
+
+    plan: Plan
+    study: Study
+    inputs: Inputs
+    terminal: Terminal
+    interrupts: Interrupts
+
+    @cached_property
+    def site(self) -> Site:
+        """Where the inputs lie on this machine."""
+        return Site(
+            {name: str(data.folder.absolute()) for name, data in self.inputs.data.items()},
+            {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
+            self.plan.grid.file.keep_weights,
+        )
+
+    def all(self, address: str | None) -> int:
+        """Run every stage that is not done; return the exit status."""
+        scores = self._scores_of_done()
+        self._greet(len(scores))
+        status = DONE
+        if len(scores) == len(self.plan.stages):
+            self.terminal.say(f"nothing to do: all {len(scores)} stages are done")
+        else:
+            status = self._run(scores, address)
+        self._report()
+        return status
+
+    def one(self, wanted: str) -> int:
+        """Run one stage in this process: the same function as in a sweep, and a debugger can follow it.
+
+        Raises:
+            UserError: if the plan has no such stage, or what it needs is not done.
+        """
+        from trainables.stage import run_stage
+
+        stage = self._find(wanted)
+        states = self.study.states()
+        lacking = [key[:16] for key in stage.upstream if states.get(key[:16]) != "done"]
+        if lacking:
+            raise UserError(
+                f"{stage.name} needs stages that are not done: run --cell {', --cell '.join(lacking)} first"
+            )
+        for progress in run_stage(stage, self.study, self.site):
+            self.terminal.say(
+                f"epoch {progress.epoch} of {progress.epochs}: val F1 {progress.val_f1_macro:.3f}, "
+                f"{progress.images_per_second:.0f} images/s"
+            )
+        self.terminal.say(f"done: {self.study.folder(stage).path()}")
+        return DONE
+
+    def _run(self, scores: dict[str, float | None], address: str | None) -> int:
+        from sweep.ray_session import ray_session
+
+        costs = self.inputs.costs(self.plan.stages)
+        threads = max(stage.recipe.threads for stage in self.plan.stages)
+        with ray_session(address) as capacity:
+            from sweep import tune
+
+            with self.terminal.watching(self.plan.stages, costs, scores, tune.slots(capacity, threads)) as watch:
+                driver = Driver(self.plan.stages, costs, self.study, self.site, watch)
+                self.interrupts.guard(driver)
+                tune.run(driver, capacity, threads)
+                driver.select()
+        self._tell_failures(watch)
+        if self.interrupts.status is not None:
+            raise KeyboardInterrupt
+        return FAILED if {"failed", "blocked"} & set(driver.states.values()) else DONE
+
+    def _scores_of_done(self) -> dict[str, float | None]:
+        """The val score of each stage that is done, by key."""
+        states = self.study.states()
+        done = [stage for stage in self.plan.stages if states.get(str(stage.key)[:16]) == "done"]
+        results = {str(stage.key): self.study.folder(stage).result() or {} for stage in done}
+        return {key: result.get("metrics", {}).get("val_f1_macro") for key, result in results.items()}
+
+    def _find(self, wanted: str) -> Stage:
+        stages = self.plan.stages
+        found = [s for s in stages if wanted == s.name or (len(wanted) >= 6 and str(s.key).startswith(wanted))]
+        if len(found) != 1:
+            hint = nearest(wanted, [stage.name for stage in stages])
+            raise UserError(f"--cell {wanted} names {len(found)} stages of this plan{hint}; --plan --json lists them")
+        return found[0]
+
+    def _greet(self, done: int) -> None:
+        say, study = self.terminal.say, self.study
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.plan.counts().items())
+        say(f"study {study.storage.path()}")
+        say(f"{len(self.plan.stages)} stages ({kinds}; {self.plan.unshared} without sharing), {done} done before")
+        if self.inputs.problems:
+            say(f"{len(self.inputs.problems)} problems in the data: {study.storage.path('data_problems.parquet')}")
+        planned = {stage.folder for stage in self.plan.stages}
+        others = [folder.name for folder in study.folders() if folder.name not in planned]
+        if others:
+            say(f"{len(others)} stages belong to an earlier grid and are left alone, e.g. {others[0]}")
+
+    def _tell_failures(self, watch: Watch) -> None:
+        for error, stages in watch.errors.items():
+            self.terminal.say(f"{len(stages)} failed with {error}")
+            self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
+            self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")
+
+    def _report(self) -> None:
+        from analysis.markdown import plain_text
+        from analysis.report import build
+
+        report = build(self.study)
+        self.terminal.say(plain_text(report.scores))
+        for left_out in report.left_out:
+            self.terminal.say(f"left out: {left_out.name}: {left_out.reason}")
+        self.terminal.say(f"report: {report.index_path}")
+
+
+def same_command() -> str:
+    """Return the command line of this run, to be given again."""
+    return shlex.join(["python", "-m", "sweep.run", *sys.argv[1:]])

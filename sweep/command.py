@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:
     grid = load_grid(arguments.grid, arguments.set)
-    name = arguments.study or grid.file.study or Path(arguments.grid).stem
+    name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
     storage = Storage(arguments.storage)
     study = Study(storage.child(name))
     with terminal.preparing() as progress:
@@ -56,8 +56,19 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
     launch = Launch(plan, study, inputs, terminal, interrupts)
     with lease(study):
-        _write_down(study, name, plan, inputs)
+        try:
+            _write_down(study, name, plan, inputs)
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can"
+            ) from error
         return launch.one(arguments.cell) if arguments.cell else launch.all(arguments.address)
+
+
+def _study_name(name: str) -> str:
+    if "/" in name or "\\" in name or name.startswith(".") or not name.strip():
+        raise UserError(f"{name!r} cannot name a study: it is one folder below --storage, without / and not hidden")
+    return name
 
 
 def cache_folder(storage: Storage) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from trainables.errors import UserError
 from trainables.study import Study
 
 HOLDER = ".driver.json"
@@ -34,14 +35,16 @@ def lease(study: Study) -> Iterator[None]:
         yield
         return
     folder = Path(study.storage.location)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".driver.lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".driver.lock")
         lock.acquire(timeout=0)
     except Timeout as error:
         raise HeldError(
             f"the study {folder} is held by another driver: {_holder(folder)}. Wait for it, or stop it"
         ) from error
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error}. Give --storage a place that can") from error
     try:
         study.storage.write_json(HOLDER, {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()})
         yield

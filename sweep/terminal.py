@@ -166,7 +166,7 @@ class Watch:
                 continue
             expected = self._clock.seconds(stage.architecture, self._costs[key])
             if expected is None:
-                return "? "
+                return "?"
             seconds += expected * (1 - self._running.get(key, (0.0, 0.0))[1])
         return duration(seconds / self._slots)
 

@@ -97,26 +97,57 @@ def generate(name: str, images_per_class: int, size: int, seed: int) -> Generate
     Raises:
         ValueError: the name is unknown, or a number is below its minimum.
     """
+    listed, recipe = members(name, images_per_class, seed), GENERATORS[name]
+    if size < _MIN_SIZE:
+        raise ValueError(f"size must be at least {_MIN_SIZE}, got {size}")
+    images, masks = zip(*(picture(name, member, size, seed) for member in listed), strict=True)
+    return GeneratedSet(
+        images=np.stack(images),
+        labels=np.array([recipe.classes.index(member.kind) for member in listed], dtype=np.int64),
+        classes=recipe.classes,
+        groups=tuple(str(member.group) for member in listed) if recipe.grouped else None,
+        masks=np.stack(masks) if recipe.masked else None,
+        image_ids=tuple(member.image_id for member in listed),
+    )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image of a set, before it is drawn: its class, its number in the class, its patient if it has one."""
+
+    kind: str
+    index: int
+    group: str | None
+
+    @property
+    def image_id(self) -> str:
+        """Its name within the set."""
+        return f"{self.kind}/{self.index:04d}"
+
+
+def members(name: str, images_per_class: int, seed: int) -> list[Member]:
+    """List the images of a set without drawing any. Raises ValueError as `generate` does."""
     if name not in GENERATORS:
         raise ValueError(f"unknown generated set {name!r}; valid names: {', '.join(GENERATORS)}")
-    for what, value, minimum in [
-        ("images_per_class", images_per_class, 1),
-        ("size", size, _MIN_SIZE),
-        ("seed", seed, 0),
-    ]:
+    for what, value, minimum in [("images_per_class", images_per_class, 1), ("seed", seed, 0)]:
         if value < minimum:
             raise ValueError(f"{what} must be at least {minimum}, got {value}")
     recipe = GENERATORS[name]
     keys = [(kind, index) for kind in recipe.classes for index in range(images_per_class)]
-    groups, images, masks = zip(*(_make(name, kind, index, size, seed) for kind, index in keys), strict=True)
-    return GeneratedSet(
-        images=np.stack(images),
-        labels=np.repeat(np.arange(len(recipe.classes), dtype=np.int64), images_per_class),
-        classes=recipe.classes,
-        groups=groups if recipe.grouped else None,
-        masks=np.stack(masks) if recipe.masked else None,
-        image_ids=tuple(f"{kind}/{index:04d}" for kind, index in keys),
-    )
+    return [
+        Member(kind, index, f"patient_{_patient(_rng(seed, name, kind, index), index):03d}" if recipe.grouped else None)
+        for kind, index in keys
+    ]
+
+
+def picture(name: str, member: Member, size: int, seed: int) -> Picture:
+    """Draw one image: uint8 (size, size, 3), and its mask where the set has masks."""
+    recipe = GENERATORS[name]
+    rng = _rng(seed, name, member.kind, member.index)
+    patient = _patient(rng, member.index)
+    look_rng = _rng(seed, name, "patient", patient) if recipe.grouped else rng
+    look = NEUTRAL_LOOK.varied(look_rng, 0.16).varied(rng, 0.08)
+    return recipe.paint(rng, look, member.kind, size)
 
 
 # Patients are dealt out in blocks of this many indices: a block holds this many images of every class and
@@ -124,16 +155,8 @@ def generate(name: str, images_per_class: int, size: int, seed: int) -> Generate
 _BLOCK = 5
 
 
-def _make(
-    name: str, kind: str, index: int, size: int, seed: int
-) -> tuple[str, NDArray[np.uint8], NDArray[np.uint8] | None]:
-    recipe = GENERATORS[name]
-    rng = _rng(seed, name, kind, index)
-    patient = index // _BLOCK * _BLOCK + int(rng.integers(_BLOCK))
-    look_rng = _rng(seed, name, "patient", patient) if recipe.grouped else rng
-    look = NEUTRAL_LOOK.varied(look_rng, 0.16).varied(rng, 0.08)
-    image, mask = recipe.paint(rng, look, kind, size)
-    return f"patient_{patient:03d}", image, mask
+def _patient(rng: Generator, index: int) -> int:
+    return index // _BLOCK * _BLOCK + int(rng.integers(_BLOCK))
 
 
 def _rng(seed: int, name: str, part: str, index: int) -> Generator:

@@ -193,15 +193,11 @@ class Generated(Source):
     seed: int = Field(0, ge=0)
 
     def scan(self, root: Path) -> Listing:
-        """Make the images."""
-        made = generated.generate(self.generator, self.images_per_class, self.size, self.seed)
-        groups: Sequence[str | None] = made.groups or [None] * len(made.labels)
-        stamp = f"{generated.GENERATOR_VERSION}"
-        items = [
-            Item(image_id, made.classes[label], group, None, stamp)
-            for image_id, label, group in zip(made.image_ids, made.labels, groups, strict=True)
-        ]
-        return Listing(items, lambda i: made.images[i])
+        """List the images; each is drawn when it is loaded."""
+        members = generated.members(self.generator, self.images_per_class, self.seed)
+        stamp = str(generated.GENERATOR_VERSION)
+        items = [Item(member.image_id, member.kind, member.group, None, stamp) for member in members]
+        return Listing(items, lambda i: generated.picture(self.generator, members[i], self.size, self.seed)[0])
 
 
 DataSpec = Annotated[BoneMarrow | CatsVsDogs | ImageFolder | PCam | Manifest | Generated, Field(discriminator="reader")]

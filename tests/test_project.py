@@ -1,0 +1,63 @@
+"""The project's own rules: which way imports point, what stays small, and that the README tells the truth."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("sweep", "trainables", "analysis")
+SOURCES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+KNOWS = {"trainables": set[str](), "analysis": {"trainables"}, "sweep": {"trainables"}}
+MAY_CALL_ANALYSIS = {"sweep/launch.py"}
+
+
+def name(file: Path) -> str:
+    return file.relative_to(ROOT).as_posix()
+
+
+def imported(file: Path) -> set[str]:
+    """The project's packages that a file imports, wherever in it."""
+    modules = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module.partition(".")[0])
+    return modules & set(PACKAGES)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name)
+def test_imports_point_one_way(file: Path) -> None:
+    package = file.relative_to(ROOT).parts[0]
+    allowed = {package, *KNOWS[package], *({"analysis"} if name(file) in MAY_CALL_ANALYSIS else ())}
+    assert imported(file) <= allowed
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=name)
+def test_files_and_functions_stay_small(file: Path) -> None:
+    text = file.read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) <= 300
+    functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef))
+    long = [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 60]
+    assert not long
+
+
+def test_the_quick_start_is_two_command_lines() -> None:
+    section = re.search(r"^## Quick start\s*$(.*?)(?=^## |\Z)", (ROOT / "README.md").read_text(), re.S | re.M)
+    assert section is not None
+    blocks = re.findall(r"^```sh\s*$(.*?)^```", section.group(1), re.S | re.M)
+    assert len(blocks) == 2
+    assert all(len(block.strip().splitlines()) == 1 for block in blocks)
+    assert "--grid smoke" in blocks[0]
+    assert "pytest" in blocks[1]
+
+
+def test_the_readme_names_only_files_that_are_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"`((?:sweep|trainables|analysis|tests)/[\w./]*)`", text))
+    assert len(named) > 8
+    assert not [path for path in named if not (ROOT / path).exists()]

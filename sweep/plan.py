@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from sweep.grid import Grid
 from sweep.inputs import Inputs
 from sweep.schema import Scenario
+from trainables.identity import readable
 from trainables.specs import FileWeights, InitialWeights, RandomWeights, Stage, StageData, StageWeights
 
 
@@ -149,7 +149,7 @@ class _Planner:
         packed, split = self._inputs.data.get(data), self._inputs.splits.get(data)
         return Stage(
             **labels,
-            name=_readable(name),
+            name=readable(name),
             learning_rate=rate,
             split=split.digest if split else None,
             upstream=(identifier(upstream),) if upstream else (),
@@ -171,8 +171,3 @@ class _Planner:
             return RandomWeights()
         file = self._inputs.weights.get((start, architecture))
         return FileWeights(name=start, sha256=file.sha256 if file else None)
-
-
-def _readable(name: str) -> str:
-    """Keep of a name what is safe in a file name on every system and object store."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)

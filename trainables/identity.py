@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Any
 
 from trainables.errors import UserError
@@ -36,6 +37,11 @@ def tidy_rate(rate: float) -> float:
     if not math.isfinite(rate) or rate <= 0:
         raise UserError(f"a learning rate must be a positive number, found {rate}")
     return float(f"{rate:.12g}")
+
+
+def readable(name: str) -> str:
+    """Keep of a name what is safe in a file name on every system and object store."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
 
 
 def _refuse_unfaithful(value: Any, where: str) -> None:

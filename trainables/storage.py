@@ -31,6 +31,8 @@ class Storage:
         """
         self.location = os.fspath(location)
         self.is_local = "://" not in self.location
+        if self.location.endswith("://"):
+            raise UserError(f"the storage {self.location} names no bucket or folder")
         if self.is_local:
             self.location = str(Path(self.location).expanduser().absolute())
             self._fs: fs.FileSystem = fs.LocalFileSystem()

@@ -25,13 +25,13 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from trainables.data.image_file import BATCH_ROWS, ImageWriter, map_images
 from trainables.data.readers import DataSpec, Item, Listing, Pixels
 from trainables.errors import UserError
-from trainables.identity import digest
+from trainables.identity import digest, readable
 
 CACHE_VERSION = 1
-BATCH_ROWS = 512
-"""Images in one Arrow record batch: the unit that is decoded, written and found again."""
+IMAGES, META = "images.arrow", "meta.json"
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,7 @@ class Packed:
 
     @cached_property
     def _batches(self) -> list[Pixels]:
-        reader = pa.ipc.open_file(pa.memory_map(str(self.folder / "images.arrow")))
-        return [self._view(reader.get_batch(i).column(0)) for i in range(reader.num_record_batches)]
-
-    def _view(self, column: pa.FixedSizeBinaryArray) -> Pixels:
-        flat = np.frombuffer(column.buffers()[1], dtype=np.uint8)
-        return flat.reshape(len(column), self.size, self.size, 3)
+        return map_images(self.folder / IMAGES, self.size)
 
 
 Progress = Callable[[str, int, int], None]
@@ -101,32 +96,33 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
     """
     listing = spec.scan(root)
     _refuse_repeats(name, listing)
-    folder = cache / f"{name}-{_listing_digest(spec, listing)[:16]}"
-    if not (folder / "meta.json").is_file():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not (folder / "meta.json").is_file():
-                _pack(name, spec, listing, folder, progress or (lambda *_: None))
+    folder = cache / f"{readable(name)}-{_listing_digest(spec, listing)[:16]}"
+    if not (folder / META).is_file():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(f"{folder.name}.lock")):
+                if not (folder / META).is_file():
+                    _pack(name, spec, listing, folder, progress or (lambda *_: None))
+        except OSError as error:
+            raise UserError(
+                f"cannot prepare the data set {name} in {folder.parent}: {error}. Give --storage a place that can hold it"
+            ) from error
     return load(folder)
 
 
 def load(folder: Path) -> Packed:
     """Open a prepared data set. Raises FileNotFoundError where there is none."""
-    meta = json.loads((folder / "meta.json").read_text())
+    meta = json.loads((folder / META).read_text())
     return Packed(folder, tuple(meta["classes"]), meta["fingerprint"], meta["size"])
 
 
 def _pack(name: str, spec: DataSpec, listing: Listing, folder: Path, progress: Progress) -> None:
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         _write(name, spec, listing, partial, progress)
         partial.replace(folder)
-    except OSError as error:
-        raise UserError(
-            f"cannot prepare the data set {name} in {folder.parent}: {error}. Free some space, or give --storage another place"
-        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -135,7 +131,7 @@ def _write(name: str, spec: DataSpec, listing: Listing, partial: Path, progress:
     packer = _Packer(spec.size, listing)
     good: list[tuple[Item, str]] = []
     problems: list[dict[str, str]] = []
-    with _ArrowWriter(partial / "images.arrow", len(listing.items)) as writer:
+    with ImageWriter(partial / IMAGES, len(listing.items)) as writer:
         for done, (item, sha256, outcome) in enumerate(packer.run(), 1):
             if isinstance(outcome, str):
                 problems.append({"image_id": item.image_id, "what": outcome})
@@ -156,7 +152,7 @@ def _write(name: str, spec: DataSpec, listing: Listing, partial: Path, progress:
         partial / "problems.parquet",
     )
     meta = {"name": name, "classes": classes, "size": size, "fingerprint": _fingerprint(table, classes)}
-    (partial / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False))
+    (partial / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False))
 
 
 class _Packer:
@@ -196,59 +192,6 @@ def decode(content: bytes | Pixels, size: int | None) -> Pixels:
     if size is not None and image.size != (size, size):
         image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
     return np.asarray(image)
-
-
-class _ArrowWriter:
-    """Writes images of one size as record batches of ``BATCH_ROWS``."""
-
-    def __init__(self, path: Path, images: int) -> None:
-        self._path = path
-        self._images = images
-        self._rows: list[Pixels] = []
-        self._writer: pa.RecordBatchFileWriter | None = None
-        self.size = 0
-
-    def __enter__(self) -> _ArrowWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def add(self, image: Pixels, image_id: str) -> None:
-        if not self.size:
-            self.size = image.shape[0]
-            self._refuse_full_disk(image.nbytes)
-        if image.shape != (self.size, self.size, 3):
-            raise UserError(
-                f"{image_id} is {image.shape[1]}×{image.shape[0]} pixels, others are {self.size}×{self.size}: give the data set a `size:`"
-            )
-        self._rows.append(image)
-        if len(self._rows) == BATCH_ROWS:
-            self._flush()
-
-    def finish(self) -> None:
-        if self._rows:
-            self._flush()
-
-    def _flush(self) -> None:
-        width = self.size * self.size * 3
-        column = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(width), len(self._rows), [None, pa.py_buffer(np.stack(self._rows))]
-        )
-        batch = pa.record_batch([column], names=["image"])
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self._path), batch.schema)
-        self._writer.write_batch(batch)
-        self._rows = []
-
-    def _refuse_full_disk(self, image_bytes: int) -> None:
-        needed, free = image_bytes * self._images, shutil.disk_usage(self._path.parent).free
-        if needed > free:
-            raise UserError(
-                f"{self._path.parent.parent} has {free / 1e9:.1f} GB free, the packed images need {needed / 1e9:.1f} GB: give --storage another place, or the data set a smaller `size:`"
-            )
 
 
 def _refuse_repeats(name: str, listing: Listing) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,20 +58,23 @@ class Training:
     val: Part
     epochs: list[Epoch] = field(default_factory=list)
     best_state: State = field(default_factory=dict)
+    _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
 
     @property
     def best(self) -> Epoch:
         """The selected epoch: highest val f1_macro, the earliest on a tie."""
         return max(self.epochs, key=lambda e: (e.val["f1_macro"], -e.epoch))
 
-    def run(self) -> Iterator[Epoch]:
-        """Train epoch by epoch; yield what each showed.
+    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch]:
+        """Train epoch by epoch; yield what each showed. From a ``state``, go on after its last epoch.
 
         Raises:
             StageError: if the loss is not finite.
         """
         module = self.backbone.module.to(self.want.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = _optimizer(module, self.recipe, self.learning_rate)
+        self._optimizer = optimizer = _optimizer(module, self.recipe, self.learning_rate)
+        if state is not None:
+            self._restore(state)
         criterion = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=self.recipe.label_smoothing)
         for number in range(len(self.epochs), self.recipe.epochs):
             epoch = self._epoch(number, module, optimizer, criterion)
@@ -80,6 +84,21 @@ class Training:
             yield epoch
             if self.recipe.patience is not None and number - self.best.epoch >= self.recipe.patience:
                 return
+
+    def state(self) -> dict[str, Any]:
+        """Return all that ``run`` needs to go on: tensors and plain values."""
+        return {
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "weights": self.backbone.module.state_dict(),
+            "best_weights": self.best_state,
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.backbone.module.load_state_dict(state["weights"])
+        self.best_state = state["best_weights"]
+        self._optimizer.load_state_dict(state["optimizer"])
 
     def _epoch(self, number: int, module: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module) -> Epoch:
         # Seeded anew each epoch: a resumed stage draws the same dropout without any saved random state.

@@ -16,8 +16,10 @@ class Site:
         data: name of a data set -> folder of its packed form.
         weights: SHA-256 -> file of initial weights.
         keep_weights: which trained weights stay in the study: of ``all`` stages, or of ``pretrain`` only.
+        checkpoint_seconds: how long at least lies between two checkpoints of a stage under way.
     """
 
     data: dict[str, str]
     weights: dict[str, str]
     keep_weights: KeepWeights = "all"
+    checkpoint_seconds: float = 60.0

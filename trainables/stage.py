@@ -17,6 +17,7 @@ import torch
 
 from trainables import scores
 from trainables.backbones import Backbone, State, build
+from trainables.checkpoint import Checkpoint
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed, load
 from trainables.environment import describe
@@ -89,8 +90,13 @@ def _work(stage: Stage, study: Study, site: Site, folder: StageFolder, log: _Log
     training = Training(
         backbone, stage.recipe, stage.learning_rate, stage.seed, stage.fold, want, parts["train"], parts["val"]
     )
-    for epoch in training.run():
+    checkpoint = Checkpoint(folder, str(stage.key), site.checkpoint_seconds)
+    resumed = checkpoint.load()
+    if resumed is not None:
+        log.say(f"resumed after epoch {len(resumed['epochs']) - 1}")
+    for epoch in training.run(resumed):
         log.epoch(epoch)
+        checkpoint.save(training.state())
         yield Progress(
             epoch.epoch + 1, stage.recipe.epochs, epoch.seconds, epoch.val["f1_macro"], epoch.images_per_second
         )
@@ -117,6 +123,7 @@ def _work(stage: Stage, study: Study, site: Site, folder: StageFolder, log: _Log
         "seconds": time.perf_counter() - started,
     }
     folder.commit(result)
+    checkpoint.discard()
     log.say(
         f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen, val macro F1 {training.best.val['f1_macro']:.3f}"
     )

@@ -46,6 +46,14 @@ class StageFolder:
         """Write a file; return its digest."""
         return self.storage.write(self._file(file), content)
 
+    def read(self, file: str) -> bytes:
+        """Return a file's bytes, unverified. Raises FileNotFoundError."""
+        return self.storage.read(self._file(file))
+
+    def remove(self, file: str) -> None:
+        """Delete a file if it is there."""
+        self.storage.remove(self._file(file))
+
     def write_table(self, file: str, table: pa.Table) -> str:
         """Write a Parquet file; return its digest."""
         return self.storage.write_table(self._file(file), table)
@@ -53,7 +61,7 @@ class StageFolder:
     def commit(self, result: dict[str, Any]) -> None:
         """Write the result: the commit marker, last of all files. Clears an earlier failure."""
         self.storage.write_json(self._file(RESULT), result)
-        self.storage.remove(self._file(FAILURE))
+        self.remove(FAILURE)
 
     def fail(self, failure: dict[str, Any]) -> None:
         """Write the last failure."""
@@ -81,7 +89,7 @@ class StageFolder:
         if expected is None:
             raise ValueError(f"{self.path(RESULT)} has no digest of {file}")
         try:
-            content = self.storage.read(self._file(file))
+            content = self.read(file)
         except FileNotFoundError as error:
             raise ValueError(f"{self.path(file)} is missing, but the result names it") from error
         if hashlib.sha256(content).hexdigest() != expected:

@@ -117,7 +117,7 @@ def test_a_pickle_in_its_place_is_not_run(tmp_path: Path) -> None:
     file = tmp_path / "stages/stage" / FILE
     file.parent.mkdir(parents=True)
     file.write_bytes(hashlib.sha256(payload).digest() + payload)
-    assert DIGEST_BYTES == hashlib.sha256().digest_size
+    assert hashlib.sha256().digest_size == DIGEST_BYTES
     assert checkpoint(tmp_path).load() is None
     assert not (tmp_path / "run").exists()
 

@@ -54,7 +54,6 @@ def ray_session(address: str | None) -> Iterator[Capacity]:
             if address is None:
                 ray.init(
                     address="local",
-                    num_cpus=len(os.sched_getaffinity(0)),
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,

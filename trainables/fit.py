@@ -76,14 +76,19 @@ class Training:
         if state is not None:
             self._restore(state)
         criterion = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=self.recipe.label_smoothing)
-        for number in range(len(self.epochs), self.recipe.epochs):
-            epoch = self._epoch(number, module, optimizer, criterion)
+        while not self._is_over:
+            epoch = self._epoch(len(self.epochs), module, optimizer, criterion)
             self.epochs.append(epoch)
             if self.best is epoch:
                 self.best_state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
             yield epoch
-            if self.recipe.patience is not None and number - self.best.epoch >= self.recipe.patience:
-                return
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether all epochs are done, or the last ``patience`` of them brought no better val score."""
+        patience = self.recipe.patience
+        idle = len(self.epochs) - 1 - self.best.epoch if self.epochs else 0
+        return len(self.epochs) >= self.recipe.epochs or (patience is not None and idle >= patience)
 
     def state(self) -> dict[str, Any]:
         """Return all that ``run`` needs to go on: tensors and plain values."""
@@ -107,6 +112,7 @@ class Training:
         train, rate = self._train(number, module, optimizer, criterion)
         seconds = time.perf_counter() - started
         _, val = evaluate(module, self.val, self.want, self.recipe)
+        _refuse_divergence("val loss", val["loss"], f"after epoch {number}", rate)
         images = train.pop("images")
         return Epoch(number, train, val, rate, images / seconds, time.perf_counter() - started)
 
@@ -134,10 +140,7 @@ class Training:
                 nn.utils.clip_grad_norm_(module.parameters(), self.recipe.clip_norm)
             optimizer.step()
             value = float(loss.detach())
-            if not math.isfinite(value):
-                raise StageError(
-                    f"the loss became {value} in epoch {number}, step {step}, at learning rate {rate:g}. Take a lower rate, warm-up, or clip_norm"
-                )
+            _refuse_divergence("loss", value, f"in epoch {number}, step {step}", rate)
             loss_sum += value * len(labels)
             matrix += scores.confusion(labels.cpu().numpy(), logits.detach().argmax(1).cpu().numpy(), self._classes)
         seen = int(matrix.sum())
@@ -170,6 +173,13 @@ def evaluate(module: nn.Module, part: Part, want: Input, recipe: Recipe) -> tupl
     labels = part.labels
     loss = float(nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
     return logits, {"loss": loss, **_shown(scores.confusion(labels, logits.argmax(1), logits.shape[1]))}
+
+
+def _refuse_divergence(what: str, value: float, when: str, rate: float) -> None:
+    if not math.isfinite(value):
+        raise StageError(
+            f"the {what} became {value} {when}, at learning rate {rate:g}. Take a lower rate, warm-up, or clip_norm"
+        )
 
 
 def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:

@@ -136,7 +136,8 @@ class Stage(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """Return what is hashed: everything but the labels that people read."""
-        content = self.model_dump(mode="json", exclude={"name", "architecture", "scenario", "upstream"})
+        # Not mode="json": it would turn NaN, a set or a path among the options into something else, unsaid.
+        content = self.model_dump(exclude={"name", "architecture", "scenario", "upstream"})
         content["data"].pop("name")
         content["initial"].pop("name", None)
         content["semantics"] = SEMANTICS[self.kind]

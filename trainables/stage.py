@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 import traceback
@@ -158,6 +159,9 @@ def _start_from(stage: Stage, study: Study, site: Site, backbone: Backbone) -> d
     """Load the initial weights; return the digests of those that came from upstream."""
     if isinstance(stage.initial, FileWeights):
         file = Path(site.weights[str(stage.initial.sha256)])
+        with file.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != stage.initial.sha256:
+                raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")
         backbone.load_backbone(read_weights(file), str(file))
     elif isinstance(stage.initial, StageWeights):
         state, digest = _upstream_weights(study.find(str(stage.initial.key)))

@@ -6,6 +6,7 @@ atomic by itself. Reading needs no lock.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -44,6 +45,8 @@ class Storage:
                 raise UserError(
                     f"cannot open the storage {self.location}: {error}. Give a folder, or a URI such as s3://bucket/prefix"
                 ) from error
+            if isinstance(self._fs, fs.LocalFileSystem):  # file:///folder
+                self.location, self.is_local = self._root, True
 
     def path(self, name: str = "") -> str:
         """Return the full path (or URI) of a name, for people to read."""
@@ -51,7 +54,9 @@ class Storage:
 
     def child(self, name: str) -> Storage:
         """Return the storage of a folder below this one."""
-        return Storage(self.path(name))
+        below = copy.copy(self)  # not opened anew: an URI may end in options (?endpoint_override=…)
+        below.location, below._root = self.path(name), self._full(name)
+        return below
 
     def exists(self, name: str) -> bool:
         """Say whether there is a file or a folder of that name."""

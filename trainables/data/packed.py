@@ -112,7 +112,7 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
 
 def load(folder: Path) -> Packed:
     """Open a prepared data set. Raises FileNotFoundError where there is none."""
-    meta = json.loads((folder / META).read_text())
+    meta = json.loads((folder / META).read_text(encoding="utf-8"))
     return Packed(folder, tuple(meta["classes"]), meta["fingerprint"], meta["size"])
 
 
@@ -152,7 +152,7 @@ def _write(name: str, spec: DataSpec, listing: Listing, partial: Path, progress:
         partial / "problems.parquet",
     )
     meta = {"name": name, "classes": classes, "size": size, "fingerprint": _fingerprint(table, classes)}
-    (partial / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False))
+    (partial / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 class _Packer:

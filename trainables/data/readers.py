@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,12 +95,11 @@ class CatsVsDogs(Source):
         """List the images. Raises UserError where the layout is another."""
         folder = _folder(root, self.path)
         pets = folder / "PetImages"
-        missing = [name for name in ("Cat", "Dog") if not (pets / name).is_dir()]
+        files = {name: _image_files(pets / name) for name in ("Cat", "Dog")}
+        missing = [f"PetImages/{name}" for name, found in files.items() if not found]
         if missing:
-            raise UserError(
-                f"no folder {' and '.join(f'PetImages/{name}' for name in missing)} in {folder}; {_what_is_there(folder)}"
-            )
-        return _of_files(folder, _image_files(pets), lambda name: Path(name).parent.name, {})
+            raise UserError(f"no images in {' and '.join(missing)} in {folder}; {_what_is_there(folder)}")
+        return _of_files(folder, [*files["Cat"], *files["Dog"]], lambda name: name.split("/")[1], {})
 
 
 class ImageFolder(Source):
@@ -132,8 +131,6 @@ class PCam(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the patches. Raises UserError where a file is missing or of another shape."""
-        import h5py
-
         folder = _folder(root, self.path)
         parts = {"train": "train", "valid": "val", "test": "test"}
         paths = {(p, a): folder / f"camelyonpatch_level_2_split_{p}_{a}.h5" for p in parts for a in "xy"}
@@ -142,13 +139,15 @@ class PCam(Source):
             raise UserError(
                 f"missing in {folder}: {', '.join(missing)}; {_what_is_there(folder)}. PCam: https://github.com/basveeling/pcam (unpack the .gz files)"
             )
-        images = {part: h5py.File(paths[part, "x"], "r")["x"] for part in parts}
-        labels = {part: np.asarray(h5py.File(paths[part, "y"], "r")["y"]).reshape(-1) for part in parts}
+        images = {part: _hdf5(paths[part, "x"], "x") for part in parts}
+        labels = {part: np.asarray(_hdf5(paths[part, "y"], "y")).reshape(-1) for part in parts}
         for part in parts:
             if len(images[part]) != len(labels[part]):
                 raise UserError(
                     f"{paths[part, 'x']} holds {len(images[part])} images, its y file {len(labels[part])} labels"
                 )
+            if not np.isin(labels[part], (0, 1)).all():
+                raise UserError(f"{paths[part, 'y']} holds labels other than 0 (normal) and 1 (tumour)")
         where = [(part, row) for part in parts for row in range(len(labels[part]))]
         items = [
             Item(
@@ -215,7 +214,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
+    for here, folders, files in os.walk(folder, followlinks=True):
         folders.sort()
         yield from (Path(here, name) for name in files if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS)
 
@@ -247,21 +246,45 @@ def _read_groups(folder: Path, name: str | None) -> dict[str, str]:
 def _manifest_rows(file: Path, needed: Sequence[str] = ("path", "label")) -> list[dict[str, str]]:
     if not file.is_file():
         raise UserError(f"no file {file}; {_what_is_there(file.parent)}")
-    rows: list[dict[str, str]]
-    if file.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(file)
-        found, rows = table.column_names, table.to_pylist()
-    else:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-            found = list(reader.fieldnames or [])
+    try:
+        found, rows = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file)
+    except (ValueError, csv.Error) as error:
+        raise UserError(
+            f"{file} cannot be read as {'Parquet' if file.suffix == '.parquet' else 'CSV in UTF-8'}: {error}"
+        ) from error
     missing = [column for column in needed if column not in found]
     if missing:
         raise UserError(f"{file} has no column {', '.join(missing)}; found: {', '.join(found) or 'nothing'}")
-    return rows
+    if not rows:
+        raise UserError(f"{file} has a header, but no row")
+    for number, row in enumerate(rows, 1):
+        blank = [column for column in needed if row[column] in (None, "")]
+        if blank:
+            raise UserError(f"{file} has no {' and no '.join(blank)} in row {number}")
+    return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+
+
+def _csv_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        rows = list(reader)
+        return list(reader.fieldnames or []), rows
+
+
+def _parquet_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(file)
+    return table.column_names, table.to_pylist()
+
+
+def _hdf5(file: Path, key: str) -> Any:
+    import h5py
+
+    try:
+        return h5py.File(file, "r")[key]
+    except (OSError, KeyError) as error:
+        raise UserError(f"{file} is no HDF5 file with the key {key}: {error}. Download or unpack it again") from error
 
 
 def _stamp(file: Path) -> str:

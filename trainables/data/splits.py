@@ -45,7 +45,7 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     """Divide a data set into folds, each with a train, a val and a test part.
 
     Raises:
-        UserError: if a class has fewer images than folds, or there are fewer units than folds.
+        UserError: if a class has fewer images than folds, there are fewer units than folds, or a part stays empty.
     """
     units = _Units(data)
     _refuse_small_classes(name, data, units, spec)
@@ -58,11 +58,16 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
         of_unit = np.full(units.count, TEST, dtype=object)
         of_unit[training] = _train_or_val(units, training, spec.val_fraction, rng)
         parts[fold] = of_unit[units.of_image]
+    _refuse_empty_parts(name, parts, (TRAIN, VAL, TEST))
     return _split_table(data, units, parts)
 
 
 def single(data: Packed, spec: SplitSpec) -> Split:
-    """Divide a pre-training set into train and val: its own parts where it has them, dealt out otherwise."""
+    """Divide a pre-training set into train and val: its own parts where it has them, dealt out otherwise.
+
+    Raises:
+        UserError: if a part stays empty.
+    """
     units = _Units(data)
     given = np.array(data.index.column("part").to_pylist(), dtype=object)
     if all(part is not None for part in given) and {TRAIN, VAL} <= set(given):
@@ -70,6 +75,7 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     else:
         rng = np.random.default_rng(derive_seed("val", spec.seed, None))
         parts = _train_or_val(units, np.arange(units.count), spec.val_fraction, rng)[units.of_image]
+        _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
     return _split_table(data, units, parts[np.newaxis, :])
 
 
@@ -157,6 +163,17 @@ def _split_table(data: Packed, units: _Units, parts: NDArray[np.object_]) -> Spl
         }
     )
     return Split(table, split_digest(table))
+
+
+def _refuse_empty_parts(name: str, parts: NDArray[np.object_], wanted: Sequence[str]) -> None:
+    faults = [
+        f"data set {name}, fold {fold}: too few images or groups, none is left for {part}. Take fewer folds or another val_fraction"
+        for fold, row in enumerate(parts)
+        for part in wanted
+        if not (row == part).any()
+    ]
+    if faults:
+        raise UserError(faults)
 
 
 def _refuse_small_classes(name: str, data: Packed, units: _Units, spec: SplitSpec) -> None:

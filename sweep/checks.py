@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sweep.documents import Document
 from sweep.documents import Path as Place
-from sweep.grid import MATCHABLE, Grid, matches, model_of, parse_rates, rates_of, stage_labels
+from sweep.grid import MATCHABLE, Grid, matches, model_of, parse_rates, published, rates_of, stage_labels
 from sweep.schema import ALL, GridFile, Scenario
 from trainables.errors import UserError, nearest
 from trainables.specs import Augmentation, Recipe
@@ -19,7 +19,7 @@ Fault = tuple[Place, str]
 def faults_of(grid: Grid) -> list[Fault]:
     """Return every fault of a grid that fits its schema: where in the document, and what."""
     file = grid.file
-    faults = [*_name_faults(file), *_axis_faults(file), *_recipe_faults(grid)]
+    faults = [*_name_faults(file), *_axis_faults(file), *recipe_faults(grid.document)]
     if not faults:  # these ask for values that only a grid without the faults above has
         faults = [*_weights_faults(grid), *_rate_faults(grid), *_rule_faults(grid), *_twin_faults(grid)]
     return faults
@@ -82,22 +82,22 @@ def _axis_faults(file: GridFile) -> list[Fault]:
     return faults
 
 
-def _recipe_faults(grid: Grid) -> list[Fault]:
-    file = grid.file
-    sections: list[tuple[Place, dict[str, Any]]] = [
-        (("recipe",), file.recipe),
-        (("pretrain",), file.pretrain),
-        (("finetune",), file.finetune),
-    ]
-    sections += [(("defaults", i, "set"), rule.set) for i, rule in enumerate(file.defaults)]
+def recipe_faults(document: Document) -> list[Fault]:
+    """Return what is wrong with the recipe sections of a grid, whatever else is wrong with it."""
+    value = document.value
+    sections: list[tuple[Place, Any]] = [((name,), value.get(name)) for name in ("recipe", "pretrain", "finetune")]
+    rules = value.get("defaults")
+    for i, rule in enumerate(rules if isinstance(rules, list) else []):
+        sections.append((("defaults", i, "set"), rule.get("set") if isinstance(rule, dict) else None))
     faults: list[Fault] = []
     for place, section in sections:
-        fields = {name: value for name, value in section.items() if (place, name) != (("pretrain",), "learning_rate")}
-        faults += _section_faults(grid.document, place, fields)
+        if isinstance(section, dict):
+            fields = {k: v for k, v in section.items() if (place, k) != (("pretrain",), "learning_rate")}
+            faults += _section_faults(place, fields)
     return faults
 
 
-def _section_faults(document: Document, place: Place, fields: dict[str, Any]) -> list[Fault]:
+def _section_faults(place: Place, fields: dict[str, Any]) -> list[Fault]:
     try:
         Recipe.model_validate(fields)
     except ValidationError as error:
@@ -118,7 +118,7 @@ def _weights_faults(grid: Grid) -> list[Fault]:
     faults: list[Fault] = []
     for start in grid.starts:
         sources = grid.file.weights[start]
-        for architecture in grid.models:
+        for architecture, model in grid.models.items():
             if architecture not in sources:
                 faults.append(
                     (
@@ -131,6 +131,14 @@ def _weights_faults(grid: Grid) -> list[Fault]:
                     (
                         ("weights", start, architecture),
                         f"weights {start} of {architecture}: give either file or version",
+                    )
+                )
+            elif (version := sources[architecture].version) is not None and version not in published(model):
+                faults.append(
+                    (
+                        ("weights", start, architecture, "version"),
+                        f"weights {start} of {architecture}: {model.model} has no published version {version}"
+                        f"{nearest(version, published(model))}; known: {', '.join(published(model)) or 'none'}",
                     )
                 )
     return faults
@@ -147,7 +155,7 @@ def _rate_faults(grid: Grid) -> list[Fault]:
         except ValidationError:
             faults.append(
                 (
-                    ("pretrain",),
+                    ("pretrain", "learning_rate"),
                     f"pretrain.learning_rate: give a number or a table of them; {', '.join(with_pretraining)} pre-train",
                 )
             )

@@ -48,13 +48,16 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         weights = Path(arguments.weights) if arguments.weights else None
         inputs = gather(grid, Path(arguments.data), weights, cache_folder(storage), progress)
     plan = make_plan(grid, inputs)
-    _refuse_other_study(study, grid, inputs)
+    faults = _of_another_study(study, grid, inputs)
+    if faults:
+        raise UserError([*faults, *inputs.missing])
     if arguments.plan:
         _print_plan(terminal, plan, study, name, inputs, arguments.json)
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
     launch = Launch(plan, study, inputs, terminal, interrupts)
+    cell = launch.find(arguments.cell) if arguments.cell else None
     with lease(study):
         try:
             _write_down(study, name, plan, inputs)
@@ -62,7 +65,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
             raise UserError(
                 f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can"
             ) from error
-        return launch.one(arguments.cell) if arguments.cell else launch.all(arguments.address)
+        return launch.one(cell) if cell else launch.all(arguments.address)
 
 
 def _study_name(name: str) -> str:
@@ -76,20 +79,23 @@ def cache_folder(storage: Storage) -> Path:
     return Path(storage.location) / ".cache" if storage.is_local else Path("~/.cache/scenario-sweep").expanduser()
 
 
-def _refuse_other_study(study: Study, grid: Grid, inputs: Inputs) -> None:
-    header, target = study.header, grid.file.target
+def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
+    """Return what is wrong where the folder holds a study of other data or of another split."""
+    target = grid.file.target
+    try:
+        header = study.header
+    except (OSError, ValueError) as error:
+        return [f"cannot read {study.storage.path('study.json')}: {error}. Give another --storage or --study"]
     if header is None or target not in inputs.data:
-        return
+        return []
     found = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
     what = {"fingerprint": f"the target data ({target})", "split": "the split"}
-    faults = [
+    return [
         f"the study {study.storage.path()} was made with {what[field]} {header[field][:16]}, the grid now gives "
         f"{found[field][:16]}. A study has one; give --study another name"
         for field in what
         if header[field] != found[field]
     ]
-    if faults:
-        raise UserError(faults)
 
 
 def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:

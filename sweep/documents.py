@@ -20,17 +20,19 @@ class Document:
         name: what to call it in a message: the file, usually.
         value: the content, plain dicts and lists.
         lines: line (from 1) of every value, by its path of keys and indices.
+        settings: what the command line laid over it, by path.
     """
 
     name: str
     value: dict[str, Any]
     lines: dict[Path, int] = field(default_factory=dict)
+    settings: dict[Path, str] = field(default_factory=dict)
 
     def where(self, path: Path) -> str:
-        """Return ``file:line`` of a value, or of the nearest thing above it that has a line."""
-        while path and path not in self.lines:
+        """Return ``file:line`` of a value, or of the nearest thing above it that has a line; or the setting that gave it."""
+        while path and path not in self.lines and path not in self.settings:
             path = path[:-1]
-        return f"{self.name}:{self.lines.get(path, 1)}"
+        return self.settings.get(path) or f"{self.name}:{self.lines.get(path, 1)}"
 
     def put(self, dotted: str, text: str) -> None:
         """Set a value, given as ``section.key`` and YAML text, as a ``--set`` on the command line does.
@@ -40,7 +42,7 @@ class Document:
         """
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"--set {dotted}={text}: the value is no YAML: {_first_line(error)}") from error
         *path, last = dotted.split(".")
         place: Any = self.value
@@ -49,6 +51,12 @@ class Document:
         if not isinstance(place, dict):
             raise UserError(f"--set {dotted}: {'.'.join(path)} is no section of {self.name}")
         place[last] = value
+        here = (*path, last)
+        self.lines = {path: line for path, line in self.lines.items() if path[: len(here)] != here}
+        self.settings = {path: setting for path, setting in self.settings.items() if path[: len(here)] != here}
+        for depth in range(1, len(here) + 1):  # the sections above it as well, where the setting made them
+            if here[:depth] not in self.lines:
+                self.settings.setdefault(here[:depth], f"--set {dotted}={text}")
 
 
 def parse(text: str, name: str) -> Document:
@@ -60,13 +68,13 @@ def parse(text: str, name: str) -> Document:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        document = Document(name, value)
+        faults: list[str] = []
+        _note_lines(root, (), document, faults)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date, for one
         raise UserError(f"{name} is no YAML: {_first_line(error)}") from error
     if not isinstance(value, dict):
         raise UserError(f"{name} is empty or no mapping of keys to values")
-    document = Document(name, value)
-    faults: list[str] = []
-    _note_lines(root, (), document, faults)
     if faults:
         raise UserError(faults)
     return document
@@ -89,5 +97,5 @@ def _note_lines(node: yaml.Node | None, path: Path, document: Document, faults: 
             _note_lines(value, (*path, i), document, faults)
 
 
-def _first_line(error: yaml.YAMLError) -> str:
+def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())

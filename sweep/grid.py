@@ -11,7 +11,7 @@ import yaml
 
 from sweep.documents import Document
 from sweep.schema import ALL, GridFile, Rates, RateTable, Rule, Scenario, WeightsSource
-from trainables.complexity import full_name
+from trainables.complexity import full_name, known
 from trainables.errors import UserError
 from trainables.identity import tidy_rate
 from trainables.specs import Frozen, ModelSpec, Recipe
@@ -96,6 +96,12 @@ def model_of(file: GridFile, name: str) -> ModelSpec:
         own = file.architectures[name]
         return ModelSpec(model=full_name(own.model), options=own.options)
     return ModelSpec(model=full_name(name))
+
+
+def published(model: ModelSpec) -> dict[str, str]:
+    """Return the published ImageNet weights of a model: version -> URL."""
+    row = known().get(model.model)
+    return row.weights if row is not None else {}
 
 
 def stage_labels(grid: Grid) -> Iterable[dict[str, Any]]:

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sweep.estimate import cost
-from sweep.grid import Grid
-from trainables.complexity import known
+from sweep.grid import Grid, published
 from trainables.data.packed import Packed, Progress, prepare
 from trainables.data.splits import Split, cross_validation, single
 from trainables.errors import UserError
@@ -70,7 +70,9 @@ def gather(
             )
             inputs.data[name] = data
         except UserError as error:
-            inputs.missing += [f"data set {name}: {fault}" for fault in error.faults]
+            inputs.missing += [
+                fault if f"data set {name}" in fault else f"data set {name}: {fault}" for fault in error.faults
+            ]
     digests = _Digests(cache / "digests.json")
     for start in grid.starts:
         for architecture, model in grid.models.items():
@@ -90,11 +92,7 @@ def _places(file: str | None, version: str | None, model: ModelSpec, root: Path 
     if file is not None:
         folder = root if root is not None else Path("weights")
         return [folder / file], "Give --weights the folder that holds it"
-    row = known().get(model.model)
-    url = row.weights.get(str(version)) if row is not None else None
-    if url is None:
-        versions = ", ".join(row.weights) if row is not None else ""
-        return [], f"{model.model} has no published version {version}; known: {versions or 'none'}"
+    url = published(model)[str(version)]
     name = url.rpartition("/")[2]
     own = [] if root is None else [root / name, root / f"{model.model.replace('/', '-')}-{version}{Path(name).suffix}"]
     return [*own, *_download_cache(model.model, str(version), name)], f"Get it from {url} and give --weights its folder"
@@ -131,7 +129,8 @@ class _Digests:
         return self._known[name]
 
     def _save(self) -> None:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(self._known, indent=1))
-        partial.replace(self._file)
+        with suppress(OSError):  # no place to remember it: it is computed anew next time
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.with_suffix(f".{os.getpid()}.partial")
+            partial.write_text(json.dumps(self._known, indent=1))
+            partial.replace(self._file)

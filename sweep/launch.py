@@ -52,15 +52,14 @@ class Launch:
         self._report()
         return status
 
-    def one(self, wanted: str) -> int:
+    def one(self, stage: Stage) -> int:
         """Run one stage in this process: the same function as in a sweep, and a debugger can follow it.
 
         Raises:
-            UserError: if the plan has no such stage, or what it needs is not done.
+            UserError: if what it needs is not done.
         """
         from trainables.stage import run_stage
 
-        stage = self._find(wanted)
         states = self.study.states()
         lacking = [key[:16] for key in stage.upstream if states.get(key[:16]) != "done"]
         if lacking:
@@ -100,7 +99,12 @@ class Launch:
         results = {str(stage.key): self.study.folder(stage).result() or {} for stage in done}
         return {key: result.get("metrics", {}).get("val_f1_macro") for key, result in results.items()}
 
-    def _find(self, wanted: str) -> Stage:
+    def find(self, wanted: str) -> Stage:
+        """Return the stage of a name, or of the beginning of a key.
+
+        Raises:
+            UserError: if the plan has no such stage, or several.
+        """
         stages = self.plan.stages
         found = [s for s in stages if wanted == s.name or (len(wanted) >= 6 and str(s.key).startswith(wanted))]
         if len(found) != 1:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.checks import faults_of, short
+from sweep.checks import Fault, faults_of, recipe_faults, short
 from sweep.documents import Document, parse
 from sweep.documents import Path as Place
 from sweep.grid import Grid
@@ -42,20 +44,50 @@ def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
     try:
         file = GridFile.model_validate(document.value)
     except ValidationError as error:
-        raise UserError([_schema_fault(document, fault) for fault in error.errors()]) from error
+        schema = [_schema_fault(document, fault) for fault in error.errors()]
+        beside = _faults_beside(document, [_place_in(document.value, fault["loc"]) for fault in error.errors()])
+        raise UserError([*schema, *_said(document, beside)]) from error
     grid = Grid(file, document)
-    faults = [f"{document.where(place)}: {text}" for place, text in faults_of(grid)]
+    faults = _said(document, faults_of(grid))
     if faults:
         raise UserError(faults)
     return grid
 
 
+def _said(document: Document, faults: Iterable[Fault]) -> list[str]:
+    return list(dict.fromkeys(f"{document.where(place)}: {text}" for place, text in faults))
+
+
+def _faults_beside(document: Document, refused: Iterable[Place]) -> list[Fault]:
+    """Return the faults that those of the schema would hide: a grid is checked without what the schema refuses."""
+    rest = deepcopy(document.value)
+    for place in refused:
+        keys = [str(part) for part in takewhile(lambda part: isinstance(part, str), place)]
+        if len(keys) <= _NAMED.get(keys[0] if keys else "", 0):  # without it, names of it would seem unknown
+            return recipe_faults(document)
+        section: Any = rest
+        for key in keys[:-1]:
+            section = section.get(key, {})
+        section.pop(keys[-1], None)
+    try:
+        return faults_of(Grid(GridFile.model_validate(rest), document))
+    except ValidationError:  # something that no grid can do without
+        return recipe_faults(document)
+
+
+_NAMED = {"data": 2, "scenarios": 2, "architectures": 2, "weights": 3}
+"""Sections of names that the grid gives, and the depth of their entries."""
+
+
 def _read(name_or_file: str) -> tuple[str, str]:
     if name_or_file in embedded():
-        return (resources.files("sweep") / "grids" / f"{name_or_file}.yaml").read_text(), f"{name_or_file}.yaml"
+        file = f"{name_or_file}.yaml"
+        return (resources.files("sweep") / "grids" / file).read_text(encoding="utf-8"), file
     try:
-        return Path(name_or_file).read_text(), name_or_file
-    except (OSError, UnicodeDecodeError) as error:
+        return Path(name_or_file).read_text(encoding="utf-8"), name_or_file
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name_or_file} is no UTF-8 text: {error}") from error
+    except OSError as error:
         hint = nearest(name_or_file, embedded())
         raise UserError(
             f"no grid {name_or_file}: it is no file ({error}) and none of {', '.join(embedded())}{hint}"
@@ -64,11 +96,11 @@ def _read(name_or_file: str) -> tuple[str, str]:
 
 def _schema_fault(document: Document, fault: Any) -> str:
     place = _place_in(document.value, fault["loc"])
-    name = ".".join(str(part) for part in place) or "the grid"
+    name = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
         return f"{document.where(place)}: unknown key {name}{nearest(str(place[-1]), _field_names())}"
     found = "" if fault["type"] == "missing" else f", found {short(fault['input'])}"
-    missing = f"{name}.{fault['loc'][-1]}" if fault["type"] == "missing" else name
+    missing = ".".join(filter(None, [name, str(fault["loc"][-1])])) if fault["type"] == "missing" else name
     return f"{document.where(place)}: {missing}: {fault['msg'].lower()}{found}"
 
 

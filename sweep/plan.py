@@ -10,6 +10,7 @@ from typing import Any
 from sweep.grid import Grid
 from sweep.inputs import Inputs
 from sweep.schema import Scenario
+from trainables.errors import UserError
 from trainables.identity import readable
 from trainables.specs import FileWeights, InitialWeights, RandomWeights, Stage, StageData, StageWeights
 
@@ -76,8 +77,17 @@ def summary(stage: Stage) -> dict[str, Any]:
 
 
 def make_plan(grid: Grid, inputs: Inputs) -> Plan:
-    """Resolve a grid into stages. Keys are None where an input is not at hand."""
-    return Plan(grid, tuple(_Planner(grid, inputs).stages()))
+    """Resolve a grid into stages. Keys are None where an input is not at hand.
+
+    Raises:
+        UserError: if two names of the grid stand for the same work.
+    """
+    plan = Plan(grid, tuple(_Planner(grid, inputs).stages()))
+    first: dict[str, Stage] = {}
+    twins = [(twin, s) for s in plan.stages if (twin := first.setdefault(identifier(s), s)) is not s]
+    if twins:
+        raise UserError(f"{a.kind} {a.name} and {b.name} are the same work under two names" for a, b in twins)
+    return plan
 
 
 class _Planner:

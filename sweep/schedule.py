@@ -129,7 +129,7 @@ class Schedule:
             self._offer(key)
             return []
         self.states[key] = "failed"
-        return [key, *self._block(key)]
+        return self._given_up(key)
 
     def remaining_cost(self) -> float:
         """Return the cost of all stages that wait, are ready or run."""
@@ -137,13 +137,15 @@ class Schedule:
             task.cost for key, task in self._tasks.items() if self.states[key] in ("waiting", "ready", "running")
         )
 
-    def _block(self, key: str) -> list[str]:
-        blocked = []
-        for down in self._downstream[key]:
-            if self.states[down] == "waiting":
-                self.states[down] = "blocked"
-                blocked += [down, *self._block(down)]
-        return blocked
+    def _given_up(self, key: str) -> list[str]:
+        """A failed stage and all that it blocks."""
+        gone = [key]
+        for up in gone:  # grows on the way: a chain may be longer than a stack
+            for down in self._downstream[up]:
+                if self.states[down] == "waiting":
+                    self.states[down] = "blocked"
+                    gone.append(down)
+        return gone
 
     def _offer(self, key: str) -> None:
         if self.states[key] == "waiting" and not self._lacking[key]:

@@ -61,6 +61,7 @@ class Terminal:
             TimeRemainingColumn(),
             console=self.err,
             transient=True,
+            disable=not self.err.is_terminal,
         ) as bar:
             tasks: dict[str, Any] = {}
 

@@ -94,6 +94,18 @@ def without_memory() -> Iterator[None]:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
+def construct_shapes(spec: ModelSpec, image_size: int, classes: int) -> nn.Module:
+    """Build the bare network for the shapes of its parameters: without memory where it can be built so.
+
+    Some (Swin V2, hybrid ViTs) ask their parameters for values while they are built.
+    """
+    try:
+        with without_memory():
+            return construct(spec, image_size, classes)
+    except UserError:
+        return construct(spec, image_size, classes)
+
+
 def construct(spec: ModelSpec, image_size: int, classes: int) -> nn.Module:
     """Build the bare network. Raises UserError if the name or its options are unknown."""
     library, _, name = spec.model.partition("/")
@@ -135,8 +147,7 @@ def _own(path: str, classes: int, options: dict[str, Any]) -> nn.Module:
 
 def _head(spec: ModelSpec, image_size: int) -> frozenset[str]:
     """The head is what changes its shape with the number of classes: true of every family, whatever its names."""
-    with without_memory():
-        shapes = [{n: t.shape for n, t in construct(spec, image_size, c).state_dict().items()} for c in (2, 3)]
+    shapes = [{n: t.shape for n, t in construct_shapes(spec, image_size, c).state_dict().items()} for c in (2, 3)]
     return frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
 
 

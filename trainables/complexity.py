@@ -75,11 +75,10 @@ def count(name: str) -> Complexity:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from trainables.backbones import construct, without_memory
+    from trainables.backbones import construct_shapes
 
     edge, weights = _published(name)
-    with without_memory():
-        module = construct(ModelSpec(model=name), edge, CLASSES).eval().to("meta")
+    module = construct_shapes(ModelSpec(model=name), edge, CLASSES).eval().to("meta")
     counter = FlopCounterMode(display=False)
     try:
         with counter, torch.no_grad(), torch.device("meta"):

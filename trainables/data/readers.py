@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,9 @@ class Listing:
 class Source(Frozen):
     """What every data set of a grid may say about itself."""
 
+    origin: ClassVar[str] = ""
+    """Where a published set is to be had."""
+
     size: int | None = Field(
         None,
         ge=16,
@@ -69,13 +72,14 @@ class BoneMarrow(Source):
     Glüge et al.'s target set (TCIA, DOI 10.7937/TCIA.AXH3-T579); its Kaggle mirror has the same tree.
     """
 
+    origin: ClassVar[str] = "The Cancer Imaging Archive, DOI 10.7937/TCIA.AXH3-T579 (6.8 GB, CC BY 4.0)"
     reader: Literal["bone_marrow"]
     path: str = "bone_marrow"
     groups: str | None = Field(None, description="CSV below the path with columns path, group")
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
-        folder = _folder(root, self.path)
+        folder = _folder(root, self.path, self.origin)
         files = [f for f in _image_files(folder) if f.name.split("_")[0] in f.relative_to(folder).parts[:-1]]
         if not files:
             raise UserError(
@@ -88,12 +92,13 @@ class BoneMarrow(Source):
 class CatsVsDogs(Source):
     """The Microsoft release of cats and dogs: ``PetImages/{Cat,Dog}/N.jpg``."""
 
+    origin: ClassVar[str] = "https://www.microsoft.com/download/details.aspx?id=54765 (0.8 GB)"
     reader: Literal["cats_vs_dogs"]
     path: str = "cats_vs_dogs"
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
-        folder = _folder(root, self.path)
+        folder = _folder(root, self.path, self.origin)
         pets = folder / "PetImages"
         files = {name: _image_files(pets / name) for name in ("Cat", "Dog")}
         missing = [f"PetImages/{name}" for name, found in files.items() if not found]
@@ -111,7 +116,7 @@ class ImageFolder(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where there is none in a class folder."""
-        folder = _folder(root, self.path)
+        folder = _folder(root, self.path, self.origin)
         files = [f for f in _image_files(folder) if len(f.relative_to(folder).parts) > 1]
         if not files:
             raise UserError(
@@ -126,18 +131,19 @@ class PCam(Source):
     Keys ``x`` (N, 96, 96, 3 uint8) and ``y`` (N, 1, 1, 1).
     """
 
+    origin: ClassVar[str] = "https://github.com/basveeling/pcam (7 GB, CC0; unpack the .gz files)"
     reader: Literal["pcam"]
     path: str = "pcam"
 
     def scan(self, root: Path) -> Listing:
         """List the patches. Raises UserError where a file is missing or of another shape."""
-        folder = _folder(root, self.path)
+        folder = _folder(root, self.path, self.origin)
         parts = {"train": "train", "valid": "val", "test": "test"}
         paths = {(p, a): folder / f"camelyonpatch_level_2_split_{p}_{a}.h5" for p in parts for a in "xy"}
         missing = [path.name for path in paths.values() if not path.is_file()]
         if missing:
             raise UserError(
-                f"missing in {folder}: {', '.join(missing)}; {_what_is_there(folder)}. PCam: https://github.com/basveeling/pcam (unpack the .gz files)"
+                f"missing in {folder}: {', '.join(missing)}; {_what_is_there(folder)}. To be had from {self.origin}"
             )
         images = {part: _hdf5(paths[part, "x"], "x") for part in parts}
         labels = {part: np.asarray(_hdf5(paths[part, "y"], "y")).reshape(-1) for part in parts}
@@ -202,10 +208,11 @@ class Generated(Source):
 DataSpec = Annotated[BoneMarrow | CatsVsDogs | ImageFolder | PCam | Manifest | Generated, Field(discriminator="reader")]
 
 
-def _folder(root: Path, path: str) -> Path:
+def _folder(root: Path, path: str, origin: str = "") -> Path:
     folder = root / path
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}; {_what_is_there(root)}. Give --data the folder that holds {path}/")
+        hint = f" To be had from {origin}" if origin else ""
+        raise UserError(f"no folder {folder}; {_what_is_there(root)}. Give --data the folder that holds {path}/.{hint}")
     return folder
 
 

@@ -13,7 +13,7 @@ from analysis.average import rate_text
 from analysis.collect import Collected
 from trainables.study import SELECTED_ON
 
-PER_STAGE = frozenset({"node", "hostname", "host", "seconds", "started", "finished", "pid"})
+PER_STAGE = frozenset({"node", "hostname", "host", "seconds", "started", "finished", "process"})
 """Facts of an environment that may differ from stage to stage without a word."""
 
 
@@ -65,7 +65,7 @@ def question(collected: Collected) -> Question:
     return Question(
         classes=tuple(zip(plan.classes, counts, strict=False)),
         images=None if split.fault is not None else len(split.labels),
-        folds=split.folds or tuple(sorted({cell.fold for cell in plan.cells if cell.fold is not None})),
+        folds=tuple(sorted({cell.fold for cell in plan.cells if cell.fold is not None})),
         grouped=split.grouped,
         architectures=tuple(dict.fromkeys(row[0] for row in plan.rows)),
         scenarios=tuple(dict.fromkeys(row[1] for row in plan.rows)),

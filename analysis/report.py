@@ -17,6 +17,7 @@ from trainables.errors import UserError
 if TYPE_CHECKING:
     from analysis.collect import LeftOut
     from analysis.tables import Table
+    from trainables.selection import Choice
     from trainables.study import Study
 
 INDEX = "report/index.html"
@@ -32,12 +33,14 @@ class Report:
         per_class: the same, class by class.
         index_path: full path (or URI) of the page.
         left_out: the planned cells that do not count, each with its reason.
+        choices: the rates chosen on val, with the candidates.
     """
 
     scores: Table
     per_class: Table
     index_path: str
     left_out: tuple[LeftOut, ...]
+    choices: tuple[Choice, ...]
 
 
 def build(study: Study) -> Report:
@@ -58,7 +61,7 @@ def build(study: Study) -> Report:
     for table in (scores, per_class):
         _write(study, table)
     study.storage.write(INDEX, render(collected, scores, per_class).encode())
-    return Report(scores, per_class, study.storage.path(INDEX), collected.left_out)
+    return Report(scores, per_class, study.storage.path(INDEX), collected.left_out, collected.choices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from sweep.documents import Path as Place
 from sweep.grid import MATCHABLE, Grid, matches, model_of, parse_rates, published, rates_of, stage_labels
 from sweep.schema import ALL, GridFile, Scenario
 from trainables.errors import UserError, nearest
+from trainables.identity import canonical
 from trainables.specs import Augmentation, Recipe
 
 Fault = tuple[Place, str]
@@ -57,9 +58,11 @@ def _axis_faults(file: GridFile) -> list[Fault]:
             ]
     for i, name in enumerate(axes.architecture):
         try:
-            model_of(file, name)
+            canonical(model_of(file, name).options)
         except UserError as error:
             faults.append((("axes", "architecture", i), error.faults[0]))
+        except TypeError as error:
+            faults.append((("architectures", name, "options"), str(error)))
     if axes.scenario != ALL:
         faults += [
             (("axes", "scenario", i), f"unknown scenario {name}{nearest(name, file.scenarios)}")
@@ -163,7 +166,11 @@ def _rate_faults(grid: Grid) -> list[Fault]:
         for scenario in scenarios:
             for architecture in grid.models:
                 try:
-                    rates_of(rates, scenario, architecture)
+                    found = rates_of(rates, scenario, architecture)
+                    if place == ("pretrain", "learning_rate") and len(found) != 1:
+                        faults.append(
+                            (place, f"pre-training has one rate, found {len(found)} for {scenario}, {architecture}")
+                        )
                 except UserError as error:
                     faults.append((place, error.faults[0]))
     return faults

@@ -91,10 +91,10 @@ def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
     found = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
     what = {"fingerprint": f"the target data ({target})", "split": "the split"}
     return [
-        f"the study {study.storage.path()} was made with {what[field]} {header[field][:16]}, the grid now gives "
+        f"the study {study.storage.path()} was made with {what[field]} {str(header.get(field))[:16]}, the grid now gives "
         f"{found[field][:16]}. A study has one; give --study another name"
         for field in what
-        if header[field] != found[field]
+        if header.get(field) != found[field]
     ]
 
 

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from sweep.schedule import Budgets, Schedule, State, Task
-from trainables.selection import Candidate, select, selection_table
 from trainables.site import Site
 from trainables.specs import Stage
 from trainables.study import Study
+
+LOST = "the process or node that ran it was lost"
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,11 @@ class Driver:
         The study is asked, not the message: without a result there is no success.
         """
         stage = self._stages[key]
-        result = self._study.folder(stage).result()
+        try:
+            result = self._study.folder(stage).result()
+        except (OSError, ValueError) as unreadable:
+            self._failed(stage, f"its result cannot be read: {unreadable}", None)
+            return
         if result is not None:
             self._schedule.done(key)
             self._watcher.finished(stage, result)
@@ -130,32 +135,14 @@ class Driver:
     def lost(self, key: str) -> None:
         """Take in that the process or node of an attempt is gone."""
         stage = self._stages[key]
-        if self._study.folder(stage).result() is not None:
+        if self._study.states().get(key[:16]) == "done":
             self.ended(key, None)
         else:
-            self._failed(stage, "the process or node that ran it was lost", None)
-
-    def select(self) -> None:
-        """Choose the rates from what is committed, and keep the choice with its candidates."""
-        candidates = []
-        for stage in self._stages.values():
-            if stage.kind == "finetune" and self.states[str(stage.key)] == "done":
-                result = self._study.folder(stage).result() or {}
-                score = result["metrics"]["val_f1_macro"]
-                candidates.append(
-                    Candidate(
-                        stage.architecture,
-                        stage.scenario,
-                        stage.fold or 0,
-                        stage.seed,
-                        str(stage.key),
-                        stage.learning_rate,
-                        score,
-                    )
-                )
-        self._study.storage.write_table("selection.parquet", selection_table(select(candidates)))
+            self._failed(stage, LOST, None)
 
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)
+        if given_up and error is None:  # an error of its own it has written itself
+            self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
         blocked = [self._stages[key] for key in given_up if key != stage.key]
         self._watcher.failed(stage, shown, not given_up, blocked)

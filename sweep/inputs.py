@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,6 +73,7 @@ def gather(
             inputs.missing += [
                 fault if f"data set {name}" in fault else f"data set {name}: {fault}" for fault in error.faults
             ]
+    inputs.missing += _overlaps(grid.file.target, inputs.data)
     digests = _Digests(cache / "digests.json")
     for start in grid.starts:
         for architecture, model in grid.models.items():
@@ -85,6 +86,21 @@ def gather(
             else:
                 inputs.weights[start, architecture] = WeightsFile(found, digests.of(found))
     return inputs
+
+
+def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
+    """Say which pre-training sets hold images of the target: those would be trained on before they are tested on."""
+    if target not in data:
+        return []
+    tested = set(data[target].index.column("sha256").to_pylist())
+    shared = {
+        name: tested.intersection(d.index.column("sha256").to_pylist()) for name, d in data.items() if name != target
+    }
+    return [
+        f"data set {name}: {len(found)} of its images are also in the target {target}. Take them out: pre-training would see test images"
+        for name, found in shared.items()
+        if found
+    ]
 
 
 def _places(file: str | None, version: str | None, model: ModelSpec, root: Path | None) -> tuple[list[Path], str]:

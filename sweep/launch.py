@@ -13,6 +13,7 @@ from sweep.interrupts import Interrupts
 from sweep.plan import Plan
 from sweep.terminal import Terminal, Watch
 from trainables.errors import UserError, nearest
+from trainables.selection import selection_table
 from trainables.site import Site
 from trainables.specs import Stage
 from trainables.study import Study
@@ -49,8 +50,7 @@ class Launch:
             self.terminal.say(f"nothing to do: all {len(scores)} stages are done")
         else:
             status = self._run(scores, address)
-        self._report()
-        return status
+        return self._report() or status
 
     def one(self, stage: Stage) -> int:
         """Run one stage in this process: the same function as in a sweep, and a debugger can follow it.
@@ -66,11 +66,19 @@ class Launch:
             raise UserError(
                 f"{stage.name} needs stages that are not done: run --cell {', --cell '.join(lacking)} first"
             )
-        for progress in run_stage(stage, self.study, self.site):
-            self.terminal.say(
-                f"epoch {progress.epoch} of {progress.epochs}: val F1 {progress.val_f1_macro:.3f}, "
-                f"{progress.images_per_second:.0f} images/s"
+        try:
+            for progress in run_stage(stage, self.study, self.site):
+                self.terminal.say(
+                    f"epoch {progress.epoch} of {progress.epochs}: val F1 {progress.val_f1_macro:.3f}, "
+                    f"{progress.images_per_second:.0f} images/s"
+                )
+        except Exception as error:
+            if sys.gettrace() is not None:  # a debugger wants to see it
+                raise
+            self.terminal.faults(
+                [f"{type(error).__name__}: {error}", f"log: {self.study.folder(stage).path('log.txt')}"]
             )
+            return FAILED
         self.terminal.say(f"done: {self.study.folder(stage).path()}")
         return DONE
 
@@ -86,7 +94,6 @@ class Launch:
                 driver = Driver(self.plan.stages, costs, self.study, self.site, watch)
                 self.interrupts.guard(driver)
                 tune.run(driver, capacity, threads)
-                driver.select()
         self._tell_failures(watch)
         if self.interrupts.status is not None:
             raise KeyboardInterrupt
@@ -130,15 +137,23 @@ class Launch:
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
             self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")
 
-    def _report(self) -> None:
+    def _report(self) -> int:
+        """Keep the choice of rates, write the report, show the table; FAILED where a result cannot be relied on."""
         from analysis.markdown import plain_text
         from analysis.report import build
 
         report = build(self.study)
+        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
         self.terminal.say(plain_text(report.scores))
-        for left_out in report.left_out:
-            self.terminal.say(f"left out: {left_out.name}: {left_out.reason}")
+        refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
+        for left_out in refused:
+            self.terminal.say(f"cannot be relied on and does not count: {left_out.name}: {left_out.reason}")
+        if refused:
+            self.terminal.say(
+                f"{len(refused)} results do not count; delete their folders and run again to replace them"
+            )
         self.terminal.say(f"report: {report.index_path}")
+        return FAILED if refused else DONE
 
 
 def same_command() -> str:

@@ -94,7 +94,8 @@ class _Planner:
     def __init__(self, grid: Grid, inputs: Inputs) -> None:
         self._grid = grid
         self._inputs = inputs
-        self._pretrained: dict[tuple[str, str, tuple[str, ...], int], Stage] = {}
+        self._pretrained: dict[tuple[object, ...], Stage] = {}
+        self._names: set[str] = set()
 
     def stages(self) -> Iterator[Stage]:
         """Pre-training stages first, then the cells: each after what it needs."""
@@ -134,25 +135,26 @@ class _Planner:
 
     def _chain(self, architecture: str, scenario: str, spec: Scenario, seed: int) -> Stage | None:
         """Return the last pre-training stage of a scenario; chains that begin alike share their beginning."""
-        stage: Stage | None = None
+        last: Stage | None = None
         for length in range(1, len(spec.pretrain) + 1):
             done = spec.pretrain[:length]
-            identity = (architecture, spec.start, done, seed)
-            if identity not in self._pretrained:
-                labels = {
-                    "kind": "pretrain",
-                    "architecture": architecture,
-                    "scenario": scenario,
-                    "seed": seed,
-                    "fold": None,
-                    "data": done[-1],
-                }
-                rate = self._grid.pretrain_rate(scenario, architecture)
-                self._pretrained[identity] = self._stage(
-                    labels, f"{architecture}-{'+'.join([spec.start, *done])}-seed{seed}", rate, spec.start, stage
-                )
-            stage = self._pretrained[identity]
-        return stage
+            labels = {
+                "kind": "pretrain",
+                "architecture": architecture,
+                "scenario": scenario,
+                "seed": seed,
+                "fold": None,
+            }
+            rate = self._grid.pretrain_rate(scenario, architecture)
+            name = f"{architecture}-{'+'.join([spec.start, *done])}-lr{rate:g}-seed{seed}"
+            stage = self._stage({**labels, "data": done[-1]}, name, rate, spec.start, last)
+            alike = (architecture, spec.start, done, seed, rate, stage.recipe, last and identifier(last))
+            if alike not in self._pretrained:
+                rename = {"name": readable(f"{name}-for-{scenario}")} if stage.name in self._names else {}
+                self._pretrained[alike] = stage.model_copy(update=rename)
+                self._names.add(self._pretrained[alike].name)
+            last = self._pretrained[alike]
+        return last
 
     def _stage(self, labels: dict[str, Any], name: str, rate: float, start: str, upstream: Stage | None) -> Stage:
         data = labels.pop("data")

@@ -30,11 +30,14 @@ OBJECT_STORE_BYTES = 100_000_000
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a cluster has: CPUs and GPUs in all, nodes."""
+    """What a cluster has: CPUs and GPUs of each node that is alive."""
 
-    cpus: int
-    gpus: int
-    nodes: int
+    nodes: tuple[tuple[int, int], ...]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs in all."""
+        return sum(gpus for _, gpus in self.nodes)
 
 
 @contextmanager
@@ -64,9 +67,8 @@ def ray_session(address: str | None) -> Iterator[Capacity]:
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot join the Ray cluster at {address or 'this machine'}: {error}") from error
         try:
-            nodes = len(ray.nodes())  # type: ignore[no-untyped-call]
-            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            yield Capacity(int(resources.get("CPU", 0)), int(resources.get("GPU", 0)), nodes)
+            alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+            yield Capacity(tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive))
         finally:
             ray.shutdown()
 

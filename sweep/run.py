@@ -54,7 +54,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    arguments = parser().parse_args(argv)
+    command_line = parser()
+    arguments = command_line.parse_args(argv)
+    if arguments.json and not arguments.plan:
+        command_line.error("--json goes with --plan")
     from sweep.command import execute
 
     return execute(arguments)

@@ -131,11 +131,9 @@ class Schedule:
         self.states[key] = "failed"
         return self._given_up(key)
 
-    def remaining_cost(self) -> float:
-        """Return the cost of all stages that wait, are ready or run."""
-        return sum(
-            task.cost for key, task in self._tasks.items() if self.states[key] in ("waiting", "ready", "running")
-        )
+    def attempts(self, key: str) -> int:
+        """Return how often a stage was started."""
+        return self._attempts[key].started
 
     def _given_up(self, key: str) -> list[str]:
         """A failed stage and all that it blocks."""

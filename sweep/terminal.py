@@ -161,15 +161,16 @@ class Watch:
 
     def left(self) -> str:
         """Return how long the rest will take, or ``?`` before anything was measured."""
-        seconds = 0.0
+        seconds, longest = 0.0, 0.0
         for key, stage in self._stages.items():
             if key in self._scores or key in self._gone:
                 continue
             expected = self._clock.seconds(stage.architecture, self._costs[key])
             if expected is None:
                 return "?"
-            seconds += expected * (1 - self._running.get(key, (0.0, 0.0))[1])
-        return duration(seconds / self._slots)
+            rest = expected * (1 - self._running.get(key, (0.0, 0.0))[1])
+            seconds, longest = seconds + rest, max(longest, rest)
+        return duration(max(seconds / self._slots, longest))
 
     def __rich__(self) -> RenderableType:
         """Render the matrix architecture and scenario × fold, and the running stages."""
@@ -188,7 +189,7 @@ class Watch:
     def _matrix(self) -> Table:
         cells: dict[tuple[str, str], dict[int, list[str]]] = {}
         for key, stage in self._stages.items():
-            if stage.fold is not None:
+            if stage.kind == "finetune" and stage.fold is not None:
                 cells.setdefault((stage.architecture, stage.scenario), {}).setdefault(stage.fold, []).append(key)
         folds = sorted({fold for row in cells.values() for fold in row})
         table = Table("architecture", "scenario", *(f"fold {fold}" for fold in folds), box=None, pad_edge=False)

@@ -141,7 +141,13 @@ class _WhenAsked(_Forgotten, tune.Stopper):
 
 def slots(capacity: Capacity, threads: int) -> int:
     """Return how many stages run at a time: one a GPU, or one for so many CPU threads."""
-    return capacity.gpus or capacity.cpus // threads
+    return capacity.gpus or sum(cpus // threads for cpus, _ in capacity.nodes)
+
+
+def _shape(capacity: Capacity, threads: int) -> dict[str, float]:
+    """What one trial asks for: its CPU threads; or a GPU and its share of the node's CPUs."""
+    shares = [cpus // gpus for cpus, gpus in capacity.nodes if gpus]
+    return {"GPU": 1.0, "CPU": float(max(1, min(threads, *shares)))} if shares else {"CPU": float(threads)}
 
 
 def run(driver: Driver, capacity: Capacity, threads: int) -> None:
@@ -150,18 +156,14 @@ def run(driver: Driver, capacity: Capacity, threads: int) -> None:
     Raises:
         UserError: if the cluster has no room for a single stage.
     """
-    shape = (
-        {"GPU": 1.0, "CPU": float(max(1, min(threads, capacity.cpus // max(capacity.gpus, 1))))}
-        if capacity.gpus
-        else {"CPU": float(threads)}
-    )
     if slots(capacity, threads) < 1:
-        raise UserError(f"a stage needs {threads} CPUs (recipe.threads), the cluster has {capacity.cpus}")
+        most = max((cpus for cpus, _ in capacity.nodes), default=0)
+        raise UserError(f"a stage needs {threads} CPUs on one node (recipe.threads), the largest node has {most}")
     # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
     with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(StageTrial, shape),
+            tune.with_resources(StageTrial, _shape(capacity, threads)),
             tune_config=tune.TuneConfig(search_alg=_NextStage(driver), num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="stages",

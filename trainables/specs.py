@@ -27,7 +27,7 @@ introduction, not today's default: a default may change later, and then the key 
 class Frozen(BaseModel):
     """Base of all specifications: immutable, and unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(Frozen):
@@ -137,7 +137,7 @@ class Stage(Frozen):
     def identity(self) -> dict[str, Any]:
         """Return what is hashed: everything but the labels that people read."""
         # Not mode="json": it would turn NaN, a set or a path among the options into something else, unsaid.
-        content = self.model_dump(exclude={"name", "architecture", "scenario", "upstream"})
+        content = self.model_dump(exclude={"name", "architecture", "scenario"})
         content["data"].pop("name")
         content["initial"].pop("name", None)
         content["semantics"] = SEMANTICS[self.kind]

@@ -18,6 +18,7 @@ import torch
 
 from trainables import scores
 from trainables.backbones import Backbone, State, build
+from trainables.checkpoint import FILE as CHECKPOINT
 from trainables.checkpoint import Checkpoint
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed, load
@@ -49,6 +50,7 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1) -> Itera
     """
     folder = study.folder(stage)
     if folder.result() is not None:
+        folder.remove(CHECKPOINT)  # of a stage that was killed between its result and this
         return
     log = _Log(stage)
     try:
@@ -56,27 +58,13 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1) -> Itera
         yield from _work(stage, study, site, folder, log)
     except Exception as error:
         log.say(f"failed: {type(error).__name__}: {error}")
-        record_failure(folder, error, attempt)
+        folder.fail(type(error).__name__, str(error), "".join(traceback.format_exception(error)), attempt)
         raise
     finally:
         folder.write("log.txt", log.content())
 
 
-def record_failure(folder: StageFolder, error: BaseException, attempts: int) -> None:
-    """Write ``failure.json``: class, message, traceback, attempts."""
-    folder.fail(
-        {
-            "class": type(error).__name__,
-            "message": str(error),
-            "traceback": "".join(traceback.format_exception(error)),
-            "attempts": attempts,
-            "time": time.time(),
-        }
-    )
-
-
 def _work(stage: Stage, study: Study, site: Site, folder: StageFolder, log: _Log) -> Iterator[Progress]:
-    started = time.perf_counter()
     device = _prepare_process(stage)
     data = load(Path(site.data[stage.data.name]))
     _refuse_other_data(stage, data)
@@ -101,32 +89,41 @@ def _work(stage: Stage, study: Study, site: Site, folder: StageFolder, log: _Log
         yield Progress(
             epoch.epoch + 1, stage.recipe.epochs, epoch.seconds, epoch.val["f1_macro"], epoch.images_per_second
         )
-    backbone.module.load_state_dict(training.best_state)
+    if folder.result() is None:  # another process may have been quicker: the first result stands
+        _finish(stage, folder, site, training, parts, upstream)
+        log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
+    checkpoint.discard()
+
+
+def _finish(
+    stage: Stage, folder: StageFolder, site: Site, training: Training, parts: dict[str, Part], upstream: dict[str, str]
+) -> None:
+    """Score the selected weights once, write all files, and commit."""
+    started = time.perf_counter()
+    training.backbone.module.load_state_dict(training.best_state)
     digests = {"history.parquet": folder.write_table("history.parquet", history_table(training.epochs))}
     scored = {name: part for name, part in parts.items() if name != "train"}
-    metrics, predictions = _score(backbone, scored, want, stage)
+    metrics, predictions = _score(training.backbone, scored, training.want, stage)
     if stage.kind == "finetune":
         digests["predictions.parquet"] = folder.write_table("predictions.parquet", predictions)
     if site.keep_weights == "all" or stage.kind == "pretrain":
         digests["weights.safetensors"] = folder.write("weights.safetensors", pack_weights(training.best_state))
-    result = {
-        "status": "done",
-        "key": stage.key,
-        "selected_on": SELECTED_ON,
-        "selected_epoch": training.best.epoch,
-        "learning_rate": stage.learning_rate,
-        "classes": list(data.classes),
-        "metrics": metrics,
-        "digests": digests,
-        "upstream_digests": upstream,
-        "weights": "kept" if "weights.safetensors" in digests else "dropped: keep_weights is pretrain",
-        "environment": describe(device, stage.recipe, world_size=1),
-        "seconds": time.perf_counter() - started,
-    }
-    folder.commit(result)
-    checkpoint.discard()
-    log.say(
-        f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen, val macro F1 {training.best.val['f1_macro']:.3f}"
+    scoring = time.perf_counter() - started
+    folder.commit(
+        {
+            "status": "done",
+            "key": stage.key,
+            "selected_on": SELECTED_ON,
+            "selected_epoch": training.best.epoch,
+            "learning_rate": stage.learning_rate,
+            "classes": list(stage.data.classes),
+            "metrics": metrics,
+            "digests": digests,
+            "upstream_digests": upstream,
+            "weights": "kept" if "weights.safetensors" in digests else "dropped: keep_weights is pretrain",
+            "environment": describe(training.want.device, stage.recipe, world_size=1),
+            "seconds": sum(epoch.seconds for epoch in training.epochs) + scoring,
+        }
     )
 
 

@@ -12,6 +12,8 @@ STORAGE/STUDY/
 from __future__ import annotations
 
 import hashlib
+import socket
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +65,10 @@ class StageFolder:
         self.storage.write_json(self._file(RESULT), result)
         self.remove(FAILURE)
 
-    def fail(self, failure: dict[str, Any]) -> None:
-        """Write the last failure."""
+    def fail(self, kind: str, message: str, trace: str, attempts: int) -> None:
+        """Write the last failure: class, message, traceback, attempts, node."""
+        node = {"node": socket.gethostname(), "time": time.time()}
+        failure = {"class": kind, "message": message, "traceback": trace, "attempts": attempts, **node}
         self.storage.write_json(self._file(FAILURE), failure)
 
     def stage(self) -> dict[str, Any]:
@@ -142,7 +146,12 @@ class Study:
         return dict(self.storage.read_json("plan.json"))
 
     def folder(self, stage: Stage) -> StageFolder:
-        """Return the folder of a stage (it need not exist)."""
+        """Return the folder of a stage: the one of its key, even under an earlier name; or the one to make."""
+        if not self.storage.exists(f"stages/{stage.folder}"):
+            try:
+                return self.find(str(stage.key))
+            except FileNotFoundError:
+                pass
         return StageFolder(self.storage, stage.folder)
 
     def folders(self) -> list[StageFolder]:

@@ -179,12 +179,42 @@ def test_a_change_of_the_fine_tuning_leaves_the_pretraining(planned: Planned, ri
 
 
 def test_a_change_of_the_pretraining_changes_what_starts_from_it(planned: Planned, rich: Document) -> None:
-    for setting in ("pretrain.epochs=4", "pretrain.learning_rate=0.5"):
-        different = changed(planned, rich, setting)
-        assert {d for d in different if d.startswith("finetune")} == {
-            f"finetune {scenario}" for scenario in ("Tissue", "Both", "Start+Both", "Reversed")
-        }
-        assert any(d.startswith("pretrain") for d in different)
+    different = changed(planned, rich, "pretrain.epochs=4")
+    after = {f"finetune {scenario}" for scenario in ("Tissue", "Both", "Start+Both", "Reversed")}
+    assert {d for d in different if d.startswith("finetune")} == after
+    assert different - after == {f"pretrain {scenario}" for scenario in ("Tissue", "Both", "Start+Both", "Reversed")}
+
+
+def test_a_pretraining_rate_of_ones_own_is_a_pretraining_of_ones_own(planned: Planned, rich: Document) -> None:
+    rates = {"Tissue": 0.1, "Both": 0.2, "Start+Both": 0.1, "Reversed": 0.1}
+    rich["pretrain"]["learning_rate"] = {"table": {s: {"tiny": r, "resnet18": r} for s, r in rates.items()}}
+    plan = planned(rich)
+    stages = {str(stage.key): stage for stage in plan.stages}
+    for cell in plan.cells:
+        stage = cell
+        while stage.upstream:
+            stage = stages[stage.upstream[0]]
+            assert stage.learning_rate == rates[cell.scenario]
+    assert plan.counts()["pretrain"] == 2 * 7, "Tissue and Both no longer begin alike"
+    assert len({stage.name for stage in plan.stages}) == len(plan.stages)
+
+
+def test_a_rule_for_one_scenario_is_not_lost_where_another_shares_its_pretraining(
+    planned: Planned, rich: Document
+) -> None:
+    rich["defaults"] = [{"match": {"scenario": "Both", "data": "tissue"}, "set": {"epochs": 9}}]
+    for inputs_at_hand in (True, False):
+        plan = planned(rich) if inputs_at_hand else make_plan(planned(rich).grid, Inputs())
+        stages = {identifier(stage): stage for stage in plan.stages}
+        epochs = {}
+        for cell in plan.cells:
+            stage = cell
+            while stage.upstream:
+                stage = stages[stage.upstream[0]]
+                epochs[cell.scenario, stage.data.name] = stage.recipe.epochs
+        assert epochs["Both", "tissue"] == 9
+        assert epochs["Tissue", "tissue"] == epochs["Both", "scenes"] == 2
+        assert len({stage.name for stage in plan.stages}) == len(plan.stages)
 
 
 @pytest.mark.parametrize(

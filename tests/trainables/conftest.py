@@ -19,7 +19,7 @@ from trainables.data.packed import Packed
 from trainables.data.readers import DataSpec
 
 settings.register_profile(
-    "project", deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow], database=None
+    "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 settings.load_profile("project")
 

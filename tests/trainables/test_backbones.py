@@ -179,7 +179,9 @@ def test_all_faults_of_weights_are_listed_together() -> None:
     del state["conv1.0.weight"]
     with pytest.raises(UserError) as caught:
         backbone.load_backbone(state, "f")
-    assert all(word in str(caught.value) for word in ("missing: conv1.0.weight", "unknown: extra", "bn1.weight is (2,)"))
+    assert all(
+        word in str(caught.value) for word in ("missing: conv1.0.weight", "unknown: extra", "bn1.weight is (2,)")
+    )
 
 
 def test_without_memory_ends_with_its_block() -> None:

@@ -87,7 +87,12 @@ def test_a_bare_name_is_torchvisions_where_it_has_it(name: str, full: str) -> No
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("resnt18", "resnet18"), ("vit_l32", "vit_l_32"), ("timm/tset_vit", "test_vit"), ("torchvision/test_vit", "test_vit")],
+    [
+        ("resnt18", "resnet18"),
+        ("vit_l32", "vit_l_32"),
+        ("timm/tset_vit", "test_vit"),
+        ("torchvision/test_vit", "test_vit"),
+    ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest(name: str, near: str) -> None:
     with pytest.raises(UserError, match=rf"unknown architecture {name}: .*did you mean .*\b{near}\b"):

@@ -165,9 +165,7 @@ def _whole(content: bytes) -> bytes:
     return content[:1]
 
 
-def test_a_relative_path_and_the_home_folder_are_made_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_and_the_home_folder_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert Storage("studies").location == str(tmp_path / "studies")

@@ -94,7 +94,10 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
     Raises:
         UserError: if the data are absent, of the wrong layout, too broken, or the disk is too small.
     """
-    listing = spec.scan(root)
+    try:
+        listing = spec.scan(root)
+    except OSError as error:
+        raise UserError(f"cannot read the data set {name}: {error}") from error
     _refuse_repeats(name, listing)
     folder = cache / f"{readable(name)}-{_listing_digest(spec, listing)[:16]}"
     if not (folder / META).is_file():
@@ -169,8 +172,8 @@ class _Packer:
 
     def _one(self, i: int) -> tuple[Item, str, Pixels | str]:
         item = self._listing.items[i]
+        content = self._listing.load(i)  # an error in reading is no broken image: it ends the preparation
         try:
-            content = self._listing.load(i)
             raw = content if isinstance(content, bytes) else content.tobytes()
             return item, hashlib.sha256(raw).hexdigest(), decode(content, self._size)
         except Exception as error:  # noqa: BLE001 - decoders raise anything on a file from outside
@@ -202,7 +205,7 @@ def _refuse_repeats(name: str, listing: Listing) -> None:
 
 
 def _refuse_too_broken(name: str, spec: DataSpec, images: int, problems: Sequence[dict[str, str]]) -> None:
-    if len(problems) == images or len(problems) > max(spec.max_undecodable * images, 2):
+    if len(problems) == images or len(problems) > spec.max_undecodable * images + (2 if spec.max_undecodable else 0):
         examples = "; ".join(f"{p['image_id']} ({p['what']})" for p in problems[:3])
         raise UserError(
             f"data set {name}: {len(problems)} of {images} images do not decode, more than max_undecodable = {spec.max_undecodable:.1%}. The first: {examples}"

@@ -71,12 +71,18 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     units = _Units(data)
     given = np.array(data.index.column("part").to_pylist(), dtype=object)
     if all(part is not None for part in given) and {TRAIN, VAL} <= set(given):
-        parts = given
+        parts = _mended(given, units)
     else:
         rng = np.random.default_rng(derive_seed("val", spec.seed, None))
         parts = _train_or_val(units, np.arange(units.count), spec.val_fraction, rng)[units.of_image]
         _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
     return _split_table(data, units, parts[np.newaxis, :])
+
+
+def _mended(given: NDArray[np.object_], units: _Units) -> NDArray[np.object_]:
+    """Take out of val what is in train as well, by group or by identical bytes."""
+    in_train = np.isin(units.of_image, units.of_image[given == TRAIN])
+    return np.where((given == VAL) & in_train, TRAIN, given)
 
 
 class _Units:

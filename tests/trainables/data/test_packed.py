@@ -80,7 +80,9 @@ def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     assert np.array_equal(decoded, np.asarray(image.convert("RGB")))
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("x.jpg", 12), ("x.webp", 12), ("x.bmp", 0), ("x.tif", 0), ("x.png", 0)])
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("x.jpg", 12), ("x.webp", 12), ("x.bmp", 0), ("x.tif", 0), ("x.png", 0)]
+)
 def test_every_format_is_decoded(tmp_path: Path, name: str, tolerance: int) -> None:
     ramp = np.linspace(40, 200, 32 * 32).reshape(32, 32, 1).repeat(3, 2).astype(np.uint8)
     decoded = decode(saved(tmp_path, Image.fromarray(ramp), name).read_bytes(), None)
@@ -111,7 +113,11 @@ def test_more_images_than_a_record_batch_are_found_in_any_order(tmp_path: Path, 
     count = BATCH_ROWS + 40
     pixels = np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
     (tmp_path / "pcam").mkdir()
-    for part, rows in {"train": slice(0, count - 4), "valid": slice(count - 4, count - 2), "test": slice(-2, None)}.items():
+    for part, rows in {
+        "train": slice(0, count - 4),
+        "valid": slice(count - 4, count - 2),
+        "test": slice(-2, None),
+    }.items():
         for axis, value in {"x": pixels[rows], "y": np.arange(len(pixels[rows])) % 2}.items():
             with h5py.File(tmp_path / "pcam" / f"camelyonpatch_level_2_split_{part}_{axis}.h5", "w") as stream:
                 stream[axis] = value
@@ -211,7 +217,9 @@ def test_other_content_has_another_fingerprint(
     assert (first.folder / "images.arrow").is_file()
 
 
-def test_image_numbers_come_from_the_id_alone(root: Path, folder_spec: Spec, tmp_path: Path, write_image: Write) -> None:
+def test_image_numbers_come_from_the_id_alone(
+    root: Path, folder_spec: Spec, tmp_path: Path, write_image: Write
+) -> None:
     first = prepare("set", folder_spec(), root, tmp_path / "cache")
     write_image(root / "set" / "a" / "0.png", 99)
     (root / "set" / "a" / "1.png").unlink()
@@ -233,12 +241,12 @@ def test_a_few_broken_images_are_left_out_and_named(root: Path, folder_spec: Spe
     assert all(problem["what"].startswith("undecodable: ") for problem in packed.problems)
 
 
-def test_too_many_broken_images_are_refused_and_nothing_is_left(
-    root: Path, folder_spec: Spec, tmp_path: Path
-) -> None:
+def test_too_many_broken_images_are_refused_and_nothing_is_left(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
     for number in range(3):
         (root / "set" / "a" / f"broken {number}.png").write_bytes(b"no image")
-    with pytest.raises(UserError, match=r"data set mine: 3 of 11 images do not decode, .*1\.0%.*a/broken 0\.png") as caught:
+    with pytest.raises(
+        UserError, match=r"data set mine: 3 of 11 images do not decode, .*1\.0%.*a/broken 0\.png"
+    ) as caught:
         prepare("mine", folder_spec(), root, tmp_path / "cache")
     assert "max_undecodable" in str(caught.value)
     assert left_in(tmp_path / "cache") == []

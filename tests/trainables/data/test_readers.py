@@ -388,7 +388,9 @@ def test_a_missing_manifest_is_refused(listed: Path, data_spec: Spec) -> None:
 
 def test_an_image_listed_twice_is_refused(listed: Path, data_spec: Spec) -> None:
     write_csv(listed / "set" / "m.csv", {"path": ["images/ü 0.png"] * 2, "label": ["a", "b"]})
-    with pytest.raises(UserError, match=r"data set mine: 1 images are listed more than once, the first: images/ü 0\.png"):
+    with pytest.raises(
+        UserError, match=r"data set mine: 1 images are listed more than once, the first: images/ü 0\.png"
+    ):
         prepare("mine", data_spec(reader="manifest", path="set/m.csv"), listed, listed / "cache")
 
 

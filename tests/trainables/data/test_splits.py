@@ -96,7 +96,7 @@ def check(split: Split, data: Packed, folds: int) -> list[list[str]]:
     return parts
 
 
-@settings(max_examples=2500)
+@settings(max_examples=150)
 @given(drawn=data_sets(grouped=True), spec=specs)
 def test_any_data_set_is_divided_without_a_leak_or_refused(
     in_memory: Make, drawn: dict[str, Any], spec: SplitSpec
@@ -113,7 +113,7 @@ def test_any_data_set_is_divided_without_a_leak_or_refused(
     assert cross_validation("cells", in_memory(**drawn), spec) == split
 
 
-@settings(max_examples=2500)
+@settings(max_examples=150)
 @given(drawn=data_sets(grouped=False), spec=specs)
 def test_classes_keep_their_shares_where_there_are_no_groups(
     in_memory: Make, drawn: dict[str, Any], spec: SplitSpec
@@ -139,7 +139,7 @@ def test_classes_keep_their_shares_where_there_are_no_groups(
                 assert trained >= 1, "a class cannot be learnt"
 
 
-@settings(max_examples=1000)
+@settings(max_examples=50)
 @given(drawn=data_sets(grouped=True), spec=specs)
 def test_a_pre_training_set_is_divided_without_a_leak_or_refused(
     in_memory: Make, drawn: dict[str, Any], spec: SplitSpec
@@ -187,9 +187,14 @@ def test_another_seed_divides_otherwise(in_memory: Make) -> None:
 def test_a_known_split(in_memory: Make) -> None:
     """If it changes, another study of the same data is no longer comparable."""
     data = in_memory(
-        [0, 1, 2] * 12, groups=[None, "p1", "p2", "p2", "p3", None] * 6, hashes=[f"{number % 33}" for number in range(36)]
+        [0, 1, 2] * 12,
+        groups=[None, "p1", "p2", "p2", "p3", None] * 6,
+        hashes=[f"{number % 33}" for number in range(36)],
     )
-    assert cross_validation("cells", data, SplitSpec(folds=3)).digest == "990d70d552dc3ac0a56b920f4c5ff133de4c889982658078a23346431d6fd6fb"
+    assert (
+        cross_validation("cells", data, SplitSpec(folds=3)).digest
+        == "990d70d552dc3ac0a56b920f4c5ff133de4c889982658078a23346431d6fd6fb"
+    )
     assert single(data, SplitSpec()).digest == "c24bb00b44fc88a6f5666670a5ea710ac5543c46fbfab5305038ae301fc4dc8d"
 
 
@@ -279,7 +284,9 @@ def test_groups_of_real_cells_never_cross(real_cells: Packed) -> None:
         assert all(len(side) == 1 for side in sides.values())
 
 
-def test_identical_real_cells_share_a_group(real_cells: Packed, shared_data: Path, data_spec: Any, tmp_path: Path) -> None:
+def test_identical_real_cells_share_a_group(
+    real_cells: Packed, shared_data: Path, data_spec: Any, tmp_path: Path
+) -> None:
     without_groups = prepare("cells", data_spec(reader="bone_marrow", size=32), shared_data, tmp_path)
     for data, group in ((real_cells, "cell_112"), (without_groups, "identical-")):
         rows = cross_validation("bone_marrow", data, SplitSpec()).table.to_pylist()

@@ -1,0 +1,282 @@
+"""The driver with a way of running that needs no process: orders out, news in, the study as the judge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.driver import Driver, Order
+from sweep.plan import Plan
+from sweep.schedule import Budgets
+from trainables.site import Site
+from trainables.specs import Stage
+from trainables.storage import Storage
+from trainables.study import Study
+
+SITE = Site({"cells": "/data/cells"}, {"0" * 64: "/weights/a file"}, "pretrain")
+DONE, LOST, SILENT, COMMITTED_THEN_LOST = "done", "lost", "silent", "committed, then lost"
+
+
+class Heard:
+    """A watcher that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[Any, ...]] = []
+
+    def started(self, stage: Stage, attempt: int) -> None:
+        self.events.append(("started", stage.name, attempt))
+
+    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
+        self.events.append(("progressed", stage.name, progress["epoch"]))
+
+    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
+        self.events.append(("finished", stage.name, result["key"]))
+
+    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
+        self.events.append(("failed", stage.name, error, again, sorted(b.name for b in blocked)))
+
+    def of(self, event: str) -> list[tuple[Any, ...]]:
+        return [rest for kind, *rest in self.events if kind == event]
+
+
+class InMemory:
+    """Runs orders at once, one at a time, as a script of outcomes says; writes what a trial would write."""
+
+    def __init__(self, study: Study, scores: Callable[[Stage], float] = lambda stage: 0.5) -> None:
+        self.study = study
+        self.scores = scores
+        self.script: dict[str, Iterator[str]] = {}
+        self.orders: list[Order] = []
+
+    def run(self, driver: Driver) -> None:
+        while not driver.finished:
+            order = driver.next()
+            assert order is not None, "nothing runs, nothing is ready, and it is not finished"
+            self.one(driver, order)
+
+    def one(self, driver: Driver, order: Order) -> None:
+        order = Order.loads(order.dumps())
+        self.orders.append(order)
+        driver.began(order)
+        key = str(order.stage.key)
+        driver.progressed(key, {"epoch": 1, "epochs": 2})
+        outcome = next(self.script.get(order.stage.name, iter(())), DONE)
+        if outcome in (DONE, COMMITTED_THEN_LOST):
+            self.commit(order.stage)
+        if outcome in (LOST, COMMITTED_THEN_LOST):
+            driver.lost(key)
+        else:
+            driver.ended(key, None if outcome in (DONE, SILENT) else outcome)
+
+    def commit(self, stage: Stage) -> None:
+        folder = self.study.folder(stage)
+        folder.begin(stage)
+        folder.commit({"status": "done", "key": stage.key, "metrics": {"val_f1_macro": self.scores(stage)}})
+
+
+@pytest.fixture
+def plan(planned: Callable[..., Plan], grid_text: str) -> Plan:
+    return planned(grid_text)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(Storage(tmp_path / "a study"))
+
+
+@pytest.fixture
+def drive(plan: Plan, study: Study) -> Callable[..., tuple[Driver, Heard]]:
+    def make(budgets: Budgets | None = None, plan: Plan = plan) -> tuple[Driver, Heard]:
+        heard = Heard()
+        costs = {str(stage.key): 1.0 for stage in plan.stages}
+        return Driver(plan.stages, costs, study, SITE, heard, budgets), heard
+
+    return make
+
+
+def name_of(plan: Plan, kind: str, scenario: str = "Tissue") -> str:
+    return next(stage.name for stage in plan.stages if stage.kind == kind and stage.scenario == scenario)
+
+
+def test_a_whole_study(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive()
+    execution = InMemory(study)
+    execution.run(driver)
+    assert set(driver.states.values()) == {"done"}
+    ran = [order.stage.name for order in execution.orders]
+    assert sorted(ran) == sorted(stage.name for stage in plan.stages)
+    assert ran[0] == name_of(plan, "pretrain"), "most work waits for it"
+    assert heard.of("started") == [[name, 1] for name in ran]
+    assert heard.of("finished") == [[order.stage.name, order.stage.key] for order in execution.orders]
+    assert not heard.of("failed")
+    assert all((order.study, order.site) == (study.storage.location, SITE) for order in execution.orders)
+
+
+def test_what_is_committed_never_runs_again(drive: Any, plan: Plan, study: Study) -> None:
+    before = InMemory(study)
+    for stage in plan.stages[:4]:
+        before.commit(stage)
+    driver, _ = drive()
+    execution = InMemory(study)
+    execution.run(driver)
+    assert {order.stage.key for order in execution.orders} == {stage.key for stage in plan.stages[4:]}
+    driver, heard = drive()
+    assert driver.finished
+    assert driver.next() is None
+    assert not heard.events
+
+
+def test_what_failed_in_an_earlier_run_is_tried_again(drive: Any, plan: Plan, study: Study) -> None:
+    study.folder(plan.stages[0]).begin(plan.stages[0])
+    study.folder(plan.stages[0]).fail("ValueError", "x", "", 2)
+    driver, heard = drive()
+    InMemory(study).run(driver)
+    assert heard.of("started")[0] == [plan.stages[0].name, 1]
+    assert set(driver.states.values()) == {"done"}
+
+
+def test_an_error_is_tried_again_and_the_same_error_is_final(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive(Budgets(errors=5))
+    execution = InMemory(study)
+    pretrain, cell = name_of(plan, "pretrain"), name_of(plan, "finetune", "Random")
+    execution.script = {pretrain: iter(["E: 1", "E: 2", "E: 1"]), cell: iter(["E: 1"])}
+    execution.run(driver)
+    blocked = sorted(stage.name for stage in plan.cells if stage.scenario == "Tissue")
+    assert len(blocked) == 4
+    assert [event for event in heard.of("failed") if event[0] == pretrain] == [
+        [pretrain, "E: 1", True, []],
+        [pretrain, "E: 2", True, []],
+        [pretrain, "E: 1", False, blocked],
+    ]
+    assert [event[1] for event in heard.of("started") if event[0] == cell] == [1, 2]
+    names = {str(stage.key): stage.name for stage in plan.stages}
+    states = {names[key]: state for key, state in driver.states.items()}
+    assert states[pretrain] == "failed"
+    assert {name for name, state in states.items() if state == "blocked"} == set(blocked)
+    assert list(states.values()).count("done") == 4
+
+
+def test_a_lost_process_is_another_matter_than_an_error(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive(Budgets(infrastructure=3, errors=1))
+    execution = InMemory(study)
+    cell = name_of(plan, "finetune", "Random")
+    execution.script = {cell: iter([LOST, LOST, "E: 1", LOST])}
+    execution.run(driver)
+    assert set(driver.states.values()) == {"done"}
+    said = [event for event in heard.of("failed") if event[0] == cell]
+    assert [event[2] for event in said] == [True] * 4
+    assert "lost" in said[0][1]
+    assert said[2][1] == "E: 1"
+
+
+def test_a_process_lost_after_its_commit_has_done_its_work(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive(Budgets(infrastructure=0))
+    execution = InMemory(study)
+    cell = name_of(plan, "finetune", "Random")
+    execution.script = {cell: iter([COMMITTED_THEN_LOST])}
+    execution.run(driver)
+    assert set(driver.states.values()) == {"done"}
+    assert cell in [event[0] for event in heard.of("finished")]
+    assert not heard.of("failed")
+
+
+def test_a_stage_that_ends_without_a_result_has_failed(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive()
+    execution = InMemory(study)
+    cell = name_of(plan, "finetune", "Random")
+    execution.script = {cell: iter([SILENT, SILENT])}
+    execution.run(driver)
+    assert list(driver.states.values()).count("failed") == 1
+    assert [event[2] for event in heard.of("failed")] == [True, False]
+    assert "without a result" in heard.of("failed")[0][1]
+
+
+def test_an_error_after_the_commit_is_no_failure(drive: Any, plan: Plan, study: Study) -> None:
+    driver, heard = drive(Budgets(errors=0))
+    order = driver.next()
+    driver.began(order)
+    InMemory(study).commit(order.stage)
+    driver.ended(str(order.stage.key), "OSError: while ending")
+    assert driver.states[str(order.stage.key)] == "done"
+    assert not heard.of("failed")
+
+
+def test_progress_is_passed_on(drive: Any, study: Study) -> None:
+    driver, heard = drive()
+    InMemory(study).run(driver)
+    assert len(heard.of("progressed")) == 9
+
+
+def test_stop_starts_nothing_more_and_takes_in_what_runs(drive: Any, study: Study) -> None:
+    driver, _ = drive()
+    execution = InMemory(study)
+    order = driver.next()
+    driver.began(order)
+    assert not driver.stopping
+    driver.stop()
+    assert driver.stopping
+    assert driver.next() is None
+    assert not driver.finished
+    execution.commit(order.stage)
+    driver.ended(str(order.stage.key), None)
+    assert driver.finished
+    assert list(driver.states.values()).count("done") == 1
+    driver, _ = drive()
+    execution.run(driver)
+    assert len(execution.orders) == 8
+
+
+def test_a_result_that_cannot_be_read_is_redone(drive: Any, study: Study) -> None:
+    driver, heard = drive()
+    execution = InMemory(study)
+    order = driver.next()
+    driver.began(order)
+    execution.commit(order.stage)
+    torn = Path(study.folder(order.stage).path("result.json"))
+    torn.write_text(torn.read_text()[:10])
+    driver.lost(str(order.stage.key))
+    assert heard.of("failed")[0][2], "it is tried again"
+    execution.run(driver)
+    assert set(driver.states.values()) == {"done"}
+    assert execution.orders[0].attempt == 2
+
+
+def test_a_stage_lost_for_good_leaves_its_failure(drive: Any, plan: Plan, study: Study) -> None:
+    driver, _ = drive(Budgets(infrastructure=2))
+    execution = InMemory(study)
+    stage = next(stage for stage in plan.cells if stage.scenario == "Random")
+    execution.script = {stage.name: iter([LOST] * 9)}
+    execution.run(driver)
+    failure = study.folder(stage).failure()
+    assert failure is not None
+    assert failure["attempts"] == 3
+    assert "lost" in failure["message"]
+    assert study.states()[str(stage.key)[:16]] == "failed"
+
+
+def test_an_order_survives_its_journey(planned: Callable[..., Plan], grid_text: str) -> None:
+    plan = planned(
+        grid_text,
+        "scenarios.Start={start: imagenet}",
+        "weights.imagenet={tiny: {file: x}}",
+        "learning_rate=[0.1, 1.0e-7]",
+        "architectures.tiny.options={patch_size: 8, names: [é, ☃]}",
+    )
+    assert {stage.initial.source for stage in plan.stages} == {"random", "stage", "file"}
+    for attempt, stage in enumerate(plan.stages, 1):
+        order = Order(stage, "s3://bucket/a study é", SITE, attempt)
+        again = Order.loads(order.dumps())
+        assert again == order
+        assert again.stage.key == stage.key
+        assert again.site.keep_weights == "pretrain"
+
+
+def test_an_order_that_was_changed_on_its_way_is_refused(plan: Plan) -> None:
+    content = json.loads(Order(plan.stages[0], "x", SITE, 1).dumps())
+    content["stage"]["learning_rate"] = 0.5
+    with pytest.raises(ValueError, match="is not that of its content"):
+        Order.loads(json.dumps(content))

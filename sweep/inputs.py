@@ -131,8 +131,8 @@ class _Digests:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._known: dict[str, str] = json.loads(file.read_text())
-        except (OSError, ValueError):
+            self._known: dict[str, str] = dict(json.loads(file.read_text()))
+        except (OSError, TypeError, ValueError):
             self._known = {}
 
     def of(self, path: Path) -> str:

@@ -58,5 +58,5 @@ def _holder(folder: Path) -> str:
         holder = json.loads((folder / HOLDER).read_text())
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
         return f"process {holder['process']} on {holder['host']}, since {since}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from trainables.data.readers import DataSpec
 from trainables.data.splits import SplitSpec
@@ -12,6 +12,8 @@ from trainables.site import KeepWeights
 from trainables.specs import Frozen, ModelSpec
 
 ALL: Literal["all"] = "all"
+CHECKED_LATER = ConfigDict(allow_inf_nan=True)
+"""Rates are checked with a message of their own: see ``tidy_rate``."""
 
 
 class WeightsSource(Frozen):
@@ -36,6 +38,7 @@ class Scenario(Frozen):
 class RateTable(Frozen):
     """Start rates for each scenario and architecture, times factors."""
 
+    model_config = CHECKED_LATER
     table: dict[str, dict[str, float]] = Field(description="scenario -> architecture -> rate")
     times: tuple[float, ...] = (1.0,)
 
@@ -46,6 +49,7 @@ Rates = float | tuple[float, ...] | RateTable
 class Axes(Frozen):
     """What is varied. Every combination is a cell."""
 
+    model_config = CHECKED_LATER
     architecture: tuple[str, ...]
     scenario: tuple[str, ...] | Literal["all"] = ALL
     fold: tuple[int, ...] | Literal["all"] = ALL

@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -30,11 +29,11 @@ class Terminal:
 
     def say(self, text: str = "") -> None:
         """Write one line."""
-        self.out.print(escape(text))
+        self.out.print(Text(text))
 
     def note(self, text: str) -> None:
         """Write one line beside the output, on standard error."""
-        self.err.print(escape(text))
+        self.err.print(Text(text))
 
     def show(self, table: RenderableType) -> None:
         """Write a table."""
@@ -47,7 +46,7 @@ class Terminal:
     def faults(self, faults: Iterable[str]) -> None:
         """Write what is wrong, one line each."""
         for fault in faults:
-            self.err.print(f"[bold red]error:[/] {escape(fault)}")
+            self.err.print(Text.assemble(("error:", "bold red"), f" {fault}"))
 
     @contextmanager
     def preparing(self) -> Iterator[Any]:

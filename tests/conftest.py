@@ -10,19 +10,26 @@ import pytest
 SHARED = Path(os.environ.get("SWEEP_TEST_SHARED") or Path(__file__).parents[2] / "shared")
 
 
-def _present(folder: Path) -> Path:
-    if not folder.is_dir():
-        pytest.skip(f"no folder {folder}: SWEEP_TEST_SHARED names the folder that holds data/ and weights/")
+def _with(folder: Path, *names: str) -> Path:
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        pytest.skip(
+            f"no {', '.join(missing)} in {folder}: SWEEP_TEST_SHARED names the folder that holds data/ and weights/"
+        )
     return folder
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data: bone_marrow/, pcam/, cats_vs_dogs/."""
-    return _present(SHARED / "data")
+    return _with(SHARED / "data", "bone_marrow", "pcam", "cats_vs_dogs")
 
 
 @pytest.fixture(scope="session")
 def shared_weights() -> Path:
     """The folder of real ImageNet weights."""
-    return _present(SHARED / "weights")
+    return _with(
+        SHARED / "weights",
+        "timm-tf_efficientnet_lite0-imagenet1k.safetensors",
+        "torchvision-squeezenet1_1-imagenet1k.safetensors",
+    )

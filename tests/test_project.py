@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from sweep.load import load_grid
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sweep", "trainables", "analysis")
@@ -61,3 +64,14 @@ def test_the_readme_names_only_files_that_are_there() -> None:
     named = set(re.findall(r"`((?:sweep|trainables|analysis|tests)/[\w./]*)`", text))
     assert len(named) > 8
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_grid_in_the_readme_is_one() -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    whole = [block for block in blocks if block.startswith("target:")]
+    assert len(whole) == 1
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "grid.yaml")
+        file.write_text(whole[0])
+        grid = load_grid(str(file))
+    assert list(grid.scenarios) == ["Random", "ImageNet", "PCam", "ImageNet+CD"]

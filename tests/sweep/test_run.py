@@ -177,6 +177,31 @@ def test_an_edited_grid_runs_only_what_is_new(again: Path) -> None:
     assert "belong to an earlier grid and are left alone" in done.stdout
 
 
+def test_a_renamed_scenario_keeps_what_is_done(again: Path) -> None:
+    before = results(again)
+    (again / "tiny.yaml").write_text(GRID.replace("Random:", "From nothing:"))
+    done = run(again)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stdout
+    assert "From nothing" in done.stdout
+    assert results(again) == before
+
+
+def test_a_damaged_result_does_not_count_and_is_said(again: Path) -> None:
+    cell = next(name for name in results(again) if name.startswith("finetune-tiny-Random"))
+    folder = again / "studies/tiny/stages" / cell
+    content = bytearray((folder / "predictions.parquet").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "predictions.parquet").write_bytes(content)
+    refused = run(again)
+    assert refused.returncode == 1
+    assert "cannot be relied on and does not count" in refused.stdout
+    shutil.rmtree(folder)
+    mended = run(again)
+    assert mended.returncode == 0, mended.stdout
+    assert len(results(again)) == 9
+
+
 def test_kill_9_of_the_driver_repeats_no_finished_stage(folder: Path) -> None:
     driver = start(folder)
     family = psutil.Process(driver.pid)

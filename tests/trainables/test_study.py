@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ def make_stage(**fields: Any) -> Stage:
         "recipe": Recipe(),
     }
     return Stage(**(content | fields))
+
+
+def fail(folder: StageFolder) -> None:
+    folder.fail("StageError", "it failed", "Traceback …", 2)
 
 
 def make_split(**columns: Any) -> pa.Table:
@@ -79,8 +84,8 @@ def test_a_begun_stage_has_its_specification_and_no_result(study: Study, folder:
 
 def test_a_result_clears_an_earlier_failure(study: Study, folder: StageFolder) -> None:
     key16 = str(make_stage().key)[:16]
-    folder.fail({"class": "StageError"})
-    assert folder.failure() == {"class": "StageError"}
+    fail(folder)
+    assert folder.failure() is not None
     assert study.states() == {key16: "failed"}
     folder.commit({"status": "done"})
     assert folder.result() == {"status": "done"}
@@ -88,10 +93,19 @@ def test_a_result_clears_an_earlier_failure(study: Study, folder: StageFolder) -
     assert study.states() == {key16: "done"}
 
 
+def test_a_failure_says_what_failed_how_often_and_where(folder: StageFolder) -> None:
+    fail(folder)
+    failure = folder.failure()
+    assert failure is not None
+    wanted = {"class": "StageError", "message": "it failed", "traceback": "Traceback …", "attempts": 2}
+    assert wanted.items() <= failure.items()
+    assert failure["node"] == socket.gethostname()
+
+
 def test_a_result_counts_even_beside_a_failure(study: Study, folder: StageFolder) -> None:
     """As a commit leaves it that is interrupted between its two steps."""
     folder.commit({"status": "done"})
-    folder.fail({"class": "StageError"})
+    fail(folder)
     assert list(study.states().values()) == ["done"]
 
 
@@ -100,7 +114,7 @@ def test_states_are_of_every_stage(study: Study) -> None:
     for stage in stages:
         study.folder(stage).begin(stage)
     study.folder(stages[1]).commit({})
-    study.folder(stages[2]).fail({})
+    fail(study.folder(stages[2]))
     assert study.states() == {str(stages[1].key)[:16]: "done", str(stages[2].key)[:16]: "failed"}
     assert len(study.folders()) == 4
 
@@ -110,6 +124,14 @@ def test_a_stage_is_found_by_its_key(study: Study, folder: StageFolder) -> None:
     other = str(make_stage(seed=1).key)
     with pytest.raises(FileNotFoundError, match=f"no stage of key {other[:16]} in .*stages"):
         study.find(other)
+
+
+def test_a_stage_that_was_renamed_keeps_its_folder(study: Study, folder: StageFolder) -> None:
+    """What people call it is not in the key: its result must not be made a second time."""
+    renamed = make_stage(name="another name", scenario="PatchCamelyon")
+    assert renamed.folder != make_stage().folder
+    assert study.folder(renamed) == folder
+    assert study.folder(make_stage(seed=1)).name == make_stage(seed=1).folder
 
 
 def test_a_verified_file_is_what_was_written(folder: StageFolder) -> None:

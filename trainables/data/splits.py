@@ -75,7 +75,7 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     else:
         rng = np.random.default_rng(derive_seed("val", spec.seed, None))
         parts = _train_or_val(units, np.arange(units.count), spec.val_fraction, rng)[units.of_image]
-        _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
+    _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
     return _split_table(data, units, parts[np.newaxis, :])
 
 

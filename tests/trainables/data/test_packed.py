@@ -253,6 +253,20 @@ def test_too_many_broken_images_are_refused_and_nothing_is_left(root: Path, fold
     assert len(prepare("mine", folder_spec(max_undecodable=0.5), root, tmp_path / "cache").labels) == 8
 
 
+def test_no_broken_image_is_left_out_where_none_is_allowed(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
+    (root / "set" / "a" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"1 of 9 images do not decode, more than max_undecodable = 0\.0%"):
+        prepare("set", folder_spec(max_undecodable=0.0), root, tmp_path / "cache")
+
+
+def test_a_file_that_cannot_be_read_ends_the_preparation(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
+    """Or a network drive with a hiccup would give a data set without some of its images."""
+    (root / "set" / "a" / "link.png").symlink_to(root / "gone.png")
+    with pytest.raises(UserError, match=r"cannot read the data set mine: .*link\.png"):
+        prepare("mine", folder_spec(), root, tmp_path / "cache")
+    assert left_in(tmp_path / "cache") == []
+
+
 def test_only_broken_images_are_refused(tmp_path: Path, data_spec: Spec) -> None:
     for name in ("a/1.png", "b/1.png"):
         (tmp_path / "set" / name).parent.mkdir(parents=True)

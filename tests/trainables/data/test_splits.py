@@ -255,6 +255,24 @@ def test_a_set_that_comes_divided_keeps_its_parts(in_memory: Make) -> None:
         assert parts_of(single(data, SplitSpec(seed=seed)), data) == [parts]
 
 
+def test_what_is_in_train_as_well_is_taken_out_of_val(in_memory: Make) -> None:
+    """Some published sets have copies, or patients, on both sides. A score on them would be too good."""
+    data = in_memory(
+        [0, 1] * 4,
+        parts=["train", "train", "val", "val", "val", "val", "test", "test"],
+        hashes=["same", "a", "same", "b", "c", "d", "e", "f"],
+        groups=[None, "p1", None, "p1", "p2", None, None, "p2"],
+    )
+    (found,) = parts_of(single(data, SplitSpec()), data)
+    assert found == ["train", "train", "train", "train", "val", "val", "test", "test"]
+
+
+def test_a_set_whose_val_is_all_copies_is_refused(in_memory: Make) -> None:
+    parts = ["train", "train", "val", "val"]
+    with pytest.raises(UserError, match="none is left for val"):
+        single(in_memory([0, 1, 0, 1], parts=parts, hashes=["a", "b", "a", "b"]), SplitSpec())
+
+
 @pytest.mark.parametrize("parts", [["train", None] * 10, ["train", "test"] * 10, ["val"] * 20])
 def test_a_set_that_is_not_divided_in_full_is_dealt_out(in_memory: Make, parts: list[str | None]) -> None:
     data = in_memory([0, 1] * 10, parts=parts)

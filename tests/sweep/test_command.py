@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,6 @@ BAD_GRIDS = [
     ("recipe: {image_size: 32, batch_size: 8}", "recipe: {batchsize: 8}", "unknown key recipe.batchsize; did you mean batch_size"),
     ("architecture: [tiny]", "architecture: [resnet81]", "unknown architecture resnet81"),
     ("learning_rate: [0.02, 0.05]", "learning_rate: []", "the axis learning_rate is empty"),
-    ("architecture: [tiny]", "architecture: []", "the axis architecture is empty"),
     ("split: {folds: 2,", "split: {folds: 1,", "split.folds: input should be greater than or equal to 2, found 1"),
     ("Tissue: {pretrain: tissue}", "Tissue: {pretrain: tisue}", "no data set tisue under data; did you mean tissue"),
     ("finetune: {epochs: 3}", "finetune: {epochs: 3}\nfinetune: {epochs: 4}", "finetune is given twice"),
@@ -484,12 +483,16 @@ def test_nothing_heavy_is_imported(
 
 
 def quickest(run: Run, *arguments: str) -> float:
-    """Seconds of the quickest of three calls: the machine has other things to do."""
+    """Processor seconds of the quickest of three calls: the machine has other things to do meanwhile."""
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
 
     def once() -> float:
-        began = time.perf_counter()
+        before = spent()
         assert run(*arguments).returncode == 0
-        return time.perf_counter() - began
+        return spent() - before
 
     return min(once() for _ in range(3))
 

@@ -119,7 +119,7 @@ def fate(script: list[Outcome], allowed: Budgets) -> tuple[str, int]:
     raise AssertionError
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     tasks=graphs(),
     scripts=st.lists(outcomes, min_size=14, max_size=14),
@@ -171,7 +171,7 @@ def test_any_graph_with_any_failures_in_any_order(
     assert Counter(told) == Counter(key for key, state in expected.items() if state in ("failed", "blocked"))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(tasks=graphs(most=20), slots=st.integers(1, 6))
 def test_never_past_grahams_bound(tasks: dict[str, Task], slots: int) -> None:
     run = simulate(Schedule(tasks.values()), tasks, slots)

@@ -169,15 +169,17 @@ def test_another_seed_or_fold_gives_other_bits(coloured: Packed, change: dict[st
     assert not equal(tensors(run), tensors(other))
 
 
-def test_dropout_is_drawn_anew_each_epoch_and_alike_each_time(coloured: Packed) -> None:
-    def run() -> Training:
+def test_dropout_is_drawn_from_seed_and_epoch_whatever_ran_before(coloured: Packed) -> None:
+    def run(noise: int, **fields: Any) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
-        made = training(coloured, nn.Sequential(nn.Dropout(0.5), Linear()), recipe={"batch_size": 40})
-        list(made.run())
-        return made
+        made = training(coloured, nn.Sequential(nn.Dropout(0.5), Linear()), recipe={"batch_size": 40}, **fields)
+        for _ in made.run():
+            torch.manual_seed(noise)
+        return tensors(made)
 
-    torch.manual_seed(1)
-    assert equal(tensors(run()), tensors(run()))
+    first = run(noise=1)
+    assert equal(run(noise=2), first)
+    assert not equal(run(noise=1, seed=1), first)
 
 
 def test_a_training_taken_up_again_ends_with_the_same_bits(coloured: Packed) -> None:

@@ -226,6 +226,38 @@ def test_the_selected_epoch_is_the_earliest_best_on_val(finetuned: Ran) -> None:
     assert finetuned.result["metrics"]["val_loss"] == val[selected]["loss"]
 
 
+COUNTING = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.logits = nn.Parameter(torch.arange(float(num_classes)))
+        self.register_buffer("steps", torch.zeros(()))
+    def forward(self, images):
+        if self.training:
+            self.steps += 1
+        return (self.logits + self.steps).expand(len(images), -1)
+"""
+
+
+def test_scores_and_weights_are_of_the_selected_epoch_and_not_the_last(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that never learns, and counts its steps: the first epoch is the best, and its logits tell."""
+    (tmp_path / "counting_network.py").write_text(COUNTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = ModelSpec(model="counting_network:Net")
+    stage = bench.stage(model=model, learning_rate=1e-30, recipe={"epochs": 3, "weight_decay": 0.0})
+    ran = run(stage, bench.study(tmp_path / "study"), bench.site)
+    steps = len(split_rows(bench.cell_split, 1, "train")) // stage.recipe.batch_size
+    assert ran.result["selected_epoch"] == 0
+    assert len(ran.progress) == 3
+    assert float(ran.weights["steps"]) == steps
+    expected = [float(number + steps) for number in range(6)]
+    assert all(row["logits"] == pytest.approx(expected) for row in ran.table("predictions.parquet").to_pylist())
+
+
 def test_progress_is_told_after_each_epoch(finetuned: Ran) -> None:
     assert [(told.epoch, told.epochs) for told in finetuned.progress] == [(1, 2), (2, 2)]
     val = [row for row in finetuned.table("history.parquet").to_pylist() if row["split"] == "val"]

@@ -170,6 +170,16 @@ def test_index_and_fingerprint_do_not_depend_on_the_cache_or_the_place_of_the_da
         assert np.array_equal(all_images(other), all_images(first))
 
 
+def test_the_fingerprint_does_not_depend_on_the_order_of_a_list(root: Path, data_spec: Spec, tmp_path: Path) -> None:
+    rows = [f"{file.relative_to(root / 'set').as_posix()},{file.parent.name}" for file in (root / "set").rglob("*.png")]
+    found = []
+    for name, listed in (("up.csv", sorted(rows)), ("down.csv", sorted(rows, reverse=True))):
+        (root / "set" / name).write_text("\n".join(["path,label", *listed]))
+        found.append(prepare("set", data_spec(reader="manifest", path=f"set/{name}"), root, tmp_path / "cache"))
+    assert ids(found[0]) == ids(found[1])[::-1]
+    assert found[0].fingerprint == found[1].fingerprint
+
+
 def test_a_known_fingerprint(tmp_path: Path, data_spec: Spec) -> None:
     """If it changes, no finished stage counts any more. Bitmaps: their bytes depend on no library's version."""
     pixels = np.arange(2 * 16 * 16 * 3, dtype=np.uint32).reshape(2, 16, 16, 3).astype(np.uint8)
@@ -386,6 +396,7 @@ print(len(told), len(packed.labels), packed.fingerprint)
 """
 
 
+@pytest.mark.slow
 def test_processes_that_prepare_at_once_do_it_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_ONCE, str(tmp_path / "cache")]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

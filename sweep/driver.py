@@ -71,8 +71,7 @@ class Driver:
     ) -> None:
         """Begin with what the study has committed already."""
         self._stages = {str(stage.key): stage for stage in stages}
-        states = study.states()
-        done = {key for key in self._stages if states.get(key[:16]) == "done"}
+        done = study.committed(stages)
         tasks = [Task(key, stage.upstream, costs[key]) for key, stage in self._stages.items()]
         self._schedule = Schedule(tasks, done, budgets)
         self._study = study

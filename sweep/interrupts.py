@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -22,6 +24,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.status: int | None = None
         self._driver: Driver | None = None
+        self._deferring = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -42,6 +45,23 @@ class Interrupts:
         for number in SIGNALS:
             signal.signal(number, self._heard)
 
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within, a signal is only noted, and acted on at the end; nobody else may take the signals over.
+
+        Ray would take SIGTERM while it starts, and an exception raised in its callbacks may be lost.
+        """
+        real = signal.signal
+        self._deferring = True
+        signal.signal = lambda number, handler: None if number in SIGNALS else real(number, handler)  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            signal.signal = real
+            self._deferring = False
+        if self.status is not None:
+            raise KeyboardInterrupt
+
     def guard(self, driver: Driver) -> None:
         """From now on the first signal asks this driver to stop."""
         self.listen()
@@ -50,6 +70,8 @@ class Interrupts:
     def _heard(self, number: int, frame: FrameType | None) -> None:
         first = self.status is None
         self.status = SIGNALS[signal.Signals(number)]
+        if self._deferring and first:
+            return
         if self._driver is None or not first:
             raise KeyboardInterrupt
         self._driver.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,7 +88,9 @@ class Launch:
 
         costs = self.inputs.costs(self.plan.stages)
         threads = max(stage.recipe.threads for stage in self.plan.stages)
-        with ray_session(address) as capacity:
+        with ExitStack() as stack:
+            with self.interrupts.deferred():
+                capacity = stack.enter_context(ray_session(address))
             from sweep import tune
 
             with self.terminal.watching(self.plan.stages, costs, scores, tune.slots(capacity, threads)) as watch:
@@ -101,9 +104,7 @@ class Launch:
 
     def _scores_of_done(self) -> dict[str, float | None]:
         """The val score of each stage that is done, by key."""
-        states = self.study.states()
-        done = [stage for stage in self.plan.stages if states.get(str(stage.key)[:16]) == "done"]
-        results = {str(stage.key): self.study.folder(stage).result() or {} for stage in done}
+        results = self.study.committed(self.plan.stages)
         return {key: result.get("metrics", {}).get("val_f1_macro") for key, result in results.items()}
 
     def find(self, wanted: str) -> Stage:

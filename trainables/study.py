@@ -107,6 +107,8 @@ class StageFolder:
             return dict(self.storage.read_json(self._file(file)))
         except FileNotFoundError:
             return None
+        except (TypeError, ValueError):  # torn: as good as none, and it will be written anew
+            return None
 
     def _file(self, file: str) -> str:
         return f"stages/{self.name}/{file}"
@@ -183,6 +185,13 @@ class Study:
             elif name == FAILURE:
                 states.setdefault(key16, "failed")
         return states
+
+    def committed(self, stages: Iterable[Stage]) -> dict[str, dict[str, Any]]:
+        """Return the results of those stages that have one that can be read, by key."""
+        states = self.states()
+        done = [stage for stage in stages if states.get(str(stage.key)[:16]) == "done"]
+        results = {str(stage.key): self.folder(stage).result() for stage in done}
+        return {key: result for key, result in results.items() if result is not None}
 
     def write_split(self, digest: str, table: pa.Table) -> None:
         """Keep a split. A split is never changed: one that is there stays."""

@@ -197,8 +197,11 @@ def test_a_damaged_result_does_not_count_and_is_said(again: Path) -> None:
     assert refused.returncode == 1
     assert "cannot be relied on and does not count" in refused.stdout
     shutil.rmtree(folder)
+    other = next(name for name in results(again) if name.startswith("finetune-tiny-Tissue"))
+    (again / "studies/tiny/stages" / other / "result.json").write_text("{torn")
     mended = run(again)
     assert mended.returncode == 0, mended.stdout
+    assert all(json.loads(result)["status"] == "done" for result in results(again).values())
     assert len(results(again)) == 9
 
 

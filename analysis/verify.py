@@ -114,13 +114,13 @@ def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
 
 
 def _result(folder: StageFolder) -> tuple[Result, dict[str, Any]]:
+    document = folder.result()
+    if document is None:  # the file is there, or the stage would not count as done
+        raise ValueError(f"{RESULT} is not a JSON object: it was torn or changed")
     try:
-        document = folder.result() or {}
         return Result.model_validate(document), document
     except ValidationError as error:
         raise ValueError(f"{RESULT} is not as expected: {explain(error)}") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{RESULT} is not a JSON object: {explain(error)}") from error
 
 
 def _check_identity(stage: Stage, result: Result, split: Split, classes: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +15,32 @@ from trainables.data.packed import Packed
 from trainables.identity import derive_seed
 from trainables.specs import Augmentation
 
-Batch = tuple[torch.Tensor, torch.Tensor]
 EVALUATION_BATCH = 64
+
+
+class Batch(NamedTuple):
+    """A worker's share of a batch.
+
+    Attributes:
+        images: float, shape (n, 3, edge, edge), on the device.
+        labels: shape (n,), on the device.
+        whole_labels: labels of the whole batch, over all workers.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    whole_labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Share:
+    """Worker ``rank`` of ``size`` takes the images ``[rank::size]`` of each batch."""
+
+    rank: int
+    size: int
+
+
+WHOLE = Share(0, 1)
 
 
 @dataclass(frozen=True)
@@ -53,21 +78,30 @@ class Input:
 
 
 def training_batches(
-    part: Part, want: Input, changes: Augmentation, batch_size: int, seed: int, fold: int | None, epoch: int
+    part: Part,
+    want: Input,
+    changes: Augmentation,
+    batch_size: int,
+    seed: int,
+    fold: int | None,
+    epoch: int,
+    share: Share = WHOLE,
+    start: int = 0,
 ) -> Iterator[Batch]:
-    """Yield one epoch of shuffled, augmented batches: images (n, 3, edge, edge) and labels (n,).
+    """Yield one epoch of shuffled, augmented batches, from batch ``start`` on.
 
-    Order and changes depend on (seed, fold, epoch) and the images alone. Every batch is full: what is
-    left over sits out this epoch (where there is less than one batch, it is one batch).
+    Order and changes depend on (seed, fold, epoch) and the images alone, whatever the share. Every batch is
+    full: what is left over sits out this epoch (where there is less than one batch, it is one batch).
     """
     order = np.random.default_rng(derive_seed("order", seed, fold, epoch)).permutation(len(part))
     whole = len(order) // batch_size * batch_size or len(order)
-    for start in range(0, whole, batch_size):
-        rows = part.rows[order[start : start + batch_size]]
+    for first in range(start * batch_size, whole, batch_size):
+        batch = part.rows[order[first : first + batch_size]]
+        rows = batch[share.rank :: share.size]
         change = augment.draw(
             changes, derive_seed("augment", seed, fold, epoch), part.data.image_numbers[rows], part.data.size, want.edge
         )
-        yield _batch(part.data, rows, change, want)
+        yield _batch(part.data, rows, change, want, part.data.labels[batch])
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -75,13 +109,16 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(1, images // batch_size)
 
 
-def evaluation_batches(part: Part, want: Input) -> Iterator[Batch]:
-    """Yield every image once, unchanged but for its size, in the part's order."""
-    for start in range(0, len(part), EVALUATION_BATCH):
-        rows = part.rows[start : start + EVALUATION_BATCH]
-        yield _batch(part.data, rows, augment.plain(len(rows), part.data.size, want.edge), want)
+def evaluation_batches(part: Part, want: Input, share: Share = WHOLE) -> Iterator[Batch]:
+    """Yield every image of the share once, unchanged but for its size, in the part's order."""
+    of_share = part.rows[share.rank :: share.size]
+    for start in range(0, len(of_share), EVALUATION_BATCH):
+        rows = of_share[start : start + EVALUATION_BATCH]
+        yield _batch(part.data, rows, augment.plain(len(rows), part.data.size, want.edge), want, part.data.labels[rows])
 
 
-def _batch(data: Packed, rows: NDArray[np.int64], change: augment.Change, want: Input) -> Batch:
+def _batch(
+    data: Packed, rows: NDArray[np.int64], change: augment.Change, want: Input, whole_labels: NDArray[np.int64]
+) -> Batch:
     images = augment.apply(data.gather(rows), change, want.edge)
-    return want.tensor(images), torch.from_numpy(data.labels[rows]).to(want.device)
+    return Batch(want.tensor(images), torch.from_numpy(data.labels[rows]).to(want.device), whole_labels)

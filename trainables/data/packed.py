@@ -26,7 +26,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from trainables.data.image_file import BATCH_ROWS, ImageWriter, map_images
-from trainables.data.readers import DataSpec, Item, Listing, Pixels
+from trainables.data.readers import DataSpec
+from trainables.data.source import Item, Listing, Pixels
 from trainables.errors import UserError
 from trainables.identity import digest, readable
 
@@ -95,7 +96,7 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
         UserError: if the data are absent, of the wrong layout, too broken, or the disk is too small.
     """
     try:
-        listing = spec.scan(root)
+        listing = spec.listing(root)
     except OSError as error:
         raise UserError(f"cannot read the data set {name}: {error}") from error
     _refuse_repeats(name, listing)

@@ -127,7 +127,7 @@ class Training:
         batches = training_batches(
             self.train, self.want, self.recipe.augmentation, self.recipe.batch_size, self.seed, self.fold, number
         )
-        for step, (images, labels) in enumerate(batches):
+        for step, (images, labels, _) in enumerate(batches):
             rate = self.learning_rate * rate_factor(self.recipe, number * steps + step, steps, val_scores)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -167,7 +167,7 @@ def evaluate(module: nn.Module, part: Part, want: Input, recipe: Recipe) -> tupl
     module.eval()
     rows: list[Logits] = []
     with torch.inference_mode(), autocast(want.device, recipe):
-        for images, _ in evaluation_batches(part, want):
+        for images, _, _ in evaluation_batches(part, want):
             rows.append(module(images).float().cpu().numpy())
     logits = np.concatenate(rows)
     labels = part.labels

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from trainables.data.packed import decode, prepare
+from trainables.data.decode import decode
+from trainables.data.packed import prepare
 from trainables.data.source import Listing
 from trainables.errors import UserError
 

@@ -6,8 +6,7 @@ kind of data set is one more class and its name in ``DataSpec``.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -16,11 +15,9 @@ from pydantic import Field
 
 from trainables.data import generated
 from trainables.data.parquet_images import ParquetImages
-from trainables.data.source import Item, Listing, Source, folder_of, stamp, what_is_there
+from trainables.data.source import Item, Listing, Source, folder_of, image_names, stamp, what_is_there
 from trainables.data.tables import table_rows
 from trainables.errors import UserError
-
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
 
 class BoneMarrow(Source):
@@ -37,13 +34,13 @@ class BoneMarrow(Source):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
         folder = folder_of(root, self.path, self.origin)
-        files = [f for f in _image_files(folder) if f.name.split("_")[0] in f.relative_to(folder).parts[:-1]]
-        if not files:
+        names = [name for name in image_names(folder) if _code(name) in name.split("/")[:-1]]
+        if not names:
             raise UserError(
                 f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
             )
         groups = _read_groups(folder, self.groups)
-        return _of_files(folder, files, lambda name: Path(name).name.split("_")[0], groups)
+        return _of_files(folder, names, _code, groups)
 
 
 class CatsVsDogs(Source):
@@ -56,12 +53,12 @@ class CatsVsDogs(Source):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
         folder = folder_of(root, self.path, self.origin)
-        pets = folder / "PetImages"
-        files = {name: _image_files(pets / name) for name in ("Cat", "Dog")}
-        missing = [f"PetImages/{name}" for name, found in files.items() if not found]
+        names = image_names(folder)
+        pets = {kind: [name for name in names if name.startswith(f"PetImages/{kind}/")] for kind in ("Cat", "Dog")}
+        missing = [f"PetImages/{kind}" for kind, found in pets.items() if not found]
         if missing:
             raise UserError(f"no images in {' and '.join(missing)} in {folder}; {what_is_there(folder)}")
-        return _of_files(folder, [*files["Cat"], *files["Dog"]], lambda name: name.split("/")[1], {})
+        return _of_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {})
 
 
 class ImageFolder(Source):
@@ -74,12 +71,12 @@ class ImageFolder(Source):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where there is none in a class folder."""
         folder = folder_of(root, self.path, self.origin)
-        files = [f for f in _image_files(folder) if len(f.relative_to(folder).parts) > 1]
-        if not files:
+        names = [name for name in image_names(folder) if "/" in name]
+        if not names:
             raise UserError(
                 f"no image in a class folder of {folder}; {what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
             )
-        return _of_files(folder, files, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
+        return _of_files(folder, names, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
 
 
 class PCam(Source):
@@ -167,23 +164,14 @@ DataSpec = Annotated[
 ]
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(_walk(folder), key=lambda file: file.as_posix())
+def _code(name: str) -> str:
+    return name.rpartition("/")[2].split("_")[0]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        yield from (Path(here, name) for name in files if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS)
-
-
-def _of_files(folder: Path, files: Sequence[Path], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
-    names = [file.relative_to(folder).as_posix() for file in files]
+def _of_files(folder: Path, names: Sequence[str], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
     _check_groups(folder, names, groups)
-    items = [
-        Item(name, label(name), groups.get(name), None, stamp(file)) for name, file in zip(names, files, strict=True)
-    ]
-    return Listing(items, lambda i: files[i].read_bytes())
+    items = [Item(name, label(name), groups.get(name), None, stamp(f"{folder}/{name}")) for name in names]
+    return Listing(items, lambda i: (folder / names[i]).read_bytes())
 
 
 def _check_groups(folder: Path, names: Sequence[str], groups: dict[str, str]) -> None:

@@ -222,6 +222,25 @@ def test_linked_folders_are_followed(tmp_path: Path, data_spec: Spec, write_imag
     assert {name: label for name, (label, _, _) in found.items()} == {"a/1.png": "a", "b/1.png": "b"}
 
 
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+    write_image(tmp_path / "set" / "a" / "1\udcff.png")
+    write_image(tmp_path / "set" / "a" / "tab\t ü.png")
+    refused(
+        data_spec(reader="image_folder", path="set"), tmp_path, "1 names that are no UTF-8, the first: 'a/1\\udcff.png'"
+    )
+    (tmp_path / "set" / "a" / "1\udcff.png").unlink()
+    assert set(scanned(data_spec(reader="image_folder", path="set").scan(tmp_path))) == {"a/tab\t ü.png"}
+
+
+def test_links_in_a_circle_end(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+    write_image(tmp_path / "set" / "a" / "1.png")
+    (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "a" / "here").symlink_to(".")
+    (tmp_path / "set" / "b").symlink_to("a")  # a second name of a class is no circle
+    found = scanned(data_spec(reader="image_folder", path="set").scan(tmp_path))
+    assert set(found) == {"a/1.png", "b/1.png"}
+
+
 def test_a_folder_may_have_groups(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
     write_image(tmp_path / "set" / "a" / "1.png")
     (tmp_path / "set" / "groups.csv").write_text("path,group\na/1.png,p9\n")

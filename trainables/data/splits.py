@@ -59,7 +59,9 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     units = Units(data)
     refuse_small_classes(name, data.classes, units, spec.folds)
     rng = np.random.default_rng(derive_seed("folds", spec.seed))
-    test_fold = units.deal(np.arange(units.count), [1 / spec.folds] * spec.folds, rng)
+    # Two units of a class in one fold, and it is neither tested elsewhere nor, if they are all, trained on there.
+    few = frozenset(np.flatnonzero(units.of_class() <= spec.folds).tolist())
+    test_fold = units.deal(np.arange(units.count), [1 / spec.folds] * spec.folds, rng, apart=few)
     parts = np.empty((spec.folds, len(data.labels)), dtype=np.int8)
     for fold in range(spec.folds):
         rng = np.random.default_rng(derive_seed("val", spec.seed, fold))

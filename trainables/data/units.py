@@ -63,15 +63,18 @@ class Units:
             content[unit].append((label, images))
         return content
 
-    def deal(self, which: Ints, shares: Sequence[float], rng: np.random.Generator) -> Ints:
+    def deal(
+        self, which: Ints, shares: Sequence[float], rng: np.random.Generator, apart: frozenset[int] = frozenset()
+    ) -> Ints:
         """Give each of the units named to one of ``len(shares)`` parts; return the part of each, shape (len(which),).
 
         A part's target for a class is its share of it, and one image at least where the class has two.
-        Ties go to the part with fewest images for its share.
+        Ties go to the part with fewest images for its share. Units of the classes ``apart`` go to parts
+        that have none of them yet, as long as there are such, whatever else they hold.
         """
         members = np.zeros(self.count, dtype=bool)
         members[which] = True
-        hand = _Hand(shares, np.bincount(self.labels[members[self.of_image]], minlength=self.classes))
+        hand = _Hand(shares, np.bincount(self.labels[members[self.of_image]], minlength=self.classes), apart)
         order = rng.permutation(len(which))
         sizes, labels = self.sizes[which[order]], self._label[which[order]]
         part_of = np.empty(len(which), dtype=np.int64)
@@ -109,8 +112,9 @@ class Units:
 class _Hand:
     """What each part still lacks while units are dealt out."""
 
-    def __init__(self, shares: Sequence[float], total: Ints) -> None:
+    def __init__(self, shares: Sequence[float], total: Ints, apart: frozenset[int]) -> None:
         self._shares = list(shares)
+        self._holds: dict[int, set[int]] = {label: set() for label in apart}
         self._total = total.tolist()
         self._images = [0] * len(self._shares)
         # Images still lacking, by class and part. A small part wants one image at least of a class that has two.
@@ -122,7 +126,10 @@ class _Hand:
         for label, images in content:
             for part, lacking in enumerate(self._lacking[label]):
                 need[part] += images * lacking / self._total[label]
-        part = self._first(need)
+        kept_apart = [self._holds[label] for label, _ in content if label in self._holds]
+        part = self._first(need, kept_apart)
+        for held in kept_apart:
+            held.add(part)
         for label, images in content:
             self._lacking[label][part] -= images
             self._images[part] += images
@@ -142,10 +149,16 @@ class _Hand:
             given[part] += 1
             self._images[part] += size
         self._lacking[label] = ((lacking - given) * size).tolist()
+        if label in self._holds:
+            self._holds[label].update(np.flatnonzero(given).tolist())
         return given
 
-    def _first(self, need: Sequence[float]) -> int:
-        return max(range(len(need)), key=lambda part: (round(need[part], 9), -self._images[part] / self._shares[part]))
+    def _first(self, need: Sequence[float], kept_apart: Sequence[set[int]] = ()) -> int:
+        def rank(part: int) -> tuple[int, float, float]:
+            met = sum(part in held for held in kept_apart)
+            return -met, round(need[part], 9), -self._images[part] / self._shares[part]
+
+        return max(range(len(need)), key=rank)
 
 
 def _nearly(lacking: NDArray[np.float64], count: int) -> Ints:

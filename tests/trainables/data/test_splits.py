@@ -273,8 +273,18 @@ def test_a_class_of_few_groups_is_divided_and_what_it_lacks_is_said(in_memory: M
     assert split.proof == "0 of 22 groups shared between train, val and test, 4 folds; every image tested once"
 
 
+def test_the_two_patients_of_a_class_are_tested_in_two_folds(in_memory: Make) -> None:
+    """Both hold much of a class that only one fold lacks: going there both, theirs would never be learnt and tested."""
+    labels = [0] * 60 + [0] * 20 + [2] + [0] * 10 + [2] + [0, 1] * 6
+    groups = ["large"] * 60 + ["a"] * 21 + ["b"] * 11 + [None] * 12
+    split = cross_validation("cells", in_memory(labels, groups=groups), SplitSpec(folds=2))
+    first, second = check(split, in_memory(labels, groups=groups), 2)
+    assert {first[80], first[91]} >= {"test"} != {first[80], first[91]}
+    assert {second[80], second[91]} >= {"test"} != {second[80], second[91]}
+
+
 def test_a_class_that_falls_into_one_fold_is_refused(in_memory: Make) -> None:
-    """Its two patients hold most of another class too, so that both must go to where that class is lacking."""
+    """Trained on in one fold, tested in the other, and never both."""
     data = in_memory([0, 1] * 20)
     parts = np.full((2, 40), 0, dtype=np.int8)
     parts[0, data.labels == 1] = 2

@@ -17,7 +17,7 @@ from trainables.errors import UserError
 
 UNDECODABLE = "undecodable: "
 """Begins the outcome of an image that does not decode; any other outcome is the SHA-256 of its bytes."""
-AHEAD_PER_CORE = 8
+AHEAD_PER_CORE = 16
 
 Decoded = tuple[str, Pixels | None]
 """The outcome, and the pixels where there are any."""

@@ -33,7 +33,7 @@ def _view(column: pa.FixedSizeBinaryArray, size: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Kept:
-    """How much of a file is whole and on the disk.
+    """How much of a file is whole.
 
     Attributes:
         size: edge of the images, pixels; 0 where there is none.
@@ -63,7 +63,7 @@ class ImageWriter:
     """Writes images of one size as record batches of ``BATCH_ROWS``; a file begun earlier is gone on with.
 
     Attributes:
-        kept: what is whole and on the disk.
+        kept: what is whole.
     """
 
     def __init__(self, path: Path, images: int, kept: Kept = Kept(), size: int | None = None) -> None:
@@ -130,7 +130,7 @@ class ImageWriter:
         sink = self._open()
         start, sink.crc32 = sink.tell(), 0
         self._writer.write_batch(self._batch(np.stack(self._rows)))
-        sink.sync()
+        sink.flush()
         self.kept = Kept(self._size, self.kept.batches + 1, start, sink.tell(), sink.crc32)
         self._rows = []
 
@@ -191,9 +191,13 @@ class _Sink(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
+    def flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+
     def sync(self) -> None:
         """Wait until all is on the disk."""
-        self._file.flush()
+        self.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:

@@ -69,10 +69,11 @@ class Launch:
             )
         try:
             for progress in run_stage(stage, self.study, self.site):
-                self.terminal.say(
-                    f"epoch {progress.epoch} of {progress.epochs}: val F1 {progress.val_f1_macro:.3f}, "
-                    f"{progress.images_per_second:.0f} images/s"
-                )
+                if shown := progress.shown:
+                    self.terminal.say(
+                        f"epoch {progress.epoch:g} of {progress.epochs}: val F1 {shown['val_f1_macro']:.3f}, "
+                        f"{shown['images_per_second']:.0f} images/s"
+                    )
         except Exception as error:
             if sys.gettrace() is not None:  # a debugger wants to see it
                 raise

@@ -7,7 +7,8 @@ from copy import deepcopy
 from importlib import resources
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -98,7 +99,7 @@ def _schema_fault(document: Document, fault: Any) -> str:
     place = _place_in(document.value, fault["loc"])
     name = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
-        return f"{document.where(place)}: unknown key {name}{nearest(str(place[-1]), _field_names())}"
+        return f"{document.where(place)}: unknown key {name}{nearest(str(place[-1]), _names_at(fault['loc']))}"
     found = "" if fault["type"] == "missing" else f", found {short(fault['input'])}"
     missing = ".".join(filter(None, [name, str(fault["loc"][-1])])) if fault["type"] == "missing" else name
     return f"{document.where(place)}: {missing}: {fault['msg'].lower()}{found}"
@@ -115,8 +116,34 @@ def _place_in(document: Any, loc: Iterable[str | int]) -> Place:
     return tuple(place)
 
 
-def _field_names() -> set[str]:
-    models: list[type[Frozen]] = [Frozen]
-    for model in models:
-        models += model.__subclasses__()
-    return {name for model in models for name in model.model_fields}
+def _names_at(loc: Iterable[str | int]) -> set[str]:
+    """Return the keys that are valid beside the one at a schema's location."""
+    kinds: list[Any] = [GridFile]
+    for part in list(loc)[:-1]:
+        kinds = [below for kind in _plain(kinds) for below in _below(kind, part)]
+    return {name for kind in _plain(kinds) if _is_model(kind) for name in kind.model_fields}
+
+
+def _plain(kinds: Iterable[Any]) -> list[Any]:
+    """Open unions and annotations: what is left are models, containers and plain types."""
+    plain: list[Any] = []
+    for kind in kinds:
+        origin = get_origin(kind)
+        if origin is Annotated:
+            plain += _plain([get_args(kind)[0]])
+        elif origin in (Union, UnionType):
+            plain += _plain(get_args(kind))
+        else:
+            plain.append(kind)
+    return plain
+
+
+def _below(kind: Any, part: str | int) -> list[Any]:
+    if _is_model(kind):  # a part that is no field names the alternative of a union: the model itself
+        field = kind.model_fields.get(part)
+        return [kind] if field is None else [field.annotation]
+    return list(get_args(kind)[-1:]) if get_origin(kind) is dict else list(get_args(kind)[:1])
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Frozen)

@@ -130,9 +130,9 @@ class Watch:
         self._clock.measured(stage.architecture, self._costs[key], time.monotonic() - started)
         self._scores[key] = result["metrics"].get("val_f1_macro")
         count = f"[{len(self._scores)}/{len(self._stages)}]"
-        self._line(
-            f"{count:>9} {stage.kind} {stage.name}: val F1 {self._scores[key]:.3f}, {result['seconds']:.0f} s; {self.left()} left"
-        )
+        score = self._scores[key]
+        found = f"rate {result['learning_rate']:g}" if score is None else f"val F1 {score:.3f}"
+        self._line(f"{count:>9} {stage.kind} {stage.name}: {found}, {result['seconds']:.0f} s; {self.left()} left")
 
     def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
         """Note a failed attempt; a new kind of error is shown in full once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 
 from sweep.driver import Driver, Order
 from sweep.ray_session import Capacity
-from trainables.errors import UserError
+from trainables.errors import LostError, UserError
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
@@ -42,6 +42,8 @@ class StageTrial(tune.Trainable):
             progress = next(self._epochs)
         except StopIteration:
             return _report({"error": None}, done=True)
+        except LostError:
+            return _report({"lost": True}, done=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
         return _report(progress, done=False)
@@ -51,6 +53,10 @@ class StageTrial(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing: a stage keeps its own checkpoints."""
+
+    def cleanup(self) -> None:
+        """Stop the attempt where it is: what it has done is kept in its checkpoint."""
+        self._epochs.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._epochs = _epochs(Order.loads(config["order"]))
@@ -65,7 +71,7 @@ def _reported(result: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads((result or {}).get(REPORTED, "{}")))
 
 
-def _epochs(order: Order) -> Iterator[dict[str, Any]]:
+def _epochs(order: Order) -> Generator[dict[str, Any]]:
     from trainables.stage import run_stage
     from trainables.storage import Storage
     from trainables.study import Study

@@ -1,6 +1,6 @@
 """A stage under way, kept so that a killed one goes on instead of beginning again.
 
-Random numbers are derived for each epoch anew (see ``fit``), so a checkpoint needs none of their states:
+Random numbers are derived anew for each step (see ``fit``), so a checkpoint needs none of their states:
 a stage that was killed and resumed ends with the bits of one that was not.
 """
 
@@ -9,51 +9,111 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from trainables.storage import Storage
 from trainables.study import StageFolder
 
 FILE = "checkpoint.pt"
 DIGEST_BYTES = 32
+SHARE_OF_TIME = 0.05
+"""Writing takes no more than this share of a stage's time: a checkpoint may weigh gigabytes."""
+
+State = dict[str, Any]
+
+
+@dataclass
+class _Place:
+    """Where checkpoints of the stage are kept, and when the next one is due."""
+
+    storage: Storage
+    name: str
+    seconds: float
+    _due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._due = time.monotonic() + self.seconds
+
+    @property
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._due
+
+    def write(self, content: bytes) -> None:
+        started = time.monotonic()
+        try:
+            self.storage.write(self.name, content)
+        finally:
+            now = time.monotonic()
+            self._due = now + max(self.seconds, (now - started) / SHARE_OF_TIME)
+
+    def read(self) -> bytes | None:
+        try:
+            return self.storage.read(self.name)
+        except FileNotFoundError:
+            return None
 
 
 class Checkpoint:
-    """The checkpoint of one stage: written after an epoch, at a bounded rate; gone when the stage is committed."""
+    """The checkpoints of one stage: on the node's own disk often, in the study at a bounded rate."""
 
-    def __init__(self, folder: StageFolder, key: str, seconds: float) -> None:
-        """Write no more often than every so many seconds: a checkpoint may weigh gigabytes."""
-        self._folder = folder
+    def __init__(
+        self,
+        folder: StageFolder,
+        key: str,
+        seconds: float,
+        scratch: str | None = None,
+        complain: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Write to the study no more often than every so many seconds, and to ``scratch``, if given, whenever asked.
+
+        A checkpoint that cannot be written is complained of, and the stage goes on.
+        """
         self._key = key
-        self._seconds = seconds
-        self._last = time.monotonic()
+        self._complain = complain
+        self._places = [_Place(folder.storage, f"stages/{folder.name}/{FILE}", seconds)]
+        if scratch is not None:
+            self._places.append(_Place(Storage(scratch), f"{key[:16]}.pt", 0.0))
 
-    def load(self) -> dict[str, Any] | None:
-        """Return the last state, or None where there is none that is whole and of this stage."""
-        try:
-            content = self._folder.read(FILE)
-        except FileNotFoundError:
+    def load(self) -> State | None:
+        """Return the furthest state, or None where there is none that is whole and of this stage."""
+        states = [state for place in self._places if (state := self._read(place.read())) is not None]
+        return max(states, key=lambda state: (len(state["epochs"]), state["tally"]["steps"]), default=None)
+
+    def offer(self, state: Callable[[], State]) -> None:
+        """Keep a state where the last one is old enough."""
+        self._write(state, [place for place in self._places if place.is_due])
+
+    def save(self, state: Callable[[], State]) -> None:
+        """Keep a state now: the stage is about to be stopped."""
+        self._write(state, self._places)
+
+    def discard(self) -> None:
+        """Delete them: the stage has its result."""
+        for place in self._places:
+            place.storage.remove(place.name)
+
+    def _write(self, state: Callable[[], State], places: list[_Place]) -> None:
+        if not places:
+            return
+        buffer = io.BytesIO()
+        torch.save({"key": self._key, "training": state()}, buffer)
+        payload = buffer.getvalue()
+        content = hashlib.sha256(payload).digest() + payload
+        for place in places:
+            try:
+                place.write(content)
+            except OSError as error:
+                self._complain(f"no checkpoint could be written: {error}")
+
+    def _read(self, content: bytes | None) -> State | None:
+        if content is None or hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
             return None
-        digest, payload = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() != digest:
-            return None
         try:
-            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            state = torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
         except Exception:  # noqa: BLE001 - no checkpoint of ours: the stage begins again, nothing of it is run
             return None
         return dict(state["training"]) if state["key"] == self._key else None
-
-    def save(self, training: dict[str, Any]) -> None:
-        """Keep a state, if the last one is old enough."""
-        if time.monotonic() - self._last < self._seconds:
-            return
-        buffer = io.BytesIO()
-        torch.save({"key": self._key, "training": training}, buffer)
-        payload = buffer.getvalue()
-        self._folder.write(FILE, hashlib.sha256(payload).digest() + payload)
-        self._last = time.monotonic()
-
-    def discard(self) -> None:
-        """Delete it: the stage has its result."""
-        self._folder.remove(FILE)

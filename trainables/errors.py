@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend: it carries every fault found, not the first."""
+"""Exceptions: what a user can mend (every fault found, not the first), and what nobody is to blame for."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class UserError(Exception):
         """Take one fault or several."""
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
+
+
+class LostError(Exception):
+    """A worker's process or node is gone: not the stage's fault. It may go on from its checkpoint elsewhere."""
 
 
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:

@@ -10,21 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from trainables import scores
 from trainables.backbones import Backbone, State
-from trainables.data.batches import Input, Part, evaluation_batches, steps_per_epoch, training_batches
+from trainables.data.batches import Batch, Input, Part, steps_per_epoch, training_batches
 from trainables.decay import rate_factor
+from trainables.evaluation import evaluate, shown
 from trainables.identity import derive_seed
 from trainables.specs import Recipe
+from trainables.steps import StageError, Stepper
+from trainables.world import World
 
-Logits = NDArray[np.float32]
-
-
-class StageError(Exception):
-    """The stage cannot go on: what happened, where, and what to try."""
+LOOK_EVERY = 32
+"""Steps between two looks at the loss on a GPU: each look waits for it. On a CPU every step is looked at."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +36,60 @@ class Epoch:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """A sign of life within an epoch: epochs done, with the part of the one under way."""
+
+    epochs: float
+
+
+@dataclass
+class Tally:
+    """What the epoch under way has seen so far, on the device.
+
+    Attributes:
+        steps: number of steps taken.
+        loss: sum over steps of mean loss × images, a float64 scalar.
+        matrix: confusion matrix, shape (classes, classes), int64.
+        seconds: spent on it.
+    """
+
+    steps: int
+    loss: torch.Tensor
+    matrix: torch.Tensor
+    seconds: float
+
+    @classmethod
+    def empty(cls, classes: int, device: torch.device) -> Tally:
+        """Begin an epoch."""
+        zeros = torch.zeros(classes, classes, dtype=torch.int64, device=device)
+        return cls(0, torch.zeros((), dtype=torch.float64, device=device), zeros, 0.0)
+
+    def add(self, batch: Batch, loss: torch.Tensor, predicted: torch.Tensor) -> None:
+        """Count a step."""
+        classes = len(self.matrix)
+        places = batch.labels * classes + predicted
+        self.matrix += torch.bincount(places, minlength=classes**2).view(classes, classes)
+        self.loss += loss.double() * len(batch.whole_labels)
+        self.steps += 1
+
+    def measures(self, world: World) -> tuple[dict[str, float], int]:
+        """Return loss, accuracy and f1_macro over all workers, and the number of images."""
+        own = torch.cat([self.loss.view(1), self.matrix.double().view(-1)]).cpu().numpy()
+        loss, *counts = world.total(own)
+        matrix = np.array(counts, dtype=np.int64).reshape(self.matrix.shape)
+        images = int(matrix.sum())
+        return {"loss": float(loss) / images, **shown(matrix)}, images
+
+
 @dataclass
 class Training:
     """A network in training, with the best epoch so far.
 
     Attributes:
+        world: the workers of the stage; this one's device.
+        micro_batch: images a worker takes at once; None: its whole share.
+        pulse: seconds between two signs of life within an epoch.
         epochs: all finished epochs.
         best_state: the weights after the epoch of the highest val f1_macro (the earliest on a tie).
     """
@@ -56,32 +102,42 @@ class Training:
     want: Input
     train: Part
     val: Part
+    world: World
+    micro_batch: int | None = None
+    pulse: float = math.inf
     epochs: list[Epoch] = field(default_factory=list)
     best_state: State = field(default_factory=dict)
-    _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
+    _stepper: Stepper = field(init=False, repr=False)
+    _tally: Tally = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what no worker can share."""
+        smallest = min(self.recipe.batch_size, len(self.train))
+        if smallest < self.world.size:
+            raise StageError(f"a batch of {smallest} images cannot be shared by {self.world.size} workers: take fewer")
 
     @property
     def best(self) -> Epoch:
         """The selected epoch: highest val f1_macro, the earliest on a tie."""
         return max(self.epochs, key=lambda e: (e.val["f1_macro"], -e.epoch))
 
-    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch]:
-        """Train epoch by epoch; yield what each showed. From a ``state``, go on after its last epoch.
+    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch | Pulse]:
+        """Train epoch by epoch; yield what each showed, and signs of life. From a ``state``, go on where it was.
 
         Raises:
             StageError: if the loss is not finite.
         """
-        module = self.backbone.module.to(self.want.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._optimizer = optimizer = _optimizer(module, self.recipe, self.learning_rate)
+        self._stepper = Stepper(
+            self.backbone.module, self.recipe, self.learning_rate, self.world, self._class_weights(), self.micro_batch
+        )
+        self._tally = self._nothing_seen()
         if state is not None:
             self._restore(state)
-        criterion = nn.CrossEntropyLoss(weight=self._class_weights(), label_smoothing=self.recipe.label_smoothing)
+        self._agree()
         while not self._is_over:
-            epoch = self._epoch(len(self.epochs), module, optimizer, criterion)
-            self.epochs.append(epoch)
-            if self.best is epoch:
-                self.best_state = {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
-            yield epoch
+            yield from self._train()
+            self._end_epoch()
+            yield self.epochs[-1]
 
     @property
     def _is_over(self) -> bool:
@@ -91,88 +147,101 @@ class Training:
         return len(self.epochs) >= self.recipe.epochs or (patience is not None and idle >= patience)
 
     def state(self) -> dict[str, Any]:
-        """Return all that ``run`` needs to go on: tensors and plain values."""
+        """Return all that ``run`` needs to go on: tensors and plain values.
+
+        Within an epoch it holds this worker's tally only: several workers go on from the end of an epoch.
+        """
         return {
             "epochs": [asdict(epoch) for epoch in self.epochs],
-            "weights": self.backbone.module.state_dict(),
+            "weights": self._stepper.module.state_dict(),
             "best_weights": self.best_state,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._stepper.optimizer.state_dict(),
+            "tally": dict(vars(self._tally)),
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
-        self.backbone.module.load_state_dict(state["weights"])
+        self._stepper.module.load_state_dict(state["weights"])
         self.best_state = state["best_weights"]
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._stepper.optimizer.load_state_dict(state["optimizer"])
+        tally = state["tally"]
+        mine = int(self.world.leads)  # one worker's tally stays one worker's
+        loss, matrix = (tally[name].to(self.world.device) * mine for name in ("loss", "matrix"))
+        self._tally = Tally(tally["steps"], loss, matrix, tally["seconds"])
 
-    def _epoch(self, number: int, module: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module) -> Epoch:
-        # Seeded anew each epoch: a resumed stage draws the same dropout without any saved random state.
-        torch.manual_seed(derive_seed("network", self.seed, self.fold, number))
+    def _agree(self) -> None:
+        own = np.array([len(self.epochs), self._tally.steps], dtype=np.float64)
+        if not np.array_equal(self.world.total(own), own * self.world.size):
+            raise StageError(f"worker {self.world.rank} read another checkpoint than the others: {own.tolist()}")
+
+    def _train(self) -> Iterator[Pulse]:
+        """Take the steps of an epoch that are left."""
+        number, tally, steps = len(self.epochs), self._tally, self._steps
+        self._stepper.module.train()
+        mark = last = time.perf_counter()
+        for batch in self._batches(number, tally.steps):
+            # Seeded anew each step: a resumed stage draws the same dropout without any saved random state.
+            torch.manual_seed(derive_seed("network", self.seed, self.fold, number, tally.steps, self.world.rank))
+            rate = self._rate(number * steps + tally.steps)
+            tally.add(batch, *self._stepper.step(batch, rate))
+            if self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps:
+                _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
+            now = time.perf_counter()
+            tally.seconds += now - mark
+            if now - last >= self.pulse and tally.steps < steps:
+                last = now
+                yield Pulse(number + tally.steps / steps)
+            mark = time.perf_counter()
+
+    def _end_epoch(self) -> None:
+        number, tally, module = len(self.epochs), self._tally, self._stepper.module
         started = time.perf_counter()
-        train, rate = self._train(number, module, optimizer, criterion)
-        seconds = time.perf_counter() - started
-        _, val = evaluate(module, self.val, self.want, self.recipe)
+        rate = self._rate(number * self._steps + tally.steps - 1)
+        train, images = tally.measures(self.world)
+        _, val = evaluate(module, self.val, self.want, self.recipe, self.world)
         _refuse_divergence("val loss", val["loss"], f"after epoch {number}", rate)
-        images = train.pop("images")
-        return Epoch(number, train, val, rate, images / seconds, time.perf_counter() - started)
-
-    def _train(
-        self, number: int, module: nn.Module, optimizer: torch.optim.Optimizer, criterion: nn.Module
-    ) -> tuple[dict[str, float], float]:
-        module.train()
-        steps = steps_per_epoch(len(self.train), self.recipe.batch_size)
-        val_scores = [epoch.val["f1_macro"] for epoch in self.epochs]
-        loss_sum, rate = 0.0, 0.0
-        matrix = np.zeros((self._classes, self._classes), dtype=np.int64)
-        batches = training_batches(
-            self.train, self.want, self.recipe.augmentation, self.recipe.batch_size, self.seed, self.fold, number
-        )
-        for step, (images, labels, _) in enumerate(batches):
-            rate = self.learning_rate * rate_factor(self.recipe, number * steps + step, steps, val_scores)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with autocast(self.want.device, self.recipe):
-                logits = module(images).float()
-            loss = criterion(logits, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if self.recipe.clip_norm is not None:
-                nn.utils.clip_grad_norm_(module.parameters(), self.recipe.clip_norm)
-            optimizer.step()
-            value = float(loss.detach())
-            _refuse_divergence("loss", value, f"in epoch {number}, step {step}", rate)
-            loss_sum += value * len(labels)
-            matrix += scores.confusion(labels.cpu().numpy(), logits.detach().argmax(1).cpu().numpy(), self._classes)
-        seen = int(matrix.sum())
-        return {"loss": loss_sum / seen, **_shown(matrix), "images": float(seen)}, rate
+        seconds = tally.seconds + time.perf_counter() - started
+        self.epochs.append(Epoch(number, train, val, rate, images / tally.seconds, seconds))
+        if self.best.epoch == number:
+            self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+        self._tally = self._nothing_seen()
 
     @property
-    def _classes(self) -> int:
-        return len(self.train.data.classes)
+    def _steps(self) -> int:
+        return steps_per_epoch(len(self.train), self.recipe.batch_size)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        recipe = self.recipe
+        return training_batches(
+            self.train,
+            self.want,
+            recipe.augmentation,
+            recipe.batch_size,
+            self.seed,
+            self.fold,
+            epoch,
+            self.world.share,
+            start,
+        )
+
+    def _rate(self, step: int) -> float:
+        val_scores = [epoch.val["f1_macro"] for epoch in self.epochs]
+        return self.learning_rate * rate_factor(self.recipe, step, self._steps, val_scores)
+
+    def _nothing_seen(self) -> Tally:
+        return Tally.empty(len(self.train.data.classes), self.world.device)
 
     def _class_weights(self) -> torch.Tensor | None:
-        if self.recipe.class_weights == "none":
-            return None
-        counts = np.bincount(self.train.labels, minlength=self._classes)
-        weights = len(self.train) / (self._classes * np.maximum(counts, 1))
-        return torch.tensor(weights, dtype=torch.float32, device=self.want.device)
+        return class_weights(self.recipe, self.train)
 
 
-def evaluate(module: nn.Module, part: Part, want: Input, recipe: Recipe) -> tuple[Logits, dict[str, float]]:
-    """Score every image of a part once.
-
-    Returns:
-        logits, shape (len(part), classes), in the part's order; and loss (plain cross entropy), accuracy, f1_macro.
-    """
-    module.eval()
-    rows: list[Logits] = []
-    with torch.inference_mode(), autocast(want.device, recipe):
-        for images, _, _ in evaluation_batches(part, want):
-            rows.append(module(images).float().cpu().numpy())
-    logits = np.concatenate(rows)
-    labels = part.labels
-    loss = float(nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
-    return logits, {"loss": loss, **_shown(scores.confusion(labels, logits.argmax(1), logits.shape[1]))}
+def class_weights(recipe: Recipe, part: Part) -> torch.Tensor | None:
+    """Return the weight of each class in the loss, shape (classes,): None, or images / (classes × its images)."""
+    if recipe.class_weights == "none":
+        return None
+    classes = len(part.data.classes)
+    counts = np.bincount(part.labels, minlength=classes)
+    return torch.tensor(len(part) / (classes * np.maximum(counts, 1)), dtype=torch.float32)
 
 
 def _refuse_divergence(what: str, value: float, when: str, rate: float) -> None:
@@ -180,24 +249,3 @@ def _refuse_divergence(what: str, value: float, when: str, rate: float) -> None:
         raise StageError(
             f"the {what} became {value} {when}, at learning rate {rate:g}. Take a lower rate, warm-up, or clip_norm"
         )
-
-
-def autocast(device: torch.device, recipe: Recipe) -> torch.autocast:
-    """Return the context in which the network runs in the recipe's precision."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16")
-
-
-def _optimizer(module: nn.Module, recipe: Recipe, rate: float) -> torch.optim.Optimizer:
-    fused = next(module.parameters()).is_cuda
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            module.parameters(), rate, betas=(recipe.momentum, 0.999), weight_decay=recipe.weight_decay, fused=fused
-        )
-    return torch.optim.SGD(
-        module.parameters(), rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, fused=fused
-    )
-
-
-def _shown(matrix: NDArray[np.int64]) -> dict[str, float]:
-    all_scores = scores.summary(matrix)
-    return {"accuracy": all_scores["accuracy"], "f1_macro": all_scores["f1_macro"]}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trainables.identity import digest
 
@@ -18,7 +18,12 @@ Kind = Literal["lr_range", "pretrain", "finetune"]
 SEMANTICS: dict[str, int] = {"lr_range": 1, "pretrain": 1, "finetune": 1}
 """Version of what a kind of stage does. Raised when the same specification would give another result."""
 
-FIELDS_ADDED_LATER: dict[str, Any] = {}
+FIELDS_ADDED_LATER: dict[str, Any] = {
+    "ramp": None,
+    "found_rate": None,
+    "recipe.micro_batch": None,
+    "recipe.compile": False,
+}
 """Dotted name of a field added after the first release -> the value that means what was done before it
 existed. At that value it is left out of the hash, so that old keys stay. It is a constant of its
 introduction, not today's default: a default may change later, and then the key changes too."""
@@ -49,6 +54,9 @@ class Recipe(Frozen):
     image_size: int = Field(224, ge=16, description="edge of the square input, pixels")
     epochs: int = Field(20, ge=1)
     batch_size: int = Field(32, ge=1, description="images a step, over all workers")
+    micro_batch: int | None = Field(
+        None, ge=1, description="images a worker takes at once; gradients add up to the batch; None: its whole share"
+    )
     optimizer: Literal["sgd", "adamw"] = "sgd"
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; beta1 of AdamW")
     weight_decay: float = Field(1e-4, ge=0)
@@ -62,6 +70,7 @@ class Recipe(Frozen):
     patience: int | None = Field(None, ge=1, description="epochs without a better val score before stopping early")
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of one worker: other counts give other bits")
+    compile: bool = Field(False, description="torch.compile the network: minutes at the start, faster steps after")
     augmentation: Augmentation = Augmentation()
 
 
@@ -84,6 +93,37 @@ class FileWeights(Frozen):
     source: Literal["file"] = "file"
     name: str = Field(description="what the grid calls these weights, e.g. imagenet")
     sha256: str | None = Field(description="digest of the file; None where it is not at hand (planning only)")
+
+
+class Ramp(Frozen):
+    """A learning-rate range test (Smith 2017): the rate rises from step to step, the loss is watched."""
+
+    start: float = Field(1e-5, gt=0)
+    end: float = Field(0.1, gt=0)
+    steps: int = Field(100, ge=10)
+    mode: Literal["linear", "exponential"] = "exponential"
+    loss: Literal["val", "train"] = "val"
+    val_images: int = Field(256, ge=1, description="val images looked at after each step, always the same")
+    smoothing: float = Field(0.8, ge=0, lt=1, description="weight of the past in the smoothed loss")
+    diverged: float = Field(4.0, gt=1, description="the test ends where the smoothed loss is so many times its lowest")
+    rule: Literal["steepest", "halfway", "valley"] = "steepest"
+    least_drop: float = Field(
+        0.02, ge=0, lt=1, description="share of the first loss by which it must fall for a rate to be chosen"
+    )
+    fallback: float = Field(gt=0, description="the rate where the curve has no clear minimum")
+
+    @model_validator(mode="after")
+    def _rises(self) -> Ramp:
+        if self.end <= self.start:
+            raise ValueError(f"end ({self.end:g}) must lie above start ({self.start:g})")
+        return self
+
+
+class FoundRate(Frozen):
+    """A start rate that a range test finds, times a factor."""
+
+    key: str | None = Field(description="key of the range test")
+    times: float = Field(1.0, gt=0)
 
 
 class StageWeights(Frozen):
@@ -113,7 +153,7 @@ class Stage(Frozen):
     architecture: str
     scenario: str
     fold: int | None
-    learning_rate: float
+    learning_rate: float | None = Field(description="start rate; None where a range test finds it, or is one")
     seed: int
     split: str | None
     upstream: tuple[str, ...] = Field(description="keys of the stages whose results it needs (names where unknown)")
@@ -121,6 +161,17 @@ class Stage(Frozen):
     initial: InitialWeights
     data: StageData
     recipe: Recipe
+    ramp: Ramp | None = Field(None, description="of an lr_range stage")
+    found_rate: FoundRate | None = Field(None, description="where the start rate comes from, if a range test finds it")
+
+    @model_validator(mode="after")
+    def _has_one_rate(self) -> Stage:
+        given = [self.learning_rate is not None, self.found_rate is not None, self.ramp is not None]
+        if sum(given) != 1 or (self.ramp is not None) != (self.kind == "lr_range"):
+            raise ValueError(
+                "a stage trains at a rate, or at one that a range test found; an lr_range stage has a ramp"
+            )
+        return self
 
     @cached_property
     def key(self) -> str | None:
@@ -131,6 +182,7 @@ class Stage(Frozen):
             self.split,
             content["initial"].get("sha256", ""),
             content["initial"].get("key", ""),
+            (content.get("found_rate") or {}).get("key", ""),
         )
         return None if None in unknown else digest(content)
 

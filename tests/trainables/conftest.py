@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from pydantic import TypeAdapter
+from stage_bench import Bench, make_bench
 
 from trainables.data.packed import Packed
 from trainables.data.readers import DataSpec
@@ -82,3 +83,9 @@ def in_memory() -> Callable[..., Packed]:
         return packed
 
     return make
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Prepared data of two kinds, and how stages on them are made."""
+    return make_bench(tmp_path_factory.mktemp("cache"))

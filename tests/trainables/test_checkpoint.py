@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +27,10 @@ ALONE = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
+import trainables.checkpoint
 from test_checkpoint import make
 from trainables.stage import run_stage
+trainables.checkpoint.SHARE_OF_TIME = 1e9  # a checkpoint at every step
 stage, study, site = make(Path({cache!r}), Path({folder!r}))
 for progress in run_stage(stage, study, site):
     print(progress.epoch, flush=True)
@@ -54,55 +59,136 @@ def make(cache: Path, folder: Path) -> tuple[Stage, Study, Site]:
         data=StageData(name="cells", fingerprint=data.fingerprint, classes=data.classes, size=48),
         recipe=Recipe(image_size=48, epochs=8, batch_size=8, decay="plateau", decay_epochs=1, warmup_epochs=1),
     )
-    return stage, study, Site({"cells": str(data.folder)}, {}, checkpoint_seconds=0)
+    return stage, study, Site({"cells": str(data.folder)}, {}, checkpoint_seconds=0, pulse_seconds=0)
 
 
-@pytest.mark.slow
-def test_kill_9_in_mid_epoch_then_resumed_ends_bit_identical(tmp_path: Path) -> None:
-    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
-    list(run_stage(stage, undisturbed, site))
+UNTIMED = ["epoch", "split", "loss", "accuracy", "f1_macro", "learning_rate"]
+
+
+def results(study: Study, stage: Stage) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What must be alike of two runs of a stage, and the history without its times."""
+    folder = study.folder(stage)
+    result = folder.result()
+    assert result is not None
+    digests = {file: result["digests"][file] for file in ("weights.safetensors", "predictions.parquet")}
+    history = study.storage.read_table(f"stages/{folder.name}/history.parquet").select(UNTIMED).to_pydict()
+    return digests | {name: result[name] for name in ("metrics", "selected_epoch")}, history
+
+
+def killed(tmp_path: Path, when: Callable[[float], bool]) -> None:
+    """Run the stage in a process of its own; kill -9 it when told an epoch that will do."""
     code = ALONE.format(
         tests=str(Path(__file__).parent), cache=str(tmp_path / "cache"), folder=str(tmp_path / "disturbed")
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
-        if int(line) == 3:
-            time.sleep(0.1)  # into the next epoch
+        if when(float(line)):
             process.kill()
             break
     process.wait()
+    process.stdout.close()
+
+
+@pytest.mark.slow
+def test_kill_9_in_mid_epoch_then_resumed_ends_bit_identical(tmp_path: Path) -> None:
+    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, site))
+    killed(tmp_path, lambda epoch: epoch > 2 and epoch % 1 > 0.3)
+    killed(tmp_path, lambda epoch: epoch > 5 and epoch % 1 > 0.6)
     _, disturbed, _ = make(tmp_path / "cache", tmp_path / "disturbed")
     folder = disturbed.folder(stage)
     assert folder.result() is None
-    epochs = list(run_stage(stage, disturbed, site))
-    assert epochs[0].epoch == 4, "goes on after the last finished epoch"
-    one, other = undisturbed.folder(stage).result(), folder.result()
-    assert one is not None
-    assert other is not None
-    for file in ("weights.safetensors", "predictions.parquet"):
-        assert one["digests"][file] == other["digests"][file]
-    assert one["metrics"] == other["metrics"]
-    assert one["selected_epoch"] == other["selected_epoch"]
+    epochs = [progress.epoch for progress in run_stage(stage, disturbed, site)]
+    assert 5 < epochs[0] < 6.5, "goes on after the last step kept"
+    assert results(disturbed, stage) == results(undisturbed, stage)
     assert not disturbed.storage.exists(f"stages/{folder.name}/{FILE}")
 
 
-def checkpoint(tmp_path: Path, key: str = "k", seconds: float = 0) -> Checkpoint:
-    return Checkpoint(StageFolder(Storage(tmp_path), "stage"), key, seconds)
+def test_a_stopped_stage_goes_on_where_it_was(tmp_path: Path) -> None:
+    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, site))
+    _, stopped, _ = make(tmp_path / "cache", tmp_path / "stopped")
+    seldom = replace(site, checkpoint_seconds=3600.0)
+    running = run_stage(stage, stopped, seldom)
+    reached = next(progress.epoch for progress in running if progress.epoch > 3 and progress.epoch % 1)
+    running.close()
+    going_on = [progress.epoch for progress in run_stage(stage, stopped, seldom)]
+    assert reached < going_on[0] < reached + 1
+    assert results(stopped, stage) == results(undisturbed, stage)
 
 
-def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    checkpoint(tmp_path).save({"epochs": [1, 2]})
-    assert checkpoint(tmp_path).load() == {"epochs": [1, 2]}
+# What is kept
+
+
+def state(epochs: int, steps: int = 0) -> dict[str, Any]:
+    return {"epochs": list(range(epochs)), "tally": {"steps": steps}}
+
+
+def checkpoint(tmp_path: Path, key: str = "k", seconds: float = 0, **more: Any) -> Checkpoint:
+    return Checkpoint(StageFolder(Storage(tmp_path), "stage"), key, seconds, **more)
+
+
+def test_what_is_kept_is_loaded(tmp_path: Path) -> None:
+    checkpoint(tmp_path).offer(lambda: state(2))
+    assert checkpoint(tmp_path).load() == state(2)
 
 
 def test_none_is_loaded_where_there_is_none_or_it_is_torn_or_another_stage_s(tmp_path: Path) -> None:
     assert checkpoint(tmp_path).load() is None
-    checkpoint(tmp_path).save({"epochs": []})
+    checkpoint(tmp_path).offer(lambda: state(0))
     assert checkpoint(tmp_path, key="other").load() is None
     file = tmp_path / "stages/stage" / FILE
     file.write_bytes(file.read_bytes()[:-1])
     assert checkpoint(tmp_path).load() is None
+
+
+def test_it_is_not_written_more_often_than_asked_but_when_stopped(tmp_path: Path) -> None:
+    slow = checkpoint(tmp_path, seconds=3600)
+    slow.offer(lambda: pytest.fail("nothing is to be packed before it is due"))
+    assert slow.load() is None
+    slow.save(lambda: state(1))
+    assert slow.load() == state(1)
+
+
+def test_writing_takes_a_bounded_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that takes 0.1 s is followed by at least 2 s without one."""
+    clock = [0.0]
+    monkeypatch.setattr("trainables.checkpoint.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(Storage, "write", lambda *_: clock.__setitem__(0, clock[0] + 0.1))
+    kept = checkpoint(tmp_path)
+    taken: list[float] = []
+
+    def told() -> dict[str, Any]:
+        taken.append(clock[0])
+        return state(1)
+
+    for _ in range(100):
+        clock[0] += 0.1
+        kept.offer(told)
+    gaps = [after - before for before, after in pairwise(taken)]
+    assert len(gaps) > 2
+    assert min(gaps) >= 2
+
+
+def test_the_furthest_of_scratch_and_study_is_loaded(tmp_path: Path) -> None:
+    scratch = str(tmp_path / "scratch")
+    both = checkpoint(tmp_path, scratch=scratch)
+    both.save(lambda: state(2, 7))
+    checkpoint(tmp_path, seconds=3600, scratch=scratch).offer(lambda: state(2, 9))
+    assert checkpoint(tmp_path, scratch=scratch).load() == state(2, 9)
+    assert checkpoint(tmp_path).load() == state(2, 7)
+    both.discard()
+    assert both.load() is None
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_complained_of(tmp_path: Path) -> None:
+    (tmp_path / "stages").write_text("a file where a folder should be")
+    told: list[str] = []
+    checkpoint(tmp_path, complain=told.append).save(lambda: state(1))
+    assert len(told) == 1
+    assert "no checkpoint could be written" in told[0]
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -120,9 +206,3 @@ def test_a_pickle_in_its_place_is_not_run(tmp_path: Path) -> None:
     assert hashlib.sha256().digest_size == DIGEST_BYTES
     assert checkpoint(tmp_path).load() is None
     assert not (tmp_path / "run").exists()
-
-
-def test_it_is_not_written_more_often_than_asked(tmp_path: Path) -> None:
-    slow = checkpoint(tmp_path, seconds=3600)
-    slow.save({"epochs": []})
-    assert slow.load() is None

@@ -15,13 +15,17 @@ from trainables.backbones import Backbone, build
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed
 from trainables.decay import rate_factor
-from trainables.fit import Epoch, StageError, Training, autocast, evaluate
+from trainables.evaluation import evaluate
+from trainables.fit import Epoch, Training
 from trainables.specs import Augmentation, ModelSpec, Recipe
+from trainables.steps import StageError, autocast
+from trainables.world import World
 
 EDGE = 16
 COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]], dtype=np.uint8)
 PLAIN = Augmentation(flip=False, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, stain=0)
-WANT = Input(EDGE, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), torch.device("cpu"))
+CPU = World(torch.device("cpu"))
+WANT = Input(EDGE, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), CPU.device)
 
 
 class Linear(nn.Module):
@@ -70,6 +74,7 @@ def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Tr
         "want": WANT,
         "train": Part(data, np.arange(40)),
         "val": Part(data, np.arange(40, 60)),
+        "world": CPU,
     }
     return Training(**(content | fields))
 
@@ -130,7 +135,7 @@ def test_the_weights_kept_are_those_after_the_best_epoch(coloured: Packed) -> No
     assert equal(run.best_state, after[run.best.epoch])
     assert not equal(run.best_state, after[-1])
     run.backbone.module.load_state_dict(run.best_state)
-    assert evaluate(run.backbone.module, run.val, WANT, run.recipe)[1] == run.best.val
+    assert evaluate(run.backbone.module, run.val, WANT, run.recipe, CPU)[1] == run.best.val
 
 
 def build_resnet(seed: int = 0) -> nn.Module:
@@ -309,7 +314,7 @@ def test_a_last_step_into_the_void_is_noticed_on_val(coloured: Packed) -> None:
 def test_evaluation_scores_every_image_in_the_parts_order(coloured: Packed) -> None:
     module = build_resnet()
     rows = np.random.default_rng(0).permutation(60)
-    logits, shown = evaluate(module, Part(coloured, rows), WANT, Recipe())
+    logits, shown = evaluate(module, Part(coloured, rows), WANT, Recipe(), CPU)
     module.eval()
     with torch.inference_mode():
         alone = np.concatenate([module(WANT.tensor(coloured.gather(rows[i : i + 1]))).numpy() for i in range(60)])
@@ -323,7 +328,7 @@ def test_evaluation_scores_every_image_in_the_parts_order(coloured: Packed) -> N
 def test_evaluation_leaves_the_network_as_it_was(coloured: Packed) -> None:
     module = build_resnet()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    evaluate(module, Part(coloured, np.arange(60)), WANT, Recipe())
+    evaluate(module, Part(coloured, np.arange(60)), WANT, Recipe(), CPU)
     assert equal(dict(module.state_dict()), before)
 
 

@@ -16,8 +16,10 @@ from trainables.identity import digest
 from trainables.specs import (
     Augmentation,
     FileWeights,
+    FoundRate,
     InitialWeights,
     ModelSpec,
+    Ramp,
     RandomWeights,
     Recipe,
     Stage,
@@ -30,10 +32,18 @@ STARTS: dict[str, InitialWeights] = {
     "file": FileWeights(name="imagenet", sha256="1" * 64),
     "stage": StageWeights(key="2" * 64),
 }
+KINDS: dict[str, dict[str, Any]] = {
+    **{start: {"initial": initial} for start, initial in STARTS.items()},
+    "found": {"learning_rate": None, "found_rate": FoundRate(key="5" * 64)},
+    "range": {"kind": "lr_range", "learning_rate": None, "ramp": Ramp(fallback=0.01)},
+}
 LABELS = {"name", "architecture", "scenario", "data.name", "initial.name"}
 """What people call things: not in the key."""
 
-CANDIDATES = [False, True, 2, 3, 17, 0.25, 0.5, 1.5, "another", ["another", "one"], {"depth": 2}]
+RATES = {"learning_rate", "found_rate", "ramp", "kind"}
+"""Of these one alone is given, by the kind of stage: a change of one is a change of another."""
+
+CANDIDATES = [False, True, 2, 3, 17, 0.001, 0.25, 0.5, 1.5, "another", ["another", "one"], {"depth": 2}]
 
 
 def make_stage(start: str = "stage", **fields: Any) -> Stage:
@@ -48,11 +58,11 @@ def make_stage(start: str = "stage", **fields: Any) -> Stage:
         "split": "3" * 64,
         "upstream": ("2" * 64,),
         "model": ModelSpec(model="torchvision/resnet18"),
-        "initial": STARTS[start],
+        "initial": STARTS["stage"],
         "data": StageData(name="cells", fingerprint="4" * 64, classes=("EOS", "LYT"), size=None),
         "recipe": Recipe(),
     }
-    return Stage(**(content | fields))
+    return Stage(**(content | KINDS[start] | fields))
 
 
 def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -61,7 +71,7 @@ def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             yield from leaves(value, f"{prefix}{name}.")
-        elif name != "source":  # it says which class it is: see test_each_start_has_a_key_of_its_own
+        elif name != "source" and (prefix or name not in RATES):  # what stands for what: see the tests below
             yield f"{prefix}{name}", field.annotation
 
 
@@ -83,7 +93,7 @@ def changed(stage: Stage, dotted: str, annotation: Any) -> Stage:
     raise AssertionError(f"no candidate is another valid value of {dotted}: add one")
 
 
-FIELDS = {(start, dotted): kind for start in STARTS for dotted, kind in leaves(make_stage(start))}
+FIELDS = {(start, dotted): kind for start in KINDS for dotted, kind in leaves(make_stage(start))}
 HASHED = [field for field in FIELDS if field[1] not in LABELS]
 LABELLED = [field for field in FIELDS if field[1] in LABELS]
 
@@ -105,13 +115,50 @@ def test_the_fields_found_are_all_there_are() -> None:
     names = {dotted for _, dotted in FIELDS}
     assert names >= {f"recipe.{name}" for name in Recipe.model_fields if name != "augmentation"}
     assert names >= {f"recipe.augmentation.{name}" for name in Augmentation.model_fields}
-    assert names >= {"kind", "learning_rate", "fold", "seed", "split", "model.options", "data.size", "initial.sha256"}
+    assert names >= {f"ramp.{name}" for name in Ramp.model_fields}
+    assert names >= {
+        "found_rate.key",
+        "found_rate.times",
+        "fold",
+        "seed",
+        "split",
+        "model.options",
+        "data.size",
+        "initial.sha256",
+    }
     assert names >= LABELS
 
 
 def test_no_two_changes_give_the_same_key() -> None:
     stages = [changed(make_stage(start), dotted, FIELDS[start, dotted]) for start, dotted in HASHED]
     assert len({stage.key for stage in stages}) == len({digest(stage.identity()) for stage in stages}) == len(HASHED)
+
+
+def test_each_kind_and_rate_has_a_key_of_its_own() -> None:
+    stages = [make_stage(start) for start in KINDS] + [make_stage(kind="pretrain"), make_stage(learning_rate=0.005)]
+    assert len({stage.key for stage in stages}) == len(stages)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"learning_rate": None},
+        {"found_rate": FoundRate(key="5" * 64)},
+        {"ramp": Ramp(fallback=0.1)},
+        {"kind": "lr_range"},
+        {"kind": "lr_range", "ramp": Ramp(fallback=0.1)},
+        {"learning_rate": None, "ramp": Ramp(fallback=0.1)},
+    ],
+    ids=lambda fields: "+".join(fields),
+)
+def test_a_stage_has_one_rate_or_is_a_range_test(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="a stage trains at a rate"):
+        make_stage(**fields)
+
+
+def test_a_ramp_rises() -> None:
+    with pytest.raises(ValidationError, match=r"end \(0.1\) must lie above start \(0.2\)"):
+        Ramp(start=0.2, end=0.1, fallback=0.1)
 
 
 def test_each_start_has_a_key_of_its_own() -> None:
@@ -121,9 +168,13 @@ def test_each_start_has_a_key_of_its_own() -> None:
 
 
 def test_a_raised_semantics_version_changes_the_keys_of_its_kind_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {kind: make_stage(kind=kind).key for kind in specs.SEMANTICS}
+    def keys() -> dict[str, str | None]:
+        return {"pretrain": make_stage(kind="pretrain").key} | {make_stage(b).kind: make_stage(b).key for b in KINDS}
+
+    before = keys()
     monkeypatch.setitem(specs.SEMANTICS, "finetune", 2)
-    after = {kind: make_stage(kind=kind).key for kind in specs.SEMANTICS}
+    after = keys()
+    assert before.keys() == specs.SEMANTICS.keys()
     assert {kind for kind in before if before[kind] != after[kind]} == {"finetune"}
 
 
@@ -166,7 +217,8 @@ def test_the_introduction_value_stays_when_the_default_changes(monkeypatch: pyte
 
 def test_later_fields_of_another_start_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {start: make_stage(start).key for start in STARTS}
-    monkeypatch.setattr(specs, "FIELDS_ADDED_LATER", {"initial.revision": "v1", "model.nothing.there": 0})
+    later = {"initial.revision": "v1", "model.nothing.there": 0}
+    monkeypatch.setattr(specs, "FIELDS_ADDED_LATER", specs.FIELDS_ADDED_LATER | later)
     assert {start: make_stage(start).key for start in STARTS} == before
 
 
@@ -177,8 +229,9 @@ def test_later_fields_of_another_start_do_not_disturb(monkeypatch: pytest.Monkey
         {"data": StageData(name="cells", fingerprint=None, classes=("a", "b"), size=None)},
         {"initial": FileWeights(name="imagenet", sha256=None)},
         {"initial": StageWeights(key=None)},
+        {"learning_rate": None, "found_rate": FoundRate(key=None)},
     ],
-    ids=["split", "fingerprint", "file", "upstream"],
+    ids=["split", "fingerprint", "file", "upstream", "range test"],
 )
 def test_without_an_input_there_is_no_key(fields: dict[str, Any]) -> None:
     stage = make_stage(**fields)
@@ -223,9 +276,9 @@ def test_a_specification_does_not_change() -> None:
         stage.recipe.epochs = 1  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("start", KINDS)
 def test_a_document_gives_the_stage_back(start: str) -> None:
-    stage = make_stage(start, learning_rate=0.1 * 3, model=ModelSpec(model="timm/x", options={"depths": [1, 2]}))
+    stage = make_stage(start, model=ModelSpec(model="timm/x", options={"depths": [1, 2]}))
     document = json.loads(json.dumps(stage.document()))
     again = Stage.from_document(document)
     assert again == stage

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,111 +13,18 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from stage_bench import MODEL, Bench, Ran, run, split_rows
 
 from trainables.backbones import build
-from trainables.data.packed import Packed, prepare
-from trainables.data.readers import Generated
-from trainables.data.splits import Split, SplitSpec, cross_validation, single
 from trainables.errors import UserError
-from trainables.fit import StageError
 from trainables.scores import confusion, summary
 from trainables.site import Site
-from trainables.specs import FileWeights, ModelSpec, RandomWeights, Recipe, Stage, StageData, StageWeights
-from trainables.stage import Progress, run_stage
-from trainables.storage import Storage
-from trainables.study import Study, split_digest
+from trainables.specs import FileWeights, ModelSpec, Stage, StageWeights
+from trainables.stage import run_stage
+from trainables.steps import StageError
+from trainables.study import split_digest
 
-MODEL = ModelSpec(model="timm/test_resnet")
 CONTRACT = {"stage.json", "result.json", "history.parquet", "predictions.parquet", "weights.safetensors", "log.txt"}
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Prepared data, and how stages on them are made."""
-
-    cells: Packed
-    tissue: Packed
-    cell_split: Split
-    tissue_split: Split
-
-    @property
-    def site(self) -> Site:
-        return Site({"cells": str(self.cells.folder), "tissue": str(self.tissue.folder)}, {})
-
-    def study(self, folder: Path) -> Study:
-        study = Study(Storage(folder))
-        for split in (self.cell_split, self.tissue_split):
-            study.write_split(split.digest, split.table)
-        return study
-
-    def stage(self, kind: str = "finetune", **fields: Any) -> Stage:
-        data, split = (self.tissue, self.tissue_split) if kind == "pretrain" else (self.cells, self.cell_split)
-        name = "tissue" if kind == "pretrain" else "cells"
-        recipe = {"image_size": 32, "epochs": 2, "batch_size": 16} | fields.pop("recipe", {})
-        content: dict[str, Any] = {
-            "kind": kind,
-            "name": f"tiny-{name}",
-            "architecture": "tiny",
-            "scenario": "Tissue",
-            "fold": None if kind == "pretrain" else 1,
-            "learning_rate": 0.05,
-            "seed": 0,
-            "split": split.digest,
-            "upstream": (),
-            "model": MODEL,
-            "initial": RandomWeights(),
-            "data": StageData(name=name, fingerprint=data.fingerprint, classes=data.classes, size=data.size),
-            "recipe": Recipe(**recipe),
-        }
-        return Stage(**(content | fields))
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A finished stage."""
-
-    stage: Stage
-    study: Study
-    progress: list[Progress]
-
-    @property
-    def result(self) -> dict[str, Any]:
-        result = self.study.folder(self.stage).result()
-        assert result is not None
-        return result
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.study.folder(self.stage).path())
-
-    def table(self, name: str) -> pa.Table:
-        return self.study.storage.read_table(f"stages/{self.stage.folder}/{name}")
-
-    @property
-    def weights(self) -> dict[str, torch.Tensor]:
-        return load_file(self.folder / "weights.safetensors")
-
-
-def run(stage: Stage, study: Study, site: Site) -> Ran:
-    return Ran(stage, study, list(run_stage(stage, study, site)))
-
-
-def split_rows(split: Split, fold: int, *parts: str) -> dict[str, dict[str, Any]]:
-    rows = [row for row in split.table.to_pylist() if row["fold"] == fold and row["split"] in parts]
-    return {row["image_id"]: row for row in rows}
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    cache = tmp_path_factory.mktemp("cache")
-
-    def made(name: str, generator: Any) -> Packed:
-        spec = Generated(reader="generated", generator=generator, images_per_class=12, size=32)
-        return prepare(name, spec, cache, cache)
-
-    cells, tissue = made("cells", "blood_cells"), made("tissue", "tissue_patches")
-    spec = SplitSpec(folds=3, val_fraction=0.25)
-    return Bench(cells, tissue, cross_validation("cells", cells, spec), single(tissue, spec))
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +167,7 @@ def test_scores_and_weights_are_of_the_selected_epoch_and_not_the_last(
 def test_progress_is_told_after_each_epoch(finetuned: Ran) -> None:
     assert [(told.epoch, told.epochs) for told in finetuned.progress] == [(1, 2), (2, 2)]
     val = [row for row in finetuned.table("history.parquet").to_pylist() if row["split"] == "val"]
-    assert [told.val_f1_macro for told in finetuned.progress] == [row["f1_macro"] for row in val]
+    assert [told.shown["val_f1_macro"] for told in finetuned.progress] == [row["f1_macro"] for row in val]
 
 
 def test_the_log_tells_what_was_done(finetuned: Ran) -> None:

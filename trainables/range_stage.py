@@ -1,0 +1,122 @@
+"""Stages that find a start rate: ``lr_range``. On train and val of one fold; nothing of it is trained further."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from trainables import memory
+from trainables.data.batches import Batch, Part, training_batches
+from trainables.evaluation import batch_statistics, measures, score
+from trainables.fit import class_weights
+from trainables.identity import derive_seed, tidy_rate
+from trainables.outcome import Progress, commit
+from trainables.range_test import Curve, sweep_rates
+from trainables.rate_choice import RateChoice, choose
+from trainables.setup import Setup
+from trainables.specs import Ramp
+from trainables.stage_log import StageLog
+from trainables.steps import StageError, Stepper
+
+CURVE = "curve.parquet"
+
+
+def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
+    """Raise the rate step by step, choose a start rate from the curve, and commit."""
+    started = last = time.perf_counter()
+    memory.begin_watching(setup.want.device)
+    ramp = _ramp(setup)
+    log.say(f"range test from {ramp.start:g} to {ramp.end:g} in {ramp.steps} steps, watching the {ramp.loss} loss")
+    curve = Curve(np.zeros(0), np.zeros(0), np.zeros(0))
+    for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch).loss_at):
+        if time.perf_counter() - last >= setup.site.pulse_seconds:
+            last = time.perf_counter()
+            yield Progress(len(curve.rates) / ramp.steps, 1)
+    choice = choose(curve.rates, curve.smoothed, ramp)
+    log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")
+    digests = {CURVE: setup.folder.write_table(CURVE, curve_table(curve, choice))}
+    commit(
+        setup,
+        digests,
+        micro_batch,
+        time.perf_counter() - started,
+        selected_on=f"{ramp.loss} loss of the range test",
+        selected_epoch=None,
+        learning_rate=tidy_rate(choice.learning_rate),
+        choice=choice.document(),
+        metrics={},
+        weights="dropped: a range test keeps none",
+    )
+
+
+def _ramp(setup: Setup) -> Ramp:
+    if setup.stage.ramp is None:
+        raise StageError(f"{setup.stage.name} is a range test without a ramp")
+    return setup.stage.ramp
+
+
+class _RangeTest:
+    """A network that takes steps at whatever rate it is told."""
+
+    def __init__(self, setup: Setup, ramp: Ramp, micro_batch: int | None) -> None:
+        stage = setup.stage
+        self._setup, self._ramp = setup, ramp
+        weights = class_weights(stage.recipe, setup.parts["train"])
+        self._stepper = Stepper(setup.backbone.module, stage.recipe, ramp.start, setup.world, weights, micro_batch)
+        self._batches = self._endless()
+        self._watched = watched(setup.parts["val"], ramp.val_images, stage.seed, stage.fold)
+        self._steps = 0
+
+    def loss_at(self, rate: float) -> float:
+        """Take a step at a rate; return the loss after it on val, or during it on train."""
+        stage, setup = self._setup.stage, self._setup
+        torch.manual_seed(derive_seed("network", stage.seed, stage.fold, "range test", self._steps))
+        self._steps += 1
+        module = self._stepper.module
+        module.train()
+        loss, _ = self._stepper.step(next(self._batches), rate)
+        if self._ramp.loss == "train":
+            return float(loss)
+        with batch_statistics(module):
+            logits = score(module, self._watched, setup.want, stage.recipe, setup.world)
+        return measures(logits, self._watched.labels)["loss"]
+
+    def _endless(self) -> Iterator[Batch]:
+        stage, recipe = self._setup.stage, self._setup.stage.recipe
+        for epoch in count():
+            yield from training_batches(
+                self._setup.parts["train"],
+                self._setup.want,
+                recipe.augmentation,
+                recipe.batch_size,
+                stage.seed,
+                stage.fold,
+                epoch,
+            )
+
+
+def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:
+    """Return the val images that are looked at after each step: always the same, in a mixed order."""
+    order = np.random.default_rng(derive_seed("range test", seed, fold)).permutation(len(val))
+    return Part(val.data, val.rows[order[:most]])
+
+
+def curve_table(curve: Curve, choice: RateChoice) -> pa.Table:
+    """Return ``curve.parquet``: learning_rate, loss, smoothed_loss, chosen, and the rules that point at the step."""
+    steps = range(len(curve.rates))
+    return pa.table(
+        {
+            "learning_rate": curve.rates,
+            "loss": curve.losses,
+            "smoothed_loss": curve.smoothed,
+            "chosen": pa.array([i == choice.place for i in steps], pa.bool_()),
+            "rules": pa.array(
+                [[rule for rule, place in choice.places.items() if place == i] for i in steps], pa.list_(pa.string())
+            ),
+        }
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,6 +62,10 @@ class Source(Frozen):
     )
     leave_out: tuple[str, ...] = Field((), description="classes that are not used")
 
+    at_most: int | None = Field(
+        None, ge=1, description="images of each class (and given part) that are used, chosen by their names: for trials"
+    )
+
     def scan(self, root: Path) -> Listing:
         """List all images of the set below ``root``. Raises UserError where it is absent or of another layout."""
         raise NotImplementedError
@@ -73,12 +79,27 @@ class Source(Frozen):
             raise UserError(
                 f"leave_out names a class that is not there: {', '.join(unknown)}. Classes: {', '.join(sorted(found))}"
             )
-        if not self.leave_out:
+        if not self.leave_out and self.at_most is None:
             return whole
         kept = [i for i, item in enumerate(whole.items) if item.label not in self.leave_out]
         if not kept:
             raise UserError("leave_out names every class: no image is left")
+        if self.at_most is not None:
+            kept = _some([whole.items[i] for i in kept], kept, self.at_most)
         return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
+
+
+def _some(items: Sequence[Item], places: Sequence[int], most: int) -> list[int]:
+    """Keep so many places of each class and part: those whose names have the smallest hashes, in their order."""
+    by_hash = sorted(range(len(items)), key=lambda i: hashlib.sha256(items[i].image_id.encode()).digest())
+    taken: Counter[tuple[str, str | None]] = Counter()
+    kept = []
+    for i in by_hash:
+        of = (items[i].label, items[i].part)
+        taken[of] += 1
+        if taken[of] <= most:
+            kept.append(places[i])
+    return sorted(kept)
 
 
 def folder_of(root: Path, path: str, origin: str = "") -> Path:

@@ -512,3 +512,20 @@ def test_real_pets(shared_data: Path, data_spec: Spec) -> None:
     with pytest.raises(ValueError, match="empty"):
         decode(listing.load([item.image_id for item in listing.items].index("PetImages/Cat/666.jpg")), None)
     Image.open(shared_data / "cats_vs_dogs" / listing.items[0].image_id).verify()
+
+
+def test_at_most_so_many_images_of_each_class_are_used(
+    tmp_path: Path, data_spec: Callable[..., Any], write_image: Callable[..., Path]
+) -> None:
+    for name, count in (("A", 9), ("B", 2)):
+        for number in range(count):
+            write_image(tmp_path / "cells" / name / f"{number}.png")
+    whole = data_spec(reader="image_folder", path="cells").listing(tmp_path)
+    some = data_spec(reader="image_folder", path="cells", at_most=3).listing(tmp_path)
+    names = [item.image_id for item in some.items]
+    assert [name[0] for name in names] == ["A", "A", "A", "B", "B"]
+    assert names == sorted(names)
+    places = {item.image_id: i for i, item in enumerate(whole.items)}
+    assert [some.load(i) for i in range(5)] == [whole.load(places[name]) for name in names]
+    fewer = data_spec(reader="image_folder", path="cells", at_most=2).listing(tmp_path)
+    assert {item.image_id for item in fewer.items} < set(names), "a smaller trial is part of a larger one"

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from trainables.data.splits import split_digest
 from trainables.scores import confusion, summary
@@ -24,6 +25,11 @@ CLASSES = ("ABE", "EOS", "LYT", "MON")
 ABSENT, NEVER = 0, 3  # ABE is in no test part of fold 2, and MON is never predicted
 FOLDS, RATES = (0, 1, 2), (0.01, 0.02)
 ARCHITECTURES, SCENARIOS = ("resnet18", "vit_b_32"), ("Random", "PCam")
+GRID = {
+    "scenarios": {"Random": {"start": "random", "pretrain": []}, "PCam": {"start": "random", "pretrain": ["pcam"]}},
+    "axes": {"learning_rate": list(RATES)},
+    "pretrain": {"learning_rate": 0.1},
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def write_study(study: Study) -> None:
     study.write_split(digest, split)
     header = {"name": "small", "uid": "u1", "target": "cells", "fingerprint": "f1", "split": digest}
     study.storage.write_json("study.json", header)
+    study.storage.write("grid.yaml", yaml.safe_dump(GRID).encode())
     study.write_problems([{"data_set": "cells", "image_id": "MON/9.jpg", "what": "undecodable"}])
     stages = []
     for architecture in ARCHITECTURES:

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from trained_study import TrainedStudy
+from trained_study import make as make_trained
 
 from trainables.data.splits import split_digest
 from trainables.scores import confusion, summary
@@ -242,3 +244,15 @@ def make_plan(digest: str, stages: list[Stage]) -> dict[str, Any]:
 def _weights_of(study: Study, key: str) -> str:
     result = study.find(key).result() or {}
     return str(result["digests"]["weights.safetensors"])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedStudy:
+    """A study that was really trained. Not to be changed: see ``own_trained``."""
+    return make_trained(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def own_trained(trained: TrainedStudy, tmp_path: Path) -> TrainedStudy:
+    """A copy of the trained study, to be changed."""
+    return TrainedStudy(Path(shutil.copytree(trained.root, tmp_path / "study")), trained.images)

@@ -38,6 +38,8 @@ def test_a_study_of_the_real_size_is_reported_in_time(tmp_path: Path) -> None:
     # Processor seconds: the machine may be busy with other tests. A quarter of the cells must leave room for the rest:
     # reading the split and starting are done once.
     processor = used.ru_utime + used.ru_stime
-    assert processor < (SECONDS if FULL else SECONDS / 2.5), f"{processor:.1f} s of processor time, {elapsed:.1f} s in all"
+    assert processor < (SECONDS if FULL else SECONDS / 2.5), (
+        f"{processor:.1f} s of processor time, {elapsed:.1f} s in all"
+    )
     assert used.ru_maxrss / 1e6 < GIGABYTES
     assert len(list((tmp_path / "report" / "tables").glob("*.csv"))) >= 13

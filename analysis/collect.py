@@ -115,7 +115,7 @@ def _refuse_other_rate(cell: Cell, progress: Progress) -> None:
     # Where a range test found the rate, the specification cannot know it.
     found = any(upstream.kind == "lr_range" for upstream in progress.upstream(cell.planned))
     used, asked = cell.result.learning_rate, cell.stage.learning_rate
-    if not found and not math.isclose(used, asked, rel_tol=1e-9):
+    if not found and (asked is None or not math.isclose(used, asked, rel_tol=1e-9)):
         raise ValueError(f"{RESULT}: learning_rate is {used}, but the specification asks for {asked}")
 
 

@@ -57,7 +57,7 @@ def imagenet(comparer: Comparer) -> Answer:
         lack = "no two scenarios differ only in starting from published or from random weights"
         return Answer(IMAGENET, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, f"from {starts}", "from random weights"))
-    return Answer(IMAGENET, question, _sentence(family, "starting from {first}", "from random weights", starts), family)
+    return Answer(IMAGENET, question, sentence(family, "starting from {first}", "from random weights", starts), family)
 
 
 def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Answer:
@@ -78,7 +78,7 @@ def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Answ
     used = {name for pair in pairs for scenario in pair for name in kinds[scenario].pretrain}
     notes = tuple(_domain_note(name, *said[name]) for name in sorted(used))
     return Answer(
-        DOMAIN, question, _sentence(family, "pre-training {first}", "out-of-domain", "in-domain"), family, notes
+        DOMAIN, question, sentence(family, "pre-training {first}", "out-of-domain", "in-domain"), family, notes
     )
 
 
@@ -100,8 +100,8 @@ def architecture(comparer: Comparer) -> Answer:
     family = comparer.family(asked)
     order = ", ".join(f"{name} {value_text(means[name], 'score')} ({_runs(comparer, name)})" for name in ranked)
     notes = (f"Mean of macro F1 over the runs of all scenarios: {order}. That is a description.",)
-    sentence = _sentence(family, "with {first}", f"with the next, {ranked[1]},", ranked[0])
-    return Answer(ARCHITECTURE, question, sentence, family, notes)
+    said = sentence(family, "with {first}", f"with the next, {ranked[1]},", ranked[0])
+    return Answer(ARCHITECTURE, question, said, family, notes)
 
 
 def limits(collected: Collected) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ def _over_scenarios(
             yield Comparison(", ".join(pair[0]), ", ".join(pair[1]), (pair,))
 
 
-def _sentence(family: tuple[Comparison, ...], first: str, second: str, name: str) -> str:
+def sentence(family: tuple[Comparison, ...], first: str, second: str, name: str) -> str:
     """Say what the first comparison of a family came to."""
     head = family[0]
     if head.test is None:

@@ -130,16 +130,18 @@ def _used(collected: Collected, stage: PlannedStage, rate: float, source: str) -
         stage.architecture,
         stage.run,
         rate,
-        _range_test(collected, tests[0]) if tests else source,
+        _range_test(collected, stage, tests[0]) if tests else source,
     )
 
 
-def _range_test(collected: Collected, test: PlannedStage) -> str:
+def _range_test(collected: Collected, stage: PlannedStage, test: PlannedStage) -> str:
     folder = collected.progress.folder(test.key)
     choice = ((folder.result() if folder is not None else None) or {}).get("choice")
     told: Mapping[str, Any] = choice if isinstance(choice, Mapping) else {}
-    parts = [str(told[key]) for key in ("rule", "reason") if told.get(key)]
-    return f"range test: {', '.join(parts)}" if parts else "range test"
+    parts = [str(told[key]) for key in ("rule", "reason", "fallback") if told.get(key)]
+    # The val images of one fold are test images of another.
+    shared = " shared by folds" if test.fold is None and stage.fold is not None else ""
+    return f"range test{shared}: {', '.join(parts)}" if parts else f"range test{shared}"
 
 
 def _in_grid(asked: Any) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis import terminal
-from trainables.errors import UserError
+from analysis import cli, terminal
 
 if TYPE_CHECKING:
     from analysis.collect import LeftOut
@@ -77,31 +76,20 @@ def build(study: Study, options: Options | None = None) -> Report:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    asked = _parser().parse_args(arguments)
-    location = asked.study
+    return cli.run(_parser(), _work, arguments)
+
+
+def _work(asked: argparse.Namespace) -> None:
     from analysis.sections import Options
     from trainables.study import Study
 
-    try:
-        report = build(
-            Study.open(location), Options(**({} if asked.min_support is None else {"least_support": asked.min_support}))
-        )
-    except UserError as error:
-        terminal.complain(error.faults)
-        return 2
-    except OSError as error:
-        terminal.complain([f"cannot read or write {location}: {error}. Check rights and free room"])
-        return 2
-    _show(report)
-    return 0
+    options = Options() if asked.min_support is None else Options(least_support=asked.min_support)
+    _show(build(Study.open(asked.study), options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Verify what a study has, and write its tables and report page, finished or not.",
-    )
-    parser.add_argument("study", metavar="STUDY", help="its folder, or its URI such as s3://bucket/studies/name")
+    parser = cli.parser("report", "Verify what a study has, and write its tables and report page, finished or not.")
+    cli.add_study(parser)
     parser.add_argument(
         "--min-support",
         type=int,

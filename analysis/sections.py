@@ -9,7 +9,7 @@ from analysis.agreement_tables import confusion_table, f1_mcc_table
 from analysis.average import RowScores, row_scores
 from analysis.calibration_tables import calibration_table, reliability_table
 from analysis.collect import Collected
-from analysis.comparison_tables import comparisons_table, ranks_table
+from analysis.comparison_tables import comparisons_table, intervals_table, ranks_table
 from analysis.comparisons import Comparer
 from analysis.cost_table import cost_table
 from analysis.grid_notes import Domain
@@ -77,7 +77,11 @@ def make_tables(collected: Collected, options: Options | None = None) -> Tables:
     found = answers(comparer, chosen.domains)
     scores, per_class = scores_table(collected, rows), per_class_table(collected, rows)
     beside = (common_classes_table(collected, rows, chosen.least_support), published_table(collected))
-    compared = (comparisons_table(collected, found), ranks_table(collected, comparer, rows))
+    compared = (
+        comparisons_table(collected, found),
+        intervals_table(collected, comparer, rows),
+        ranks_table(collected, comparer, rows),
+    )
     said = tuple(f"{answer.question} {answer.sentence}" for answer in found)
     sections = (
         Section("answer", "Scores", (scores, *(table for table in beside if table is not None))),

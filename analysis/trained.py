@@ -102,17 +102,26 @@ def cells_of_row(collected: Collected, wanted: str) -> tuple[Cell, ...]:
     Raises:
         UserError: if there is no such row, or it has no run that counts.
     """
-    architecture, _, scenario = (part.strip() for part in wanted.partition(","))
-    rows = [",".join(row) for row in collected.plan.rows]
-    if (architecture, scenario) not in collected.plan.rows:
-        known = nearest(f"{architecture},{scenario}", rows) or f"; there are {'; '.join(rows)}"
-        raise UserError(f"--row {wanted}: the study has no such ARCHITECTURE,SCENARIO{known}")
-    row = (architecture, scenario)
+    row = row_named(collected, wanted, "--row")
     cells = tuple(cell for cell in collected.chosen if (cell.planned.architecture, cell.planned.scenario) == row)
     if not cells:
         reasons = {out.reason for out in collected.left_out if (out.planned.architecture, out.planned.scenario) == row}
         raise UserError(f"--row {wanted}: no run of it counts ({'; '.join(sorted(reasons)) or 'none was planned'})")
     return cells
+
+
+def row_named(collected: Collected, wanted: str, option: str) -> tuple[str, str]:
+    """Return the row of the plan that ``ARCHITECTURE,SCENARIO`` names.
+
+    Raises:
+        UserError: if there is none.
+    """
+    architecture, _, scenario = (part.strip() for part in wanted.partition(","))
+    if (architecture, scenario) in collected.plan.rows:
+        return architecture, scenario
+    rows = [",".join(row) for row in collected.plan.rows]
+    known = nearest(f"{architecture},{scenario}", rows) or f"; there are {'; '.join(rows)}"
+    raise UserError(f"{option} {wanted}: the study has no such ARCHITECTURE,SCENARIO{known}")
 
 
 def open_trained(folder: StageFolder) -> Trained:

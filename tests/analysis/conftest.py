@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from trained_study import TrainedStudy
-from trained_study import make as make_trained
 
 from trainables.data.splits import split_digest
 from trainables.scores import confusion, summary
@@ -247,12 +245,14 @@ def _weights_of(study: Study, key: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedStudy:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A study that was really trained. Not to be changed: see ``own_trained``."""
-    return make_trained(tmp_path_factory.mktemp("trained"))
+    from trained_study import make  # imports torch, which most tests here do without
+
+    return make(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
-def own_trained(trained: TrainedStudy, tmp_path: Path) -> TrainedStudy:
+def own_trained(trained: Any, tmp_path: Path) -> Any:
     """A copy of the trained study, to be changed."""
-    return TrainedStudy(Path(shutil.copytree(trained.root, tmp_path / "study")), trained.images)
+    return replace(trained, root=Path(shutil.copytree(trained.root, tmp_path / "study")))

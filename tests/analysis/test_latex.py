@@ -48,6 +48,12 @@ def test_every_table_compiles(small: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(PDFLATEX is None, reason=NO_TEX)
+def test_tables_of_a_study_not_begun_compile(small: Any, tmp_path: Path) -> None:
+    (small.root / "stages").rename(small.root / "gone")
+    compile_latex([table.to_latex() for table in build(small.study).tables.all], tmp_path)
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason=NO_TEX)
 def test_nasty_text_compiles_short_and_long(tmp_path: Path) -> None:
     table = Table(
         name="nasty_one",

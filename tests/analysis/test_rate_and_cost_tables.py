@@ -79,7 +79,7 @@ def test_a_range_test_is_named_with_its_rule_and_reason(small: Any) -> None:
     found = {
         row["source"] for row in sources(small) if (row["architecture"], row["scenario"]) == ("resnet18", "Random")
     }
-    assert found == {"range test: steepest, fell by 80 %"}
+    assert found == {"range test shared by folds: steepest, fell by 80 %"}
 
 
 def test_cost_adds_up_by_device(small: Any) -> None:

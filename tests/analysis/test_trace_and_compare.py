@@ -139,7 +139,7 @@ def test_studies_of_other_splits_are_only_described(finished: Any, trained: Any,
     assert {"split", "data fingerprint", "architectures"} <= set(differences)
 
 
-@pytest.mark.parametrize("command", ["report", "predict", "trace", "compare", "bundle", "export"])
+@pytest.mark.parametrize("command", ["report", "predict", "trace", "compare", "bundle", "export", "ask"])
 def test_help_waits_for_no_heavy_library(command: str) -> None:
     code = (
         f"import sys; from analysis.{command} import main\n"

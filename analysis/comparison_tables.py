@@ -21,10 +21,10 @@ COLUMNS = (
     *(Column("question", "Question"), Column("first", "First"), Column("second", "Second")),
     *(Column("pairs", "Pairs", "count"), Column("folds", "Folds", "count")),
     Column("difference", "Difference", "score"),
-    *(Column("ci_low", "95 % from", "score"), Column("ci_high", "to", "score")),
+    *(Column("ci_low", "95 % from", "score"), Column("ci_high", "95 % to", "score")),
     *(Column("t", "t", "number"), Column("p", "p", "p"), Column("p_holm", "p, Holm", "p")),
     Column("effect_size", "Effect", "number"),
-    *(Column("bootstrap_low", "Images from", "score"), Column("bootstrap_high", "to", "score")),
+    *(Column("bootstrap_low", "Images from", "score"), Column("bootstrap_high", "Images to", "score")),
     Column("verdict", "Verdict"),
 )
 
@@ -42,7 +42,7 @@ def comparisons_table(collected: Collected, found: Sequence[Answer]) -> Table:
         rows=tuple(Row(values) for answer in found for values in _comparisons(answer)),
         caption="Difference: mean over folds of first minus second in macro F1 of the test part, seeds of a fold averaged; "
         "of several pairs of rows, their mean in each fold. Interval, t and p: corrected resampled t-test (Nadeau and "
-        "Bengio 2003), folds - 1 degrees of freedom, two-sided. Holm: corrected over the comparisons of the same "
+        "Bengio 2003), folds - 1 degrees of freedom, two-sided; the interval is not corrected for the number of comparisons. Holm: corrected over the comparisons of the same "
         "question. Effect: mean difference / its SD over folds. Images: 95 % percentile interval over "
         f"{DRAWS} draws of the test {unit} of each fold, the same draws for both; it says what hangs on the images "
         f"drawn, with the trained nets as they are. Verdict: settled where p, Holm, is below {SIGNIFICANT} and there "
@@ -110,7 +110,7 @@ def intervals_table(collected: Collected, comparer: Comparer, rows: Sequence[Row
             *LABELS,
             RUNS,
             Column("f1_mean", "F1", "score"),
-            *(Column("bootstrap_low", "95 % from", "score"), Column("bootstrap_high", "to", "score")),
+            *(Column("bootstrap_low", "95 % from", "score"), Column("bootstrap_high", "95 % to", "score")),
         ),
         rows=tuple(found),
         caption=f"Mean macro F1 of the runs, with the 95 % percentile interval over {comparer.draws} draws of the test {unit} "

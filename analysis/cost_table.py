@@ -53,7 +53,7 @@ def cost_table(collected: Collected) -> Table:
         columns=(
             *(Column("architecture", "Architecture"), Column("kind", "Kind"), Column("device", "Device")),
             Column("stages", "Stages", "count"),
-            *(Column("hours", "Hours", "number"), Column("unit", "of")),
+            *(Column("hours", "Hours", "number"), Column("unit", "Unit")),
             Column("images_per_second", "Images/s", "number"),
             Column("peak_memory_gb", "Peak memory, GB", "number"),
         ),

@@ -41,7 +41,7 @@ def scores_side_by_side(first: Collected, second: Collected) -> Table:
     figures: tuple[Column, ...] = ()
     if paired:
         figures = (
-            *(Column("ci_low", "95 % from", "score"), Column("ci_high", "to", "score")),
+            *(Column("ci_low", "95 % from", "score"), Column("ci_high", "95 % to", "score")),
             *(Column("p", "p", "p"), Column("p_holm", "p, Holm", "p")),
         )
     return Table(

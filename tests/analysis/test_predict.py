@@ -49,6 +49,14 @@ def test_a_stage_says_of_its_test_images_what_it_said_in_the_study(trained: Any,
     assert document["also_in_study"] == len(rows) == 54
 
 
+def test_a_stage_is_named_by_key_or_folder_too(trained: Any, tmp_path: Path) -> None:
+    (folder,) = (one for one in trained.study.folders() if "-tiny-Random-fold1-" in one.name)
+    key = str((folder.result() or {})["key"])
+    for number, name in enumerate((key, key[:8], folder.name)):
+        _, _, document = run(trained, trained.images, tmp_path / f"{number}.csv", "--stage", name)
+        assert [net["key"] for net in document["nets"]] == [key]
+
+
 def test_a_row_is_the_mean_of_the_softmax_of_its_folds(trained: Any, tmp_path: Path) -> None:
     single = [
         probabilities(run(trained, trained.images, tmp_path / f"{f}.csv", "--stage", f"tiny-Tissue-fold{f}")[1])

@@ -150,8 +150,9 @@ def sentence(family: tuple[Comparison, ...], first: str, second: str, name: str)
     if head.test is None:
         return "Nothing to tell yet: no fold has both sides of the comparison."
     figures = _figures(head, len(family))
-    direction = "higher" if head.test.mean >= 0 else "lower"
-    what = f"{first.format(first=name)}, macro F1 is {direction} by {value_text(abs(head.test.mean), 'score')} than {second}"
+    direction = "higher" if head.test.mean > 0 else "lower" if head.test.mean < 0 else "neither higher nor lower"
+    by = f" by {value_text(abs(head.test.mean), 'score')}" if head.test.mean else ""
+    what = f"{first.format(first=name)}, macro F1 is {direction}{by} than {second}"
     over = f" on average over {len(head.pairs)} pairs of rows" if len(head.pairs) > 1 else ""
     if not head.enough:
         verdict = f"Not enough folds to tell ({len(head.folds)}; at least {LEAST_FOLDS} are needed)"

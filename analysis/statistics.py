@@ -42,7 +42,7 @@ class PairedTest:
 def corrected_t_test(differences: Sequence[float] | Floats, ratio: float, confidence: float = CONFIDENCE) -> PairedTest:
     """Test whether a mean difference is 0, by the corrected resampled t-test.
 
-    Nadeau and Bengio 2003 (Machine Learning 52, 239–281), section 3, "corrected resampled t-test":
+    Nadeau and Bengio 2003 (Machine Learning 52, 239–281), the "corrected resampled t-test":
     t = mean / sqrt((1/J + n_test/n_train) · s²) with J - 1 degrees of freedom. Plain 1/J would take
     the folds for independent, and they share training images.
 

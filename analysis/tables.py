@@ -124,7 +124,8 @@ class Table:
 
 def _best(column: Column, rows: tuple[Row, ...]) -> float | None:
     values = [value for row in rows if isinstance(value := row.values[column.key], int | float)]
-    return max(values) if column.best and len(values) > 1 else None
+    # Where all are alike none is the best.
+    return max(values) if column.best and len(set(values)) > 1 else None
 
 
 def _show(column: Column, row: Row, best: float | None) -> Shown:

@@ -37,7 +37,7 @@ def test_against_torchmetrics_and_scikit_learn(images: int, classes: int, sharpn
 
 
 def test_ece_by_the_definition_of_guo() -> None:
-    """Guo et al. 2017, eqs. 1 to 3, bin by bin."""
+    """Guo et al. 2017, eq. 3, bin by bin."""
     logits, labels = made(700, 6, 1.5, seed=4)
     probabilities = softmax(logits).astype(np.float64)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels

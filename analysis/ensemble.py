@@ -64,7 +64,7 @@ def _logits(
     import torch
 
     from trainables.data.batches import Input
-    from trainables.fit import autocast
+    from trainables.steps import autocast
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone, recipe = member.backbone(), member.stage.recipe
@@ -95,7 +95,7 @@ def _prepared(images: Sequence[FolderImage], member: Trained, undecodable: dict[
 
 def _decode(image: FolderImage, size: int | None) -> NDArray[np.uint8]:
     """Decode to a square: of the edge that the study packs, or of the image's own shorter side."""
-    from trainables.data.packed import decode
+    from trainables.data.decode import decode
 
     content = image.path.read_bytes()
     pixels = decode(content, size)

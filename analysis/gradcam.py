@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis import terminal
 from trainables.errors import UserError
@@ -36,17 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    from analysis.explain.command import explain_folder, explain_study
+    from analysis.explain.command import Wanted, explain_folder, explain_study
     from trainables.study import Study
 
     study = Study.open(given.study)
+    wanted = Wanted(given.architecture, given.scenario, given.classes, given.count, given.steps, given.layer)
     if given.images is not None:
-        _show([explain_folder(study, given.stage, given.images, given.out, given.steps)], str(given.out))
-        return
-    explained = explain_study(
-        study, given.architecture, given.scenario, given.classes, given.count, given.data, given.masks, given.steps
-    )
-    _show(explained, study.storage.path("report/figures"))
+        _show([explain_folder(study, given.stage, given.images, given.out, wanted)], str(given.out))
+    else:
+        _show(explain_study(study, wanted, given.data, given.masks), study.storage.path("report/figures"))
 
 
 def _show(explained: Sequence[Explained], folder: str) -> None:
@@ -78,18 +76,25 @@ def _parser() -> argparse.ArgumentParser:
         description="Explain the test images of a study's best trials, or any folder of images with a trained stage.",
     )
     p.add_argument("study", metavar="STUDY", help="its folder, or its URI")
-    several = {"action": "extend", "nargs": "+", "default": [], "metavar": "NAME"}
-    p.add_argument("--architecture", **several, help="of the rows to explain (default: the row with the best val score)")
+    several: dict[str, Any] = {"action": "extend", "nargs": "+", "default": [], "metavar": "NAME"}
+    p.add_argument(
+        "--architecture", **several, help="of the rows to explain (default: the row with the best val score)"
+    )
     p.add_argument("--scenario", **several, help="of the rows to explain")
     p.add_argument("--classes", **several, help="names of the classes to show (default: all)")
     p.add_argument(
-        "--count", type=int, default=2, metavar="N", help="images of each class and kind: right, wrong, drawn (default: 2)"
+        "--count",
+        type=int,
+        default=2,
+        metavar="N",
+        help="images of each class and kind: right, wrong, drawn (default: 2)",
     )
     p.add_argument("--data", type=Path, metavar="DIR", help="folder of the data sets, as for sweep.run")
     p.add_argument("--masks", type=Path, metavar="DIR", help="folder of masks, <name of the image>.png")
     p.add_argument(
         "--steps", type=int, default=10, metavar="N", help="of the faithfulness curves; 0: no checks (default: 10)"
     )
+    p.add_argument("--layer", metavar="NAME", help="read the maps from this layer (default: the architecture's own)")
     p.add_argument("--stage", metavar="KEY|NAME", help="with --images: the trained stage")
     p.add_argument("--images", type=Path, metavar="DIR", help="explain this folder of images")
     p.add_argument("--out", type=Path, metavar="DIR", help="with --images: where figures and record go")

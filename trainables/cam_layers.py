@@ -88,22 +88,23 @@ class CamLayer:
         return output.clone(memory_format=torch.contiguous_format)
 
 
-def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int) -> CamLayer:
+def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int, name: str | None = None) -> CamLayer:
     """Find the layer that a class activation map reads.
 
     Args:
         spec: the network's specification, for the message.
         module: the network; left as it was.
         image_size: edge of its input, pixels.
+        name: of the layer wanted; None: the one that the network's class names, or else the rule's.
 
     Raises:
-        UserError: if no layer gives a map, or the one that the network names does not.
+        UserError: if no layer gives a map, or the one that is named does not.
     """
-    named = getattr(module, "cam_layer", None)
+    named = name or getattr(module, "cam_layer", None)
     modules = dict(module.named_modules())
     if named is not None and named not in modules:
         raise UserError(
-            f"{spec.model}: cam_layer names {named!r}, which the network does not have{nearest(str(named), modules)}"
+            f"{spec.model} has no layer {named!r} to read a class activation map from{nearest(str(named), modules)}"
         )
     seen = [one for one in _watch(module, image_size) if named is None or one.name == named]
     alive = [one for one in seen if one.alive >= LEAST_ALIVE]
@@ -115,7 +116,7 @@ def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int) -> CamLayer:
 def _no_map(spec: ModelSpec, named: str | None, image_size: int) -> str:
     if named is not None:
         return (
-            f"{spec.model}: the layer {named} that cam_layer names gives no map at {image_size} px: its output must be one "
+            f"{spec.model}: the layer {named}, named for class activation maps, gives no map at {image_size} px: its output must be one "
             "tensor of channels × rows × columns (or tokens of a square grid) with more than one place, once a pass"
         )
     return (

@@ -109,6 +109,10 @@ def class_numbers(classes: Sequence[str], names: Sequence[str]) -> list[int]:
 
 def _refuse_unknown(what: str, names: Sequence[str], known: Iterable[str]) -> None:
     valid = list(dict.fromkeys(known))
-    faults = [f"unknown {what} {name}{nearest(name, valid)} The study has {', '.join(valid)}" for name in names if name not in valid]
+    faults = [
+        f"unknown {what} {name}{nearest(name, valid)} The study has {', '.join(valid)}"
+        for name in names
+        if name not in valid
+    ]
     if faults:
         raise UserError(faults)

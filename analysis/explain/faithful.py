@@ -49,7 +49,8 @@ def ranks(heat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
 def _blurred(image: torch.Tensor) -> torch.Tensor:
     spread = max(1.0, BLUR * image.shape[-1])
     size = min(2 * int(3 * spread) + 1, 2 * (image.shape[-1] // 2) - 1)
-    return gaussian_blur(image, [size, size], [spread, spread])
+    blurred: torch.Tensor = gaussian_blur(image, [size, size], [spread, spread])
+    return blurred
 
 
 def _probability(module: nn.Module, images: torch.Tensor, target: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -23,10 +24,10 @@ from analysis.explain.regions import CYTOPLASM, NUCLEUS
 
 HEAT, LINES = "magma", "gray"
 OPAQUE = 0.6
-"""How much the heat covers the image. The colour scale is drawn over mid-grey, with the same cover."""
+"""How much the heat covers the image. The colours of the scale are those over mid-grey."""
 INCH = 1.75
 """Edge of one image in the figure."""
-WORDS = 1.9
+WORDS = 1.5
 """Width of the column of words, inches."""
 LUMA = (0.299, 0.587, 0.114)
 
@@ -52,21 +53,21 @@ def draw(title: str, images: Sequence[Shown], classes: Sequence[str], guided: st
         axis.set_title(heading, fontsize=8, parse_math=False)
     for row, one in zip(axes, images, strict=True):
         _row(row, one, classes)
-    _scale(figure, axes[:, 2:4], HEAT, "heat, each map scaled to its own hottest place", OPAQUE)
-    _scale(figure, axes[:, 4:], LINES, "relative size", 1.0)
+    _scale(figure, axes[:, 2:4], over_grey(HEAT, OPAQUE), "heat, each map scaled to its own hottest place")
+    _scale(figure, axes[:, 4:], mpl.colormaps[LINES], "relative size")
     figure.supxlabel(guided, fontsize=7, parse_math=False)
     return figure
 
 
 def as_svg(figure: Figure) -> bytes:
-    """Return a figure as SVG: the same bytes each time."""
+    """Return a figure as SVG, without the date. Its text is drawn as outlines: it looks alike everywhere."""
     with mpl.rc_context({"svg.hashsalt": "explain"}):
         return _saved(figure, "svg", metadata={"Date": None})
 
 
 def as_png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
-    return _saved(figure, "png", dpi=150)
+    return _saved(figure, "png", dpi=110)
 
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
@@ -94,11 +95,14 @@ def _row(axes: Sequence[Axes], one: Shown, classes: Sequence[str]) -> None:
     axes[4].imshow(one.guided, cmap=LINES, vmin=0, vmax=1)
 
 
-def _scale(figure: Figure, axes: NDArray[Any], colours: str, label: str, opaque: float) -> None:
-    bar = figure.colorbar(
-        ScalarMappable(cmap=colours), ax=axes, location="bottom", alpha=opaque, shrink=0.8, aspect=30, pad=0.02
-    )
-    bar.ax.set_facecolor("0.5")
+def over_grey(colours: str, opaque: float) -> ListedColormap:
+    """Return a colour map as it looks over mid-grey: what a half-transparent map over an image shows."""
+    table = mpl.colormaps[colours](np.linspace(0, 1, 256))
+    return ListedColormap(opaque * table[:, :3] + (1 - opaque) * 0.5)
+
+
+def _scale(figure: Figure, axes: NDArray[Any], colours: Colormap, label: str) -> None:
+    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=axes, location="bottom", shrink=0.8, aspect=30, pad=0.02)
     bar.ax.tick_params(labelsize=6)
     bar.set_label(label, fontsize=7)
 

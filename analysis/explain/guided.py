@@ -94,7 +94,7 @@ def guided_gradient(
 
 def _guided(tensor: torch.Tensor) -> torch.Tensor:
     with torch._C.DisableTorchFunction():
-        result: torch.Tensor = GuidedBackpropReLU.apply(tensor)  # type: ignore[no-untyped-call]
+        result: torch.Tensor = GuidedBackpropReLU.apply(tensor)
     return result
 
 

@@ -146,14 +146,18 @@ def _specification(study: Study) -> DataSpec:
     try:
         return adapter.validate_python(grid["data"][grid["target"]])
     except (KeyError, TypeError, ValidationError) as error:
-        raise UserError(f"{study.storage.path('grid.yaml')} does not say how the target is read: {explain(error)}") from error
+        raise UserError(
+            f"{study.storage.path('grid.yaml')} does not say how the target is read: {explain(error)}"
+        ) from error
 
 
 def _grid(study: Study) -> dict[str, Any]:
     try:
         grid = yaml.safe_load(study.storage.read("grid.yaml"))
     except FileNotFoundError as error:
-        raise UserError(f"{study.storage.path('grid.yaml')} is missing: run the study's grid again, it is written anew") from error
+        raise UserError(
+            f"{study.storage.path('grid.yaml')} is missing: run the study's grid again, it is written anew"
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{study.storage.path('grid.yaml')} is no YAML: {explain(error)}") from error
     return dict(grid) if isinstance(grid, dict) else {}

@@ -73,10 +73,11 @@ def is_flat(one: Floats) -> bool:
 def centred_gaussian(edge: int, spread: float = 0.25) -> Floats:
     """Return a map (edge, edge) that knows only that objects lie in the middle. ``spread``: SD as a share of the edge."""
     axis = (np.arange(edge) - (edge - 1) / 2) / (spread * edge)
-    return np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / 2).astype(np.float32)
+    return np.asarray(np.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / 2), dtype=np.float32)
 
 
 def random_map(grid: tuple[int, int], edge: int, seed: int) -> Floats:
     """Return a map (edge, edge) of uniform random numbers at a resolution: what no network has seen."""
     noise = np.random.default_rng(seed).random(grid, dtype=np.float32)
-    return enlarge(noise[np.newaxis], edge)[0]
+    large: Floats = enlarge(noise[np.newaxis], edge)[0]
+    return large

@@ -74,7 +74,9 @@ def explain_images(trained: Trained, picks: Sequence[Pick], pixels_of: PixelsOf,
         steps: of the deletion and insertion curves; 0 leaves this check out.
     """
     small: dict[str, list[Floats]] = {method: [] for method in METHODS}
-    guided, pixels, words = [], [], ""
+    guided: list[Floats] = []
+    pixels: list[NDArray[np.uint8]] = []
+    words = ""
     for batch in _batches(picks):
         images = scaled(pixels_of([one.image_id for one in batch]), trained.want.edge)
         tensor, targets = trained.want.tensor(images), _targets(batch)
@@ -123,14 +125,20 @@ def _check(check: str, name: str, values: list[float | None]) -> Check:
 
 
 def _against_random(
-    trained: Trained, picks: Sequence[Pick], pixels: Sequence[NDArray[np.uint8]], maps: Mapping[str, Floats], wanted: bool
+    trained: Trained,
+    picks: Sequence[Pick],
+    pixels: Sequence[NDArray[np.uint8]],
+    maps: Mapping[str, Floats],
+    wanted: bool,
 ) -> list[list[Measured]]:
     """Compare each map with that of the same network with random weights; one such network at a time is in memory."""
     found: list[list[Measured]] = [[] for _ in picks]
     stage = trained.stage
     for check in (record.HEAD_RANDOM, record.ALL_RANDOM) if wanted else ():
         seed = derive_seed("randomised", check, stage.key)
-        other = randomised(check, stage.model, trained.backbone, trained.want.edge, len(trained.classes), seed)
+        other = randomised(
+            check, stage.model, trained.backbone, trained.network.layer, trained.want.edge, len(trained.classes), seed
+        )
         for method in METHODS:
             for i, one in enumerate(_maps(other, trained, picks, pixels, method)):
                 found[i].append(Measured(check=check, map=method, value=similarity(maps[method][i], one)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,14 +13,16 @@ from torch import nn
 from analysis.explain.maps import Network, is_flat
 from analysis.explain.record import HEAD_RANDOM
 from trainables.backbones import Backbone, build
-from trainables.cam_layers import cam_layer
+from trainables.cam_layers import CamLayer
 from trainables.specs import ModelSpec
 
 HEAD_SD = 0.02
 """SD of a head's weights where the architecture's own are all zero: no map can be read through those."""
 
 
-def randomised(check: str, spec: ModelSpec, trained: Backbone, edge: int, classes: int, seed: int) -> Network:
+def randomised(
+    check: str, spec: ModelSpec, trained: Backbone, layer: CamLayer, edge: int, classes: int, seed: int
+) -> Network:
     """Return a second network: with the head drawn anew (``HEAD_RANDOM``), or as it is before any training.
 
     It shares no memory with the trained one.
@@ -31,7 +35,7 @@ def randomised(check: str, spec: ModelSpec, trained: Backbone, edge: int, classe
     if check == HEAD_RANDOM:
         fresh.load_backbone(trained.module.state_dict(), "the trained network")
     module = fresh.module.to(device).eval()
-    return Network(module, cam_layer(spec, module, edge))
+    return Network(module, replace(layer, layer=module.get_submodule(layer.name)))
 
 
 def _never_zero(backbone: Backbone) -> None:

@@ -58,12 +58,18 @@ def find_stage(study: Study, key_or_name: str) -> StageFolder:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(f"--stage {key_or_name} fits {len(found)} stages: {', '.join(f.name for f in found)}. Give the key")
+        raise UserError(
+            f"--stage {key_or_name} fits {len(found)} stages: {', '.join(f.name for f in found)}. Give the key"
+        )
     raise UserError(f"no stage {key_or_name} in {study.storage.path('stages')}{nearest(key_or_name, folders)}")
 
 
-def load_trained(folder: StageFolder) -> Trained:
+def load_trained(folder: StageFolder, layer: str | None = None) -> Trained:
     """Build a stage's network and load its verified weights.
+
+    Args:
+        folder: of the stage.
+        layer: that maps are read from; None: as ``cam_layer`` finds it.
 
     Raises:
         UserError: if the stage is not done, its weights were dropped or changed, or its network has no map.
@@ -89,7 +95,7 @@ def load_trained(folder: StageFolder) -> Trained:
         raise UserError(f"the weights in {folder.path()} do not fit {stage.model.model}: {explain(error)}") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = backbone.module.to(device).eval()
-    network = Network(module, cam_layer(stage.model, module, edge))
+    network = Network(module, cam_layer(stage.model, module, edge, layer))
     return Trained(stage, backbone, network, Input(edge, backbone.mean, backbone.std, device))
 
 

@@ -180,11 +180,19 @@ def test_ones_own_network_is_understood_or_names_the_layer(own: Callable[[str], 
     assert (own("Named").name, own("Named").grid) == ("layer3", (8, 8))
 
 
+def test_another_layer_may_be_asked_for() -> None:
+    spec = ModelSpec(model="timm/test_resnet")
+    module = build(spec, 64, 3).module
+    assert cam_layer(spec, module, 64, "layer2").grid == (8, 8)
+    with pytest.raises(UserError, match="no layer 'layer22' .*did you mean layer2"):
+        cam_layer(spec, module, 64, "layer22")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Misnamed", "cam_layer names 'layer33', which the network does not have; did you mean layer3"),
-        ("NamedForNothing", "the layer out that cam_layer names gives no map at 32 px"),
+        ("Misnamed", "has no layer 'layer33' to read a class activation map from; did you mean layer3"),
+        ("NamedForNothing", "the layer out, named for class activation maps, gives no map at 32 px"),
         ("Flat", "no layer with a map of the image at 32 px .* larger image_size, or name a layer .*cam_layer ="),
     ],
 )

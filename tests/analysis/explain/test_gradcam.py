@@ -204,6 +204,14 @@ def test_images_that_are_not_at_hand_are_asked_for(folder: Path, capsys: pytest.
     assert "not at hand: no prepared form of them" in capsys.readouterr().err
 
 
+def test_images_are_prepared_anew_where_the_cache_is_gone(study: Study, folder: Path) -> None:
+    shutil.rmtree(folder.parent / ".cache")
+    wanted = Wanted(["vit"], classes=["monocyte"], count=1, steps=0)
+    (one,) = explain_study(study, wanted, data=folder)
+    assert one.figures[0].images
+    assert list((folder.parent / ".cache" / "data").glob("*/meta.json"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

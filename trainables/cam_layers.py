@@ -212,8 +212,9 @@ def _watch(module: nn.Module, image_size: int) -> list[_Seen]:
 def _within_attention(module: nn.Module, name: str) -> bool:
     """Say whether a layer is part of an attention: its tensors there are heads and windows, not the image."""
     parts = name.split(".")
-    above = (type(module.get_submodule(".".join(parts[:i]))).__name__.lower() for i in range(1, len(parts)))
-    return any(("attention" in kind or "attn" in kind) and "block" not in kind for kind in above)
+    above = (".".join(parts[:i]) for i in range(1, len(parts)))
+    words = [w.lower() for one in above for w in (one.rpartition(".")[2], type(module.get_submodule(one)).__name__)]
+    return any(("attention" in word or "attn" in word) and "block" not in word for word in words)
 
 
 def is_pooling(layer: nn.Module) -> bool:

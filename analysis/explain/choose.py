@@ -110,7 +110,7 @@ def class_numbers(classes: Sequence[str], names: Sequence[str]) -> list[int]:
 def _refuse_unknown(what: str, names: Sequence[str], known: Iterable[str]) -> None:
     valid = list(dict.fromkeys(known))
     faults = [
-        f"unknown {what} {name}{nearest(name, valid)} The study has {', '.join(valid)}"
+        f"unknown {what} {name}{nearest(name, valid)} (the study has {', '.join(valid)})"
         for name in names
         if name not in valid
     ]

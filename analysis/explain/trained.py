@@ -61,7 +61,11 @@ def find_stage(study: Study, key_or_name: str) -> StageFolder:
         raise UserError(
             f"--stage {key_or_name} fits {len(found)} stages: {', '.join(f.name for f in found)}. Give the key"
         )
-    raise UserError(f"no stage {key_or_name} in {study.storage.path('stages')}{nearest(key_or_name, folders)}")
+    there = ", ".join([*folders][:3]) + (" …" if len(folders) > 3 else "")
+    raise UserError(
+        f"no stage {key_or_name} in {study.storage.path('stages')}{nearest(key_or_name, folders)} Give a key, a name or the name "
+        f"of a folder; there are {len(folders)}: {there or 'none'}"
+    )
 
 
 def load_trained(folder: StageFolder, layer: str | None = None) -> Trained:

@@ -32,6 +32,8 @@ LAYERS = {
     ("torchvision/squeezenet1_1", 112): ("features", "first", (6, 6), 0),
     ("timm/vit_small_patch16_224", 224): ("blocks.11.norm1", "tokens", (14, 14), 1),
     ("timm/deit_tiny_distilled_patch16_224", 224): ("blocks.11.norm1", "tokens", (14, 14), 2),
+    ("timm/convit_tiny", 224): ("blocks.11.norm1", "tokens", (14, 14), 1),
+    ("timm/cait_xxs24_224", 224): ("blocks_token_only.1.norm1", "tokens", (14, 14), 1),
     ("timm/swin_tiny_patch4_window7_224", 224): ("norm", "last", (7, 7), 0),
     ("torchvision/swin_t", 224): ("permute", "first", (7, 7), 0),
     ("timm/convnext_atto", 96): ("stages", "first", (3, 3), 0),

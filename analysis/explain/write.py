@@ -68,7 +68,7 @@ def _figure(
     row: tuple[str, str],
 ) -> Drawn:
     fold, layer = trained.stage.fold, trained.network.layer
-    heading = f"{title}\n{row[0]}, {row[1]}" + ("" if fold is None else f", fold {fold}")
+    heading = f"{title}\n{row[0]}, {row[1]}" + ("" if fold is None else f", fold {fold}") + f", layer {layer.name}"
     figure = draw(heading, images, trained.classes, guided, layer.grid)
     storage.write(f"{name}.svg", as_svg(figure))
     storage.write(f"{name}.png", as_png(figure))

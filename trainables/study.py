@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from trainables.errors import UserError
 from trainables.specs import Stage
@@ -220,9 +219,6 @@ def split_digest(table: pa.Table) -> str:
     """Return the SHA-256 (hex) of a split's content, whatever file format or version it went through."""
     total = hashlib.sha256()
     for name in ("fold", "image_id", "label", "group", "split"):
-        values = pc.fill_null(table.column(name).cast(pa.large_string()), "\1").combine_chunks()
-        joined = pc.binary_join(
-            pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values), pa.scalar("\0", pa.large_string())
-        )
-        total.update((joined[0].as_py() or "").encode() + b"\2")
+        values = table.column(name).to_pylist()
+        total.update("\0".join("\1" if value is None else str(value) for value in values).encode() + b"\2")
     return total.hexdigest()

@@ -16,9 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.explain.regions import MaskOf, masks_of
 from analysis.planned import explain
 from trainables.data import augment
-from trainables.data.packed import META, Packed, decode, load, prepare
-from trainables.data.readers import IMAGE_ENDINGS, DataSpec, Generated
+from trainables.data.decode import decode
+from trainables.data.packed import Packed, load, prepare
+from trainables.data.packed_images import META
+from trainables.data.readers import DataSpec, Generated
+from trainables.data.source import IMAGE_ENDINGS
 from trainables.errors import UserError
+from trainables.storage import Storage, cache_folder
 from trainables.study import Study
 
 Pixels = NDArray[np.uint8]
@@ -47,7 +51,8 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
         UserError: if the images are not at hand, or are others.
     """
     spec = _specification(study)
-    cache = cache_folder(study)
+    studies = Storage(Path(study.storage.location).parent) if study.storage.is_local else study.storage
+    cache = cache_folder(studies) / "data"
     packed = _packed(cache, fingerprint)
     if packed is None:
         packed = _prepared(study, spec, data, cache)
@@ -74,13 +79,6 @@ def of_folder(folder: Path, size: int | None) -> tuple[list[str], PixelsOf]:
         what = "it is no folder" if not folder.is_dir() else f"none of {', '.join(sorted(IMAGE_ENDINGS))} in it"
         raise UserError(f"no images to explain in {folder}: {what}. Give --images a folder of images")
     return [file.relative_to(folder).as_posix() for file in found], _Decoder(folder, size)
-
-
-def cache_folder(study: Study) -> Path:
-    """Return where prepared data lie: beside the studies, or with the user where those are on an object store."""
-    if study.storage.is_local:
-        return Path(study.storage.location).parent / ".cache" / "data"
-    return Path("~/.cache/scenario-sweep").expanduser() / "data"
 
 
 class _Rows:

@@ -19,7 +19,7 @@ from trainables import complexity
 from trainables.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build
 from trainables.data import augment
 from trainables.data.batches import Input
-from trainables.data.packed import decode
+from trainables.data.decode import decode
 from trainables.specs import ModelSpec
 from trainables.weights import read_weights
 

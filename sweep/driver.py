@@ -100,10 +100,10 @@ class Driver:
 
     def next(self) -> Order | None:
         """Return the next attempt to make, or None if there is none now."""
-        started = None if self._stopping else self._schedule.start()
+        started = None if self._stopping else self._schedule.start(1, 1)
         if started is None:
             return None
-        key, attempt = started
+        key, attempt, _ = started
         return Order(self._stages[key], self._study.storage.location, self._site, attempt)
 
     def began(self, order: Order) -> None:

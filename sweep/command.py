@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan, summary
 from sweep.terminal import Terminal
+from sweep.why import why
 from trainables.errors import UserError
 from trainables.storage import Storage
 from trainables.study import Study
@@ -44,6 +46,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
     storage = Storage(arguments.storage)
     study = Study(storage.child(name))
+    grid = of_study(grid, study)
     with terminal.preparing() as progress:
         weights = Path(arguments.weights) if arguments.weights else None
         inputs = gather(grid, Path(arguments.data), weights, cache_folder(storage), progress)
@@ -51,6 +54,9 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     faults = _of_another_study(study, grid, inputs)
     if faults:
         raise UserError([*faults, *inputs.missing])
+    if arguments.why:
+        terminal.raw(why(plan, study, *arguments.why))
+        return DONE
     if arguments.plan:
         _print_plan(terminal, plan, study, name, inputs, arguments.json)
         return DONE
@@ -66,6 +72,15 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
                 f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can"
             ) from error
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+def of_study(grid: Grid, study: Study) -> Grid:
+    """Return the grid with the precision that the study was begun with: float32 before ``auto`` was known."""
+    try:
+        header = study.header
+    except (OSError, ValueError):  # said, with a way out, by those that need it
+        return grid
+    return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
 
 
 def _study_name(name: str) -> str:
@@ -106,6 +121,7 @@ def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:
     if study.header is None:
         identity = {"name": name, "uid": uuid.uuid4().hex, "target": target}
         made_with = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
+        made_with["precision"] = plan.grid.auto_precision
         study.storage.write_json("study.json", {**identity, **made_with})
     study.storage.write("grid.yaml", plan.grid.resolved().encode())
     study.storage.write_json("plan.json", plan.document(name, inputs))

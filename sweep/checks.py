@@ -196,6 +196,7 @@ def _faults_of_rates(place: Place, rates: Rates, grid: Grid, pairs: Iterable[tup
                 for name in row
                 if name not in grid.models
             ]
+        pairs = dict.fromkeys([*pairs, *((name, s) for s, row in rates.overrides.items() for name in row)])
     for architecture, scenario in pairs:
         try:
             rates_of(rates, scenario, architecture)

@@ -17,6 +17,7 @@ from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan, summary
+from sweep.reconcile import reconcile
 from sweep.terminal import Terminal
 from sweep.why import why
 from trainables.errors import UserError
@@ -136,7 +137,9 @@ def _print_plan(terminal: Terminal, plan: Plan, study: Study, name: str, inputs:
         for stage in plan.stages
     ]
     if as_json:
-        document = {**plan.document(name, inputs), "missing": inputs.missing, "unshared": plan.unshared, "stages": rows}
+        left_alone = reconcile(plan, [folder.name for folder in study.folders()]).left_alone
+        more = {"missing": inputs.missing, "unshared": plan.unshared, "left_alone": left_alone}
+        document = {**plan.document(name, inputs), **more, "stages": rows}
         terminal.raw(json.dumps(document, indent=1))
         return
     from sweep.printing import plan_tables

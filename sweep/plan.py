@@ -67,16 +67,20 @@ class Plan:
         }
 
     def axes(self) -> dict[str, list[Any]]:
-        """Return the values that each axis takes in the cells."""
+        """Return the values that each axis takes in the cells; a rate that is yet to be found as its factor."""
         cells = self.cells
-        return {
-            axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells))
-            for axis in ("architecture", "scenario", "fold", "learning_rate", "seed")
-        }
+        named = ("architecture", "scenario", "fold", "seed")
+        axes = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in named}
+        rates = dict.fromkeys(_rate(cell) for cell in cells)
+        return {**axes, "learning_rate": list(rates)}
 
     def counts(self) -> dict[str, int]:
         """Return how many stages there are of each kind."""
         return dict(Counter(stage.kind for stage in self.stages))
+
+
+def _rate(cell: Stage) -> float | str | None:
+    return f"found × {cell.found_rate.times:g}" if cell.found_rate else cell.learning_rate
 
 
 def summary(stage: Stage) -> dict[str, Any]:

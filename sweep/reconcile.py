@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.plan import Plan
+from trainables.identity import tidy_rate
 from trainables.specs import Stage
 
 WEIGHTS = "weights.safetensors"
@@ -39,21 +41,33 @@ def reconcile(plan: Plan, folders: Iterable[str]) -> Edited:
 
 
 def stale(stages: Iterable[Stage], results: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the keys of the done stages whose upstream stage no longer has the weights they started from.
+    """Return the keys of the done stages that what they were made from no longer supports.
 
-    An upstream stage that is done again may end with the same weights; so what stands further below is not
-    stale before that is known: ask again when a stage is done.
+    That is: their upstream stage no longer has the weights they started from, or their range test no longer
+    finds the rate they trained at. An upstream stage that is done again may end with the same; so what stands
+    further below is not stale before that is known: ask again when a stage is done.
 
     Args:
         stages: of the plan.
         results: the committed ``result.json`` of each stage that is done, by key.
     """
-    return {str(s.key) for s in stages if s.key in results and _started_from_others(results[s.key], results)}
+    done = [(stage, results[stage.key]) for stage in stages if stage.key is not None and stage.key in results]
+    return {
+        str(stage.key) for stage, r in done if _from_other_weights(r, results) or _at_another_rate(stage, r, results)
+    }
 
 
-def _started_from_others(result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> bool:
+def _from_other_weights(result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> bool:
     for key, started_from in result.get("upstream_digests", {}).items():
         now = results.get(key, {}).get("digests", {}).get(WEIGHTS, started_from)
         if now != started_from:
             return True
     return False
+
+
+def _at_another_rate(stage: Stage, result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> bool:
+    found = stage.found_rate
+    if found is None or found.key is None or "learning_rate" not in results.get(found.key, {}):
+        return False
+    now = tidy_rate(float(results[found.key]["learning_rate"]) * found.times)
+    return not math.isclose(now, float(result["learning_rate"]), rel_tol=1e-9)

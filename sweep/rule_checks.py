@@ -33,7 +33,8 @@ def _setting_faults(file: GridFile, axis: str, values: tuple[Any, ...]) -> Itera
         return
     if not values:
         yield f"the axis {axis} is empty: give it at least one value"
-    twice = {repr(value) for i, value in enumerate(values) if value in values[:i]}
+    alone = not any(axis in group for group in file.zip)
+    twice = {repr(value) for i, value in enumerate(values) if alone and value in values[:i]}
     yield from (f"{value} stands twice in the axis {axis}" for value in sorted(twice))
     if section == "data":
         yield from _data_faults(file, axis, path, values)
@@ -76,11 +77,11 @@ def _zip_faults(file: GridFile) -> list[Fault]:
         faults += [(place, f"zip: {axis} goes together with others already") for axis in group if axis in seen]
         seen |= set(group)
         if not unknown:
-            faults += [(place, text) for text in _length_faults(file, group)]
+            faults += [(place, text) for text in _group_faults(file, group)]
     return faults
 
 
-def _length_faults(file: GridFile, group: tuple[str, ...]) -> Iterable[str]:
+def _group_faults(file: GridFile, group: tuple[str, ...]) -> Iterable[str]:
     lengths: dict[str, int] = {}
     for axis in group:
         values = file.axes.settings.get(axis) if axis not in NAMED else getattr(file.axes, axis)
@@ -94,6 +95,9 @@ def _length_faults(file: GridFile, group: tuple[str, ...]) -> Iterable[str]:
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{axis} has {n}" for axis, n in lengths.items())
         yield f"zip: axes that go together have equally many values; {counts}"
+    elif not set(group) & set(NAMED):  # values of a named axis differ anyway
+        steps = list(zip(*(file.axes.settings[axis] for axis in group), strict=True))
+        yield from (f"zip: {step} stands twice" for i, step in enumerate(steps) if step in steps[:i])
 
 
 def rule_faults(grid: Grid) -> list[Fault]:

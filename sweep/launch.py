@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from sweep.driver import Driver
+from sweep.driver import Driver, Watchers
+from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
 from sweep.plan import Plan
+from sweep.room import Asked
+from sweep.schedule import Schedule, Task
 from sweep.terminal import Terminal, Watch
+from sweep.widths import widest
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
-from trainables.site import Site
+from trainables.site import Site, Workers
 from trainables.specs import Stage
 from trainables.study import Study
 
-DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
+if TYPE_CHECKING:
+    from analysis.collect import LeftOut
+    from analysis.report import Report
+
+DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 
@@ -32,6 +42,7 @@ class Launch:
     inputs: Inputs
     terminal: Terminal
     interrupts: Interrupts
+    asked: Asked
 
     @cached_property
     def site(self) -> Site:
@@ -43,15 +54,34 @@ class Launch:
         )
 
     def all(self, address: str | None) -> int:
-        """Run every stage that is not done; return the exit status."""
+        """Run every stage that is not done; what turns out to be unreliable is done again. Return the exit status."""
         scores = self._scores_of_done()
         self._greet(len(scores))
-        status = DONE
         if len(scores) == len(self.plan.stages):
             self.terminal.say(f"nothing to do: all {len(scores)} stages are done")
-        else:
-            status = self._run(scores, address)
-        return self._report() or status
+        status, report = self._pass(scores, address)
+        if status in (DONE, FAILED) and (retired := self._retire(report)):
+            self.terminal.say(f"{len(retired)} results cannot be relied on and are done again")
+            status, report = self._pass(self._scores_of_done(), address)
+        return FAILED if self._show(report) else status
+
+    def _pass(self, scores: dict[str, float | None], address: str | None) -> tuple[int, Report]:
+        """Run what is not done, then write the report."""
+        from analysis.report import build
+
+        status = self._run(scores, address) if len(scores) < len(self.plan.stages) else DONE
+        report = build(self.study)
+        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
+        return status, report
+
+    def _retire(self, report: Report) -> list[LeftOut]:
+        """Take back the results that analysis refuses: torn, changed, stale, or of damaged files."""
+        stages = {stage.key: stage for stage in self.plan.stages}
+        refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
+        for left_out in refused:
+            self.terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
+            self.study.folder(stages[left_out.key]).retire(left_out.reason)
+        return refused
 
     def one(self, stage: Stage) -> int:
         """Run one stage in this process: the same function as in a sweep, and a debugger can follow it.
@@ -88,20 +118,48 @@ class Launch:
         from sweep.ray_session import ray_session
 
         costs = self.inputs.costs(self.plan.stages)
-        threads = max(stage.recipe.threads for stage in self.plan.stages)
         with ExitStack() as stack:
             with self.interrupts.deferred():
                 capacity = stack.enter_context(ray_session(address))
-            from sweep import tune
+            from sweep import room, tune
 
-            with self.terminal.watching(self.plan.stages, costs, scores, tune.slots(capacity, threads)) as watch:
-                driver = Driver(self.plan.stages, costs, self.study, self.site, watch)
-                self.interrupts.guard(driver)
-                tune.run(driver, capacity, threads)
+            worker = room.worker_shape(capacity(), max(stage.recipe.threads for stage in self.plan.stages))
+            slots = room.slots(capacity(), worker)
+            watch = stack.enter_context(self.terminal.watching(self.plan.stages, costs, scores, slots))
+            heartbeat = Heartbeat(self.study, slots)
+            stack.callback(heartbeat.end)
+            schedule = Schedule(self._tasks(costs, slots, worker), scores, fail_fast=self.asked.fail_fast)
+            watchers = Watchers(watch, heartbeat)
+            driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker)
+            self.interrupts.guard(driver)
+            tune.run(driver, room.ClusterRoom(capacity, worker, driver, self.asked, watch.seconds), worker)
         self._tell_failures(watch)
+        return self._status(driver)
+
+    def _tasks(self, costs: Mapping[str, float], slots: int, worker: Workers) -> list[Task]:
+        """What the schedule knows of the stages.
+
+        Raises:
+            UserError: if the cluster has no room for a single stage.
+        """
+        if slots < 1:
+            raise UserError(f"a stage needs {worker.cpus:g} CPUs on one node (recipe.threads), and no node has so many")
+        most = self.asked.widest or (slots if worker.gpus else 1)  # on CPUs a narrow stage is quicker to start
+        widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
+        return [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+
+    def _status(self, driver: Driver) -> int:
         if self.interrupts.status is not None:
             raise KeyboardInterrupt
-        return FAILED if {"failed", "blocked"} & set(driver.states.values()) else DONE
+        for reason in (driver.halted, driver.limit):
+            if reason is not None:
+                self.terminal.say(f"stopped: {reason}")
+        if {"failed", "blocked"} & set(driver.states.values()):
+            return FAILED
+        left = [state for state in driver.states.values() if state != "done"]
+        if left:
+            self.terminal.say(f"{len(left)} stages are left; what is finished is kept; this goes on: {same_command()}")
+        return STOPPED if left else DONE
 
     def _scores_of_done(self) -> dict[str, float | None]:
         """The val score of each stage that is done, by key."""
@@ -139,23 +197,16 @@ class Launch:
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
             self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")
 
-    def _report(self) -> int:
-        """Keep the choice of rates, write the report, show the table; FAILED where a result cannot be relied on."""
+    def _show(self, report: Report) -> bool:
+        """Show the table; say whether a result in it cannot be relied on even so."""
         from analysis.markdown import plain_text
-        from analysis.report import build
 
-        report = build(self.study)
-        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
         self.terminal.say(plain_text(report.scores))
         refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
         for left_out in refused:
-            self.terminal.say(f"cannot be relied on and does not count: {left_out.name}: {left_out.reason}")
-        if refused:
-            self.terminal.say(
-                f"{len(refused)} results do not count; delete their folders and run again to replace them"
-            )
+            self.terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
         self.terminal.say(f"report: {report.index_path}")
-        return FAILED if refused else DONE
+        return bool(refused)
 
 
 def same_command() -> str:

@@ -23,6 +23,19 @@ class LostError(Exception):
     """A worker's process or node is gone: not the stage's fault. It may go on from its checkpoint elsewhere."""
 
 
+class DamagedError(Exception):
+    """An upstream stage's file is not what that stage wrote: it must be done again.
+
+    Attributes:
+        key: of the upstream stage.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        """Name the stage and what is wrong."""
+        super().__init__(message)
+        self.key = key
+
+
 def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
     """Return ``"; did you mean a, b?"`` for the valid names nearest to ``name``, or ``""``."""
     near = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.5)

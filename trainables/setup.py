@@ -14,11 +14,12 @@ import torch
 from trainables.backbones import Backbone, State, build
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed, load
+from trainables.errors import DamagedError
 from trainables.identity import derive_seed, tidy_rate
 from trainables.site import Site
 from trainables.specs import FileWeights, Stage, StageWeights
 from trainables.steps import StageError
-from trainables.study import StageFolder, Study
+from trainables.study import WEIGHTS, StageFolder, Study
 from trainables.weights import read_weights, unpack_weights
 from trainables.world import World
 
@@ -103,16 +104,19 @@ def _start_from(stage: Stage, study: Study, site: Site, backbone: Backbone) -> d
                 raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")
         backbone.load_backbone(read_weights(file), str(file))
     elif isinstance(stage.initial, StageWeights):
-        state, digest = _upstream_weights(study.find(str(stage.initial.key)))
+        state, digest = _upstream_weights(study, str(stage.initial.key))
         backbone.load_backbone(state, f"stage {str(stage.initial.key)[:16]}")
         return {str(stage.initial.key): digest}
     return {}
 
 
-def _upstream_weights(folder: StageFolder) -> tuple[State, str]:
+def _upstream_weights(study: Study, key: str) -> tuple[State, str]:
+    folder = study.find(key)
     result = folder.result()
     if result is None:
         raise StageError(f"the upstream stage {folder.name} has no result")
-    return unpack_weights(folder.read_verified("weights.safetensors", result)), str(
-        result["digests"]["weights.safetensors"]
-    )
+    try:
+        content = folder.read_verified(WEIGHTS, result)
+    except ValueError as error:
+        raise DamagedError(key, str(error)) from error
+    return unpack_weights(content), str(result["digests"][WEIGHTS])

@@ -25,6 +25,8 @@ from trainables.specs import Stage
 from trainables.storage import Storage
 
 STAGE, RESULT, FAILURE = "stage.json", "result.json", "failure.json"
+RETIRED = "retired.json"
+WEIGHTS = "weights.safetensors"
 SELECTED_ON = "val f1_macro"
 """The only rule by which an epoch or a rate is chosen. Stands in every result; analysis refuses others."""
 
@@ -64,6 +66,11 @@ class StageFolder:
         """Write the result: the commit marker, last of all files. Clears an earlier failure."""
         self.storage.write_json(self._file(RESULT), result)
         self.remove(FAILURE)
+
+    def retire(self, reason: str) -> None:
+        """Take back a result that cannot be relied on, so that the stage is done again; what it said is kept."""
+        self.storage.write_json(self._file(RETIRED), {"reason": reason, "time": time.time(), "result": self.result()})
+        self.remove(RESULT)
 
     def fail(self, kind: str, message: str, trace: str, attempts: int) -> None:
         """Write the last failure: class, message, traceback, attempts, node."""

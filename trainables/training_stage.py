@@ -18,7 +18,7 @@ from trainables.fit import Epoch, Training
 from trainables.outcome import Progress, commit
 from trainables.setup import Setup
 from trainables.stage_log import StageLog
-from trainables.study import SELECTED_ON
+from trainables.study import SELECTED_ON, WEIGHTS
 from trainables.weights import pack_weights
 
 
@@ -91,7 +91,7 @@ def _finish(setup: Setup, training: Training, log: StageLog) -> None:
     if stage.kind == "finetune":
         digests["predictions.parquet"] = folder.write_table("predictions.parquet", predictions)
     if setup.site.keep_weights == "all" or stage.kind == "pretrain":
-        digests["weights.safetensors"] = folder.write("weights.safetensors", pack_weights(training.best_state))
+        digests[WEIGHTS] = folder.write(WEIGHTS, pack_weights(training.best_state))
     scoring = time.perf_counter() - started
     commit(
         setup,
@@ -102,7 +102,7 @@ def _finish(setup: Setup, training: Training, log: StageLog) -> None:
         selected_epoch=training.best.epoch,
         learning_rate=setup.learning_rate,
         metrics=metrics,
-        weights="kept" if "weights.safetensors" in digests else "dropped: keep_weights is pretrain",
+        weights="kept" if WEIGHTS in digests else "dropped: keep_weights is pretrain",
     )
     log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from stage_bench import MODEL, Bench, Ran, run, split_rows
 
 from trainables.backbones import build
-from trainables.errors import UserError
+from trainables.errors import DamagedError, UserError
 from trainables.scores import confusion, summary
 from trainables.site import Site
 from trainables.specs import FileWeights, ModelSpec, Stage, StageWeights
@@ -291,8 +291,9 @@ def test_upstream_weights_that_were_changed_are_refused(bench: Bench, pretrained
     own = run(pretrained.stage, study, bench.site)
     file = own.folder / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
-    with pytest.raises(ValueError, match=r"weights\.safetensors is not what the stage wrote"):
+    with pytest.raises(DamagedError, match=r"weights\.safetensors is not what the stage wrote") as caught:
         run(after(pretrained, bench), study, bench.site)
+    assert caught.value.key == str(pretrained.stage.key)
 
 
 def test_a_stage_that_failed_for_want_of_another_is_done_when_that_is(bench: Bench, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
 
 from sweep.documents import Document
 from sweep.documents import Path as Place
-from sweep.grid import MATCHABLE, Grid, matches, model_of, parse_rates, published, rates_of, stage_labels
-from sweep.schema import ALL, GridFile, Scenario
+from sweep.grid import Grid, model_of, nested, published
+from sweep.precision import AUTO
+from sweep.rates import parse_rates, rates_of
+from sweep.rule_checks import axis_setting_faults, rule_faults
+from sweep.schema import ALL, GridFile, RangeRates, RangeTest, Rates, Scenario
 from trainables.errors import UserError, nearest
 from trainables.identity import canonical
 from trainables.specs import Augmentation, Recipe
@@ -20,9 +24,12 @@ Fault = tuple[Place, str]
 def faults_of(grid: Grid) -> list[Fault]:
     """Return every fault of a grid that fits its schema: where in the document, and what."""
     file = grid.file
-    faults = [*_name_faults(file), *_axis_faults(file), *recipe_faults(grid.document)]
+    faults = [*_name_faults(file), *_axis_faults(file), *axis_setting_faults(file), *recipe_faults(grid.document)]
+    for axis, values in file.axes.settings.items():
+        for i, value in enumerate(values):
+            faults += _setting_faults(("axes", axis, i), axis, value)
     if not faults:  # these ask for values that only a grid without the faults above has
-        faults = [*_weights_faults(grid), *_rate_faults(grid), *_rule_faults(grid), *_twin_faults(grid)]
+        faults = [*_weights_faults(grid), *_rate_faults(grid), *rule_faults(grid), *_twin_faults(grid)]
     return faults
 
 
@@ -51,10 +58,11 @@ def _axis_faults(file: GridFile) -> list[Fault]:
         if isinstance(values, tuple):
             if not values:
                 faults.append((("axes", axis), f"the axis {axis} is empty: give it at least one value"))
+            first = {value: i for i, value in reversed(list(enumerate(values)))}
             faults += [
-                (("axes", axis, i), f"{values[i]} stands twice in the axis {axis}")
-                for i in range(len(values))
-                if values[i] in values[:i]
+                (("axes", axis, i), f"{value} stands twice in the axis {axis}")
+                for i, value in enumerate(values)
+                if first.get(value, i) != i
             ]
     for i, name in enumerate(axes.architecture):
         try:
@@ -100,9 +108,17 @@ def recipe_faults(document: Document) -> list[Fault]:
     return faults
 
 
+def _setting_faults(place: Place, axis: str, value: Any) -> list[Fault]:
+    section, *path = axis.split(".")
+    if section not in ("recipe", "pretrain", "finetune") or not path:
+        return []
+    faults = _section_faults((), nested(path, value))
+    return [(place, text.replace(".".join(path), axis, 1)) for _, text in faults]
+
+
 def _section_faults(place: Place, fields: dict[str, Any]) -> list[Fault]:
     try:
-        Recipe.model_validate(fields)
+        Recipe.model_validate({k: v for k, v in fields.items() if (k, v) != ("precision", AUTO)})
     except ValidationError as error:
         faults: list[Fault] = []
         for fault in error.errors():
@@ -119,80 +135,84 @@ def _section_faults(place: Place, fields: dict[str, Any]) -> list[Fault]:
 
 def _weights_faults(grid: Grid) -> list[Fault]:
     faults: list[Fault] = []
-    for start in grid.starts:
-        sources = grid.file.weights[start]
-        for architecture, model in grid.models.items():
-            if architecture not in sources:
-                faults.append(
-                    (
-                        ("weights", start),
-                        f"weights {start} name none for {architecture}{nearest(architecture, sources)}",
-                    )
+    for start, architecture in grid.weights:
+        sources, model = grid.file.weights[start], grid.models[architecture]
+        if architecture not in sources:
+            faults.append(
+                (
+                    ("weights", start),
+                    f"weights {start} name none for {architecture}{nearest(architecture, sources)}",
                 )
-            elif (sources[architecture].file is None) == (sources[architecture].version is None):
-                faults.append(
-                    (
-                        ("weights", start, architecture),
-                        f"weights {start} of {architecture}: give either file or version",
-                    )
+            )
+        elif (sources[architecture].file is None) == (sources[architecture].version is None):
+            faults.append(
+                (
+                    ("weights", start, architecture),
+                    f"weights {start} of {architecture}: give either file or version",
                 )
-            elif (version := sources[architecture].version) is not None and version not in published(model):
-                faults.append(
-                    (
-                        ("weights", start, architecture, "version"),
-                        f"weights {start} of {architecture}: {model.model} has no published version {version}"
-                        f"{nearest(version, published(model))}; known: {', '.join(published(model)) or 'none'}",
-                    )
+            )
+        elif (version := sources[architecture].version) is not None and version not in published(model):
+            faults.append(
+                (
+                    ("weights", start, architecture, "version"),
+                    f"weights {start} of {architecture}: {model.model} has no published version {version}"
+                    f"{nearest(version, published(model))}; known: {', '.join(published(model)) or 'none'}",
                 )
+            )
     return faults
 
 
 def _rate_faults(grid: Grid) -> list[Fault]:
+    pretraining = [name for name, scenario in grid.scenarios.items() if scenario.pretrain]
+    place: Place = ("pretrain", "learning_rate")
+    faults = _faults_of_rates(("axes", "learning_rate"), grid.file.axes.learning_rate, grid, grid.pairs)
+    if not pretraining:
+        return faults
+    try:
+        rates = parse_rates(grid.file.pretrain.get("learning_rate"))
+    except ValidationError as error:
+        if isinstance(grid.file.pretrain.get("learning_rate"), dict):
+            return [*faults, *((place, f"pretrain.learning_rate: {_as_said(fault)}") for fault in error.errors())]
+        said = f"pretrain.learning_rate: give a number or a table of them; {', '.join(pretraining)} pre-train"
+        return [*faults, (place, said)]
+    pairs = [(architecture, scenario) for architecture, scenario in grid.pairs if scenario in pretraining]
+    faults += _faults_of_rates(place, rates, grid, pairs)
+    for architecture, scenario in pairs if not faults else ():
+        count = len(rates_of(rates, scenario, architecture))
+        if count != 1:
+            faults.append((place, f"pre-training has one rate, found {count} for {scenario}, {architecture}"))
+    return faults
+
+
+def _faults_of_rates(place: Place, rates: Rates, grid: Grid, pairs: Iterable[tuple[str, str]]) -> list[Fault]:
     faults: list[Fault] = []
-    asked = [(("axes", "learning_rate"), grid.file.axes.learning_rate, list(grid.scenarios))]
-    with_pretraining = [name for name, scenario in grid.scenarios.items() if scenario.pretrain]
-    if with_pretraining:
+    if isinstance(rates, RangeRates):
+        for scenario, row in rates.overrides.items():
+            below = (*place, "overrides", scenario)
+            if scenario not in grid.file.scenarios:
+                faults.append((below, f"unknown scenario {scenario}{nearest(scenario, grid.file.scenarios)}"))
+            faults += [
+                ((*below, name), f"no architecture {name} in the axis{nearest(name, grid.models)}")
+                for name in row
+                if name not in grid.models
+            ]
+        pairs = dict.fromkeys([*pairs, *((name, s) for s, row in rates.overrides.items() for name in row)])
+    for architecture, scenario in pairs:
         try:
-            rate = parse_rates(grid.file.pretrain.get("learning_rate"))
-            asked.append((("pretrain", "learning_rate"), rate, with_pretraining))
-        except ValidationError:
-            faults.append(
-                (
-                    ("pretrain", "learning_rate"),
-                    f"pretrain.learning_rate: give a number or a table of them; {', '.join(with_pretraining)} pre-train",
-                )
-            )
-    for place, rates, scenarios in asked:
-        for scenario in scenarios:
-            for architecture in grid.models:
-                try:
-                    found = rates_of(rates, scenario, architecture)
-                    if place == ("pretrain", "learning_rate") and len(found) != 1:
-                        faults.append(
-                            (place, f"pre-training has one rate, found {len(found)} for {scenario}, {architecture}")
-                        )
-                except UserError as error:
-                    faults.append((place, error.faults[0]))
+            rates_of(rates, scenario, architecture)
+        except UserError as error:
+            faults.append((place, error.faults[0]))
+        except ValidationError as error:
+            below = (*place, "overrides", scenario, architecture)
+            faults += [((*below, *fault["loc"]), f"overrides: {_as_said(fault)}") for fault in error.errors()]
     return faults
 
 
-def _rule_faults(grid: Grid) -> list[Fault]:
-    faults: list[Fault] = []
-    labels = list(stage_labels(grid))
-    for i, rule in enumerate(grid.file.defaults):
-        unknown = [name for name in rule.match if name not in MATCHABLE]
-        if unknown:
-            faults.append(
-                (
-                    ("defaults", i, "match"),
-                    f"a rule matches on {', '.join(MATCHABLE)}; not on {', '.join(unknown)}{nearest(unknown[0], MATCHABLE)}",
-                )
-            )
-        elif not any(matches(rule, label) for label in labels):
-            faults.append(
-                (("defaults", i, "match"), f"the rule {rule.match} matches no stage: is a name in it mistyped?")
-            )
-    return faults
+def _as_said(fault: Any) -> str:
+    name = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("of_"))
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key {name}{nearest(str(fault['loc'][-1]), RangeTest.model_fields)}"
+    return f"{name}: {fault['msg'].lower()}, found {short(fault['input'])}"
 
 
 def _twin_faults(grid: Grid) -> list[Fault]:

@@ -8,6 +8,7 @@ import math
 import re
 import signal
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan, summary
+from sweep.reconcile import reconcile
 from sweep.reuse import take_over
 from sweep.room import Asked
 from sweep.terminal import Terminal
+from sweep.why import why
 from trainables.errors import UserError
 from trainables.storage import Storage, cache_folder
 from trainables.study import Study
@@ -51,6 +54,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
     storage = Storage(arguments.storage)
     study = Study(storage.child(name))
+    grid = of_study(grid, study)
     with terminal.preparing() as progress:
         weights = Path(arguments.weights) if arguments.weights else None
         inputs = gather(grid, Path(arguments.data), weights, cache_folder(storage), progress)
@@ -58,6 +62,9 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     faults = _of_another_study(study, grid, inputs)
     if faults:
         raise UserError([*faults, *inputs.missing])
+    if arguments.why:
+        terminal.raw(why(plan, study, *arguments.why))
+        return DONE
     if arguments.plan:
         _print_plan(terminal, plan, study, name, inputs, arguments.json)
         return DONE
@@ -75,6 +82,15 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         if arguments.reuse:
             _take_over(terminal, plan, study, arguments.reuse)
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+def of_study(grid: Grid, study: Study) -> Grid:
+    """Return the grid with the precision that the study was begun with: float32 before ``auto`` was known."""
+    try:
+        header = study.header
+    except (OSError, ValueError):  # said, with a way out, by those that need it
+        return grid
+    return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
@@ -138,6 +154,7 @@ def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:
     if study.header is None:
         identity = {"name": name, "uid": uuid.uuid4().hex, "target": target}
         made_with = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
+        made_with["precision"] = plan.grid.auto_precision
         study.storage.write_json("study.json", {**identity, **made_with})
     study.storage.write("grid.yaml", plan.grid.resolved().encode())
     study.storage.write_json("plan.json", plan.document(name, inputs))
@@ -152,7 +169,9 @@ def _print_plan(terminal: Terminal, plan: Plan, study: Study, name: str, inputs:
         for stage in plan.stages
     ]
     if as_json:
-        document = {**plan.document(name, inputs), "missing": inputs.missing, "unshared": plan.unshared, "stages": rows}
+        left_alone = reconcile(plan, [folder.name for folder in study.folders()]).left_alone
+        more = {"missing": inputs.missing, "unshared": plan.unshared, "left_alone": left_alone}
+        document = {**plan.document(name, inputs), **more, "stages": rows}
         terminal.raw(json.dumps(document, indent=1))
         return
     from sweep.printing import plan_tables

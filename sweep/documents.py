@@ -34,8 +34,13 @@ class Document:
             path = path[:-1]
         return self.settings.get(path) or f"{self.name}:{self.lines.get(path, 1)}"
 
-    def put(self, dotted: str, text: str) -> None:
+    def put(self, dotted: str, text: str, at: tuple[str, ...] | None = None) -> None:
         """Set a value, given as ``section.key`` and YAML text, as a ``--set`` on the command line does.
+
+        Args:
+            dotted: names of sections and key.
+            text: the value.
+            at: its path, where that is not what the dots say.
 
         Raises:
             UserError: if the text is no YAML, or the path leads through something that is no section.
@@ -44,7 +49,7 @@ class Document:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise UserError(f"--set {dotted}={text}: the value is no YAML: {_first_line(error)}") from error
-        *path, last = dotted.split(".")
+        *path, last = at or dotted.split(".")
         place: Any = self.value
         for part in path:
             place = place.setdefault(part, {}) if isinstance(place, dict) else None

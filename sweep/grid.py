@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
+from sweep.axes import Combination, Point
 from sweep.documents import Document
-from sweep.schema import ALL, GridFile, Rates, RateTable, Rule, Scenario, WeightsSource
+from sweep.precision import Precision, of_this_machine, resolve
+from sweep.rates import Rate, parse_rates, rates_of
+from sweep.rules import matches
+from sweep.schema import ALL, GridFile, Rule, Scenario, WeightsSource
 from trainables.complexity import full_name, known
-from trainables.errors import UserError
-from trainables.identity import tidy_rate
-from trainables.specs import Frozen, ModelSpec, Recipe
+from trainables.data.readers import DataSpec
+from trainables.specs import ModelSpec, Recipe
 
 MATCHABLE = ("kind", "architecture", "scenario", "data", "fold", "seed")
+"""What a default rule matches on, beside the axes that are settings."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,13 @@ class Grid:
 
     file: GridFile
     document: Document
+    kept_precision: Precision | None = None
+    """What ``auto`` means in the study that this is the grid of; None: what this machine says."""
+
+    @cached_property
+    def combination(self) -> Combination:
+        """The axes, combined."""
+        return Combination(self.file)
 
     @property
     def scenarios(self) -> dict[str, Scenario]:
@@ -41,13 +53,42 @@ class Grid:
     @property
     def data_sets(self) -> tuple[str, ...]:
         """The data sets the stages use: the target first."""
-        used = [self.file.target, *(name for scenario in self.scenarios.values() for name in scenario.pretrain)]
-        return tuple(dict.fromkeys(used))
+        return tuple(self.data_specs)
+
+    @cached_property
+    def data_specs(self) -> dict[str, DataSpec]:
+        """The same with what each is. An axis that changes a data set makes several of it."""
+        specs = {self.file.target: self.file.data[self.file.target]}
+        for point in self._examples:
+            for name in self.scenarios[point.scenario].pretrain:
+                settings = _settings_of(name, point.settings)
+                specs[_variant(name, settings)] = _changed(self.file.data[name], settings)
+        return specs
+
+    @cached_property
+    def _examples(self) -> tuple[Point, ...]:
+        """A wanted point of each architecture, scenario and choice of settings."""
+        return tuple({(p.architecture, p.scenario, repr(p.settings)): p for p in self.combination.wanted}.values())
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Each (architecture, scenario) that has a cell."""
+        return tuple(dict.fromkeys((point.architecture, point.scenario) for point in self._examples))
+
+    @property
+    def weights(self) -> tuple[tuple[str, str], ...]:
+        """The (set of initial weights, architecture) that the cells start from."""
+        wanted = ((self.scenarios[scenario].start, architecture) for architecture, scenario in self.pairs)
+        return tuple(dict.fromkeys(pair for pair in wanted if pair[0] != "random"))
+
+    def data_name(self, name: str, settings: Mapping[str, Any]) -> str:
+        """Return the name of a data set as the axes change it, a key of ``data_sets``."""
+        return _variant(name, _settings_of(name, settings))
 
     @property
     def starts(self) -> tuple[str, ...]:
         """The sets of initial weights the scenarios start from."""
-        return tuple(dict.fromkeys(s.start for s in self.scenarios.values() if s.start != "random"))
+        return tuple(dict.fromkeys(start for start, _ in self.weights))
 
     @cached_property
     def models(self) -> dict[str, ModelSpec]:
@@ -58,23 +99,42 @@ class Grid:
         """Return where an architecture's weights of a set come from."""
         return self.file.weights[start][architecture]
 
-    def cell_rates(self, scenario: str, architecture: str) -> tuple[float, ...]:
+    def cell_rates(self, scenario: str, architecture: str) -> tuple[Rate, ...]:
         """Return the fine-tuning start rates of an architecture in a scenario, ascending."""
         return rates_of(self.file.axes.learning_rate, scenario, architecture)
 
-    def pretrain_rate(self, scenario: str, architecture: str) -> float:
+    def pretrain_rate(self, scenario: str, architecture: str) -> Rate:
         """Return the pre-training start rate of an architecture in a scenario."""
         return rates_of(parse_rates(self.file.pretrain["learning_rate"]), scenario, architecture)[0]
 
-    def recipe(self, labels: dict[str, Any]) -> Recipe:
-        """Return the recipe of a stage, given its labels (see ``MATCHABLE``)."""
-        changes = [self.file.recipe, self.file.pretrain if labels["kind"] == "pretrain" else self.file.finetune]
-        changes += [rule.set for rule in self.rules if matches(rule, labels)]
+    def recipe(self, labels: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe:
+        """Return the recipe of a stage, given its labels (see ``MATCHABLE``) and the axes that are settings."""
+        matching = tuple(i for i, rule in enumerate(self.rules) if matches(rule.match, labels))
+        known = (labels["kind"] == "pretrain", matching, repr(settings or {}))
+        if known not in self._recipes:
+            self._recipes[known] = self._merged(known[0], matching, settings or {})
+        return self._recipes[known]
+
+    @cached_property
+    def _recipes(self) -> dict[tuple[bool, tuple[int, ...], str], Recipe]:
+        return {}
+
+    def _merged(self, pretrain: bool, matching: tuple[int, ...], settings: Mapping[str, Any]) -> Recipe:
+        own = "pretrain" if pretrain else "finetune"
         merged: dict[str, Any] = {}
-        for change in changes:
+        for change in (self.file.recipe, getattr(self.file, own), *(self.rules[i].set for i in matching)):
             merged = _merge(merged, change)
+        for axis in sorted(settings, key=lambda axis: not axis.startswith("recipe.")):  # that of its kind goes over it
+            section, *path = axis.split(".")
+            if section in ("recipe", own):
+                merged = _merge(merged, nested(path, settings[axis]))
         merged.pop("learning_rate", None)
-        return Recipe.model_validate(merged)
+        return Recipe.model_validate(resolve(merged, lambda: self.auto_precision))
+
+    @property
+    def auto_precision(self) -> Precision:
+        """What ``precision: auto`` means in this study."""
+        return self.kept_precision or of_this_machine()
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -83,7 +143,9 @@ class Grid:
 
     def resolved(self) -> str:
         """Return the grid as YAML with every default written out: the study's ``grid.yaml``."""
-        return yaml.safe_dump(self.file.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        content = self.file.model_dump(mode="json")
+        content["recipe"] = resolve(content["recipe"], lambda: self.auto_precision)
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def model_of(file: GridFile, name: str) -> ModelSpec:
@@ -104,25 +166,6 @@ def published(model: ModelSpec) -> dict[str, str]:
     return row.weights if row is not None else {}
 
 
-def stage_labels(grid: Grid) -> Iterable[dict[str, Any]]:
-    """Yield what a rule can match on, of every stage of the grid."""
-    for architecture in grid.models:
-        for scenario, spec in grid.scenarios.items():
-            for seed in grid.file.axes.seed:
-                common = {"architecture": architecture, "scenario": scenario, "seed": seed}
-                for data in spec.pretrain:
-                    yield {"kind": "pretrain", "data": data, "fold": None, **common}
-                for fold in grid.folds:
-                    yield {"kind": "finetune", "data": grid.file.target, "fold": fold, **common}
-
-
-def matches(rule: Rule, labels: dict[str, Any]) -> bool:
-    """Say whether a rule is for the stage of these labels."""
-    return all(
-        labels[name] in (wanted if isinstance(wanted, list) else [wanted]) for name, wanted in rule.match.items()
-    )
-
-
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for name, value in above.items():
@@ -131,28 +174,22 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-class _RatesHolder(Frozen):
-    rates: Rates
+def nested(path: list[str], value: Any) -> dict[str, Any]:
+    """Return ``{"a": {"b": value}}`` for the path a, b."""
+    for name in reversed(path):
+        value = {name: value}
+    return dict(value)
 
 
-def parse_rates(value: Any) -> Rates:
-    """Read a number, a list of numbers or a table. Raises pydantic's ValidationError."""
-    return _RatesHolder(rates=value).rates
+def _settings_of(name: str, settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    begin = f"data.{name}."
+    return tuple((axis.removeprefix(begin), v) for axis, v in settings.items() if axis.startswith(begin))
 
 
-def rates_of(rates: Rates, scenario: str, architecture: str) -> tuple[float, ...]:
-    """Return the rates for an architecture in a scenario, ascending.
+def _variant(name: str, settings: tuple[tuple[str, Any], ...]) -> str:
+    return f"{name}[{', '.join(f'{field}={value}' for field, value in settings)}]" if settings else name
 
-    Raises:
-        UserError: if a table has none for them, or a rate is not positive.
-    """
-    if isinstance(rates, RateTable):
-        row = rates.table.get(scenario, {})
-        if architecture not in row:
-            raise UserError(
-                f"the table of learning rates has none for scenario {scenario}, architecture {architecture}"
-            )
-        values: Iterable[float] = (row[architecture] * factor for factor in rates.times)
-    else:
-        values = rates if isinstance(rates, tuple) else (rates,)
-    return tuple(sorted({tidy_rate(value) for value in values}))
+
+def _changed(spec: DataSpec, settings: tuple[tuple[str, Any], ...]) -> DataSpec:
+    content = spec.model_dump() | dict(settings)
+    return TypeAdapter[DataSpec](DataSpec).validate_python(content) if settings else spec

@@ -61,9 +61,9 @@ def gather(
 ) -> Inputs:
     """Look for everything a grid needs; prepare the data sets that are there."""
     inputs = Inputs()
-    for name in grid.data_sets:
+    for name, spec in grid.data_specs.items():
         try:
-            data = prepare(name, grid.file.data[name], data_root, cache / "data", progress)
+            data = prepare(name, spec, data_root, cache / "data", progress)
             is_target = name == grid.file.target
             inputs.splits[name] = (
                 cross_validation(name, data, grid.file.split) if is_target else single(data, grid.file.split)
@@ -75,16 +75,15 @@ def gather(
             ]
     inputs.missing += _overlaps(grid.file.target, inputs.data)
     digests = _Digests(cache / "digests.json")
-    for start in grid.starts:
-        for architecture, model in grid.models.items():
-            source = grid.weights_source(start, architecture)
-            places, obtain = _places(source.file, source.version, model, weights_root)
-            found = next((place for place in places if place.is_file()), None)
-            if found is None:
-                looked = ", ".join(str(place) for place in places)
-                inputs.missing.append(f"weights {start} of {architecture}: looked for {looked}. {obtain}")
-            else:
-                inputs.weights[start, architecture] = WeightsFile(found, digests.of(found))
+    for start, architecture in grid.weights:
+        source, model = grid.weights_source(start, architecture), grid.models[architecture]
+        places, obtain = _places(source.file, source.version, model, weights_root)
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            looked = ", ".join(str(place) for place in places)
+            inputs.missing.append(f"weights {start} of {architecture}: looked for {looked}. {obtain}")
+        else:
+            inputs.weights[start, architecture] = WeightsFile(found, digests.of(found))
     return inputs
 
 

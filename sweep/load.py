@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
+from sweep.axes import SECTIONS
 from sweep.checks import Fault, faults_of, recipe_faults, short
 from sweep.documents import Document, parse
 from sweep.documents import Path as Place
@@ -41,7 +42,7 @@ def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
         dotted, equals, text = setting.partition("=")
         if not equals:
             raise UserError(f"--set {setting}: give section.key=value, e.g. --set finetune.epochs=3")
-        document.put(f"axes.{dotted}" if dotted in Axes.model_fields else dotted, text)
+        document.put(f"axes.{dotted}" if dotted in Axes.model_fields else dotted, text, _path_of(dotted))
     try:
         file = GridFile.model_validate(document.value)
     except ValidationError as error:
@@ -55,6 +56,13 @@ def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
     return grid
 
 
+def _path_of(dotted: str) -> tuple[str, ...] | None:
+    """Return the path of a setting that is an axis by its dotted name; None of what its dots say themselves."""
+    axis = dotted.removeprefix("axes.")
+    is_setting = axis != dotted and axis.partition(".")[0] in SECTIONS and "." in axis
+    return ("axes", axis) if is_setting else None
+
+
 def _said(document: Document, faults: Iterable[Fault]) -> list[str]:
     return list(dict.fromkeys(f"{document.where(place)}: {text}" for place, text in faults))
 
@@ -66,6 +74,8 @@ def _faults_beside(document: Document, refused: Iterable[Place]) -> list[Fault]:
         keys = [str(part) for part in takewhile(lambda part: isinstance(part, str), place)]
         if len(keys) <= _NAMED.get(keys[0] if keys else "", 0):  # without it, names of it would seem unknown
             return recipe_faults(document)
+        if keys[:2] == ["axes", "learning_rate"]:  # without a part of it other parts would seem to be missing
+            keys = keys[:2]
         section: Any = rest
         for key in keys[:-1]:
             section = section.get(key, {})

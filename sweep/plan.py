@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sweep.grid import Grid
 from sweep.inputs import Inputs
-from sweep.schema import Scenario
+from sweep.planner import Excluded, Planner, identifier
+from sweep.touched import touches
 from trainables.errors import UserError
-from trainables.identity import readable
-from trainables.specs import FileWeights, InitialWeights, RandomWeights, Stage, StageData, StageWeights
+from trainables.specs import Stage
+
+__all__ = ["Plan", "identifier", "make_plan", "summary"]
 
 
 @dataclass(frozen=True)
@@ -21,21 +23,31 @@ class Plan:
 
     grid: Grid
     stages: tuple[Stage, ...]
+    excluded: tuple[Excluded, ...] = ()
+    """Cells that the grid's ``exclude`` rules leave out."""
 
-    @property
+    @cached_property
     def cells(self) -> list[Stage]:
         """The fine-tuning stages."""
         return [stage for stage in self.stages if stage.kind == "finetune"]
 
-    @property
+    @cached_property
     def unshared(self) -> int:
         """How many stages it would be if every cell trained its own upstream stages."""
         by_id = {identifier(stage): stage for stage in self.stages}
+        needed: dict[tuple[str, ...], frozenset[str]] = {(): frozenset()}
 
-        def chain(stage: Stage) -> int:
-            return 1 + sum(chain(by_id[up]) for up in stage.upstream)
+        def above(upstream: tuple[str, ...]) -> frozenset[str]:
+            if upstream not in needed:
+                needed[upstream] = frozenset(upstream).union(*(above(by_id[up].upstream) for up in upstream))
+            return needed[upstream]
 
-        return sum(chain(cell) for cell in self.cells)
+        return sum(1 + len(above(cell.upstream)) for cell in self.cells)
+
+    @cached_property
+    def touched(self) -> list[tuple[str, int]]:
+        """How many cells each rule of the grid (zip, exclude, defaults) is about: the rule as text, the count."""
+        return [(touch.text, touch.cells) for touch in touches(self.grid)]
 
     def document(self, study: str, inputs: Inputs) -> dict[str, Any]:
         """Return the content of ``plan.json``."""
@@ -49,25 +61,26 @@ class Plan:
             "classes": list(target.classes) if target else [],
             "split": split.digest if split else None,
             "axes": self.axes(),
+            "rules": [{"rule": text, "cells": cells} for text, cells in self.touched],
+            "excluded": [cell.document() for cell in self.excluded],
             "stages": [summary(stage) for stage in self.stages],
         }
 
     def axes(self) -> dict[str, list[Any]]:
-        """Return the values that each axis takes in the cells."""
+        """Return the values that each axis takes in the cells; a rate that is yet to be found as its factor."""
         cells = self.cells
-        return {
-            axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells))
-            for axis in ("architecture", "scenario", "fold", "learning_rate", "seed")
-        }
+        named = ("architecture", "scenario", "fold", "seed")
+        axes = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in named}
+        rates = dict.fromkeys(_rate(cell) for cell in cells)
+        return {**axes, "learning_rate": list(rates)}
 
     def counts(self) -> dict[str, int]:
         """Return how many stages there are of each kind."""
         return dict(Counter(stage.kind for stage in self.stages))
 
 
-def identifier(stage: Stage) -> str:
-    """Return the key of a stage, or its name while the key is unknown."""
-    return stage.key or stage.name
+def _rate(cell: Stage) -> float | str | None:
+    return f"found × {cell.found_rate.times:g}" if cell.found_rate else cell.learning_rate
 
 
 def summary(stage: Stage) -> dict[str, Any]:
@@ -82,104 +95,11 @@ def make_plan(grid: Grid, inputs: Inputs) -> Plan:
     Raises:
         UserError: if two names of the grid stand for the same work.
     """
-    plan = Plan(grid, tuple(_Planner(grid, inputs).stages()))
+    planner = Planner(grid, inputs)
+    stages = tuple(planner.stages())
+    plan = Plan(grid, stages, tuple(planner.excluded))
     first: dict[str, Stage] = {}
     twins = [(twin, s) for s in plan.stages if (twin := first.setdefault(identifier(s), s)) is not s]
     if twins:
         raise UserError(f"{a.kind} {a.name} and {b.name} are the same work under two names" for a, b in twins)
     return plan
-
-
-class _Planner:
-    def __init__(self, grid: Grid, inputs: Inputs) -> None:
-        self._grid = grid
-        self._inputs = inputs
-        self._pretrained: dict[tuple[object, ...], Stage] = {}
-        self._names: set[str] = set()
-
-    def stages(self) -> Iterator[Stage]:
-        """Pre-training stages first, then the cells: each after what it needs."""
-        cells = [cell for architecture in self._grid.models for cell in self._cells(architecture)]
-        yield from self._pretrained.values()
-        yield from cells
-
-    def _cells(self, architecture: str) -> Iterator[Stage]:
-        for name, scenario in self._grid.scenarios.items():
-            for seed in self._grid.file.axes.seed:
-                upstream = self._chain(architecture, name, scenario, seed)
-                for fold in self._grid.folds:
-                    for rate in self._grid.cell_rates(name, architecture):
-                        yield self._cell(architecture, name, scenario, seed, fold, rate, upstream)
-
-    def _cell(
-        self,
-        architecture: str,
-        scenario: str,
-        spec: Scenario,
-        seed: int,
-        fold: int,
-        rate: float,
-        upstream: Stage | None,
-    ) -> Stage:
-        labels = {
-            "kind": "finetune",
-            "architecture": architecture,
-            "scenario": scenario,
-            "seed": seed,
-            "fold": fold,
-            "data": self._grid.file.target,
-        }
-        return self._stage(
-            labels, f"{architecture}-{scenario}-fold{fold}-lr{rate:g}-seed{seed}", rate, spec.start, upstream
-        )
-
-    def _chain(self, architecture: str, scenario: str, spec: Scenario, seed: int) -> Stage | None:
-        """Return the last pre-training stage of a scenario; chains that begin alike share their beginning."""
-        last: Stage | None = None
-        for length in range(1, len(spec.pretrain) + 1):
-            done = spec.pretrain[:length]
-            labels = {
-                "kind": "pretrain",
-                "architecture": architecture,
-                "scenario": scenario,
-                "seed": seed,
-                "fold": None,
-            }
-            rate = self._grid.pretrain_rate(scenario, architecture)
-            name = f"{architecture}-{'+'.join([spec.start, *done])}-lr{rate:g}-seed{seed}"
-            stage = self._stage({**labels, "data": done[-1]}, name, rate, spec.start, last)
-            alike = (architecture, spec.start, done, seed, rate, stage.recipe, last and identifier(last))
-            if alike not in self._pretrained:
-                rename = {"name": readable(f"{name}-for-{scenario}")} if stage.name in self._names else {}
-                self._pretrained[alike] = stage.model_copy(update=rename)
-                self._names.add(self._pretrained[alike].name)
-            last = self._pretrained[alike]
-        return last
-
-    def _stage(self, labels: dict[str, Any], name: str, rate: float, start: str, upstream: Stage | None) -> Stage:
-        data = labels.pop("data")
-        packed, split = self._inputs.data.get(data), self._inputs.splits.get(data)
-        return Stage(
-            **labels,
-            name=readable(name),
-            learning_rate=rate,
-            split=split.digest if split else None,
-            upstream=(identifier(upstream),) if upstream else (),
-            model=self._grid.models[labels["architecture"]],
-            initial=self._initial(labels["architecture"], start, upstream),
-            data=StageData(
-                name=data,
-                fingerprint=packed.fingerprint if packed else None,
-                classes=packed.classes if packed else (),
-                size=self._grid.file.data[data].size,
-            ),
-            recipe=self._grid.recipe({**labels, "data": data}),
-        )
-
-    def _initial(self, architecture: str, start: str, upstream: Stage | None) -> InitialWeights:
-        if upstream is not None:
-            return StageWeights(key=upstream.key)
-        if start == "random":
-            return RandomWeights()
-        file = self._inputs.weights.get((start, architecture))
-        return FileWeights(name=start, sha256=file.sha256 if file else None)

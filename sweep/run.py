@@ -44,6 +44,12 @@ def parser() -> argparse.ArgumentParser:
         help="change the grid: an axis or a setting, e.g. fold=[0] or finetune.epochs=3",
     )
     p.add_argument("--plan", action="store_true", help="print what would be done, and start nothing")
+    p.add_argument(
+        "--why",
+        nargs=2,
+        metavar=("A", "B"),
+        help="print the fields in which two stages differ (name, or beginning of a key), and start nothing",
+    )
     p.add_argument("--json", action="store_true", help="with --plan: for programs")
     p.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"

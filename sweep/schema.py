@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 
 from trainables.data.readers import DataSpec
 from trainables.data.splits import SplitSpec
 from trainables.site import KeepWeights
-from trainables.specs import Frozen, ModelSpec
+from trainables.specs import Frozen, ModelSpec, Ramp
 
 ALL: Literal["all"] = "all"
 CHECKED_LATER = ConfigDict(allow_inf_nan=True)
@@ -43,18 +43,62 @@ class RateTable(Frozen):
     times: tuple[float, ...] = (1.0,)
 
 
-Rates = float | tuple[float, ...] | RateTable
+class RangeTest(Ramp):
+    """A learning-rate range test, as a grid asks for it: by default one for each fold, on its train and val."""
+
+    share: bool = Field(
+        False,
+        description="one test, on fold 0, serves all folds: images that test one fold then choose the rate of others",
+    )
+
+
+class RangeRates(Frozen):
+    """Start rates that range tests find, times factors."""
+
+    model_config = CHECKED_LATER
+    range_test: RangeTest
+    times: tuple[float, ...] = (1.0,)
+    overrides: dict[str, dict[str, float | dict[str, Any]]] = Field(
+        {}, description="scenario -> architecture -> other fields of the test, or a rate that needs no test"
+    )
+
+
+def _sort_of_rates(value: Any) -> str:
+    if isinstance(value, dict):
+        return "of_range_test" if "range_test" in value else "of_table"
+    if isinstance(value, RateTable | RangeRates):
+        return "of_range_test" if isinstance(value, RangeRates) else "of_table"
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Rates = Annotated[
+    Annotated[float, Tag("one")]
+    | Annotated[tuple[float, ...], Tag("several")]
+    | Annotated[RateTable, Tag("of_table")]
+    | Annotated[RangeRates, Tag("of_range_test")],
+    Discriminator(_sort_of_rates),
+]
 
 
 class Axes(Frozen):
-    """What is varied. Every combination is a cell."""
+    """What is varied. Every combination is a cell.
 
-    model_config = CHECKED_LATER
+    Beside the axes named here any setting of the recipe or of a pre-training set may be one, by its dotted
+    name: ``recipe.batch_size: [16, 32]``.
+    """
+
+    model_config = ConfigDict(allow_inf_nan=True, extra="allow")
+    __pydantic_extra__: dict[str, tuple[Any, ...]]
     architecture: tuple[str, ...]
     scenario: tuple[str, ...] | Literal["all"] = ALL
     fold: tuple[int, ...] | Literal["all"] = ALL
     learning_rate: Rates
     seed: tuple[int, ...] = (0,)
+
+    @property
+    def settings(self) -> dict[str, tuple[Any, ...]]:
+        """The axes that are settings: dotted name -> values."""
+        return dict(self.__pydantic_extra__)
 
 
 class Rule(Frozen):
@@ -75,6 +119,10 @@ class GridFile(Frozen):
     architectures: dict[str, ModelSpec] = Field({}, description="names of one's own for models with options")
     scenarios: dict[str, Scenario]
     axes: Axes
+    zip: tuple[tuple[str, ...], ...] = Field((), description="groups of axes that go together, value by value")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        (), description="cells that are not wanted: all that match are left out"
+    )
     recipe: dict[str, Any] = Field({}, description="how every stage trains")
     pretrain: dict[str, Any] = Field({}, description="changes of the recipe, and learning_rate, for pre-training")
     finetune: dict[str, Any] = Field({}, description="changes of the recipe for fine-tuning")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,14 @@ finetune: {epochs: 3}
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plain_hardware() -> Iterator[None]:
+    """A machine on which ``precision: auto`` is float32, whatever this one is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sweep.grid.of_this_machine", lambda: "float32")
+        yield
+
+
 @pytest.fixture(scope="session")
 def grid_text() -> str:
     """A small complete grid: 1 pre-training stage, 8 cells."""
@@ -81,7 +89,7 @@ def at_hand() -> Callable[..., Inputs]:
     def pretend(grid: Grid, salt: str = "") -> Inputs:
         inputs = Inputs()
         for name in grid.data_sets:
-            content = grid.file.data[name].model_dump(mode="json")
+            content = grid.data_specs[name].model_dump(mode="json")
             fingerprint = digest([content, salt])
             inputs.data[name] = Packed(Path(name), ("a", "b"), fingerprint, 32)
             folds = grid.file.split.folds if name == grid.file.target else 1
@@ -89,11 +97,9 @@ def at_hand() -> Callable[..., Inputs]:
                 {"fold": [f for f in range(folds) for _ in range(3)], "split": ["train", "train", "val"] * folds}
             )
             inputs.splits[name] = Split(table, digest([fingerprint, grid.file.split.model_dump(), folds]))
-        for start in grid.starts:
-            for architecture in grid.models:
-                source = grid.weights_source(start, architecture)
-                sha256 = digest([source.model_dump(), salt])
-                inputs.weights[start, architecture] = WeightsFile(Path(f"{start}-{architecture}"), sha256)
+        for start, architecture in grid.weights:
+            sha256 = digest([grid.weights_source(start, architecture).model_dump(), salt])
+            inputs.weights[start, architecture] = WeightsFile(Path(f"{start}-{architecture}"), sha256)
         return inputs
 
     return pretend

@@ -538,3 +538,14 @@ def test_the_grid_names_the_study_where_the_command_does_not(run: Run, there: Pa
 
     assert study() == "mine"
     assert study("--study", "yours") == "yours"
+
+
+def test_why_two_stages_differ(run: Run) -> None:
+    one, other = "tiny_vit-Tissue-fold0-lr0.001-seed0", "tiny_vit-Tissue-fold2-lr0.004-seed0"
+    done = run("--grid", "smoke", "--why", one, other)
+    assert done.returncode == 0
+    assert {"fold: 0 | 2", "learning_rate: 0.001 | 0.004"} < set(done.stdout.splitlines())
+    assert "recipe" not in done.stdout
+    unknown = run("--grid", "smoke", "--why", one, "tiny_vit-Tissu-fold0-lr0.001-seed0")
+    assert unknown.returncode == 2
+    assert "did you mean tiny_vit-Tissue-fold0-lr0.001-seed0" in unknown.stdout + unknown.stderr

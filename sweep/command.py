@@ -20,6 +20,7 @@ from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan, summary
 from sweep.reconcile import reconcile
+from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
 from sweep.room import Asked
 from sweep.terminal import Terminal
@@ -50,8 +51,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:
     asked = _asked(arguments)
-    grid = load_grid(arguments.grid, arguments.set)
+    grid = replace(load_grid(arguments.grid, arguments.set), rehearsal=arguments.rehearse)
     name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
+    name += SUFFIX if arguments.rehearse else ""
     storage = Storage(arguments.storage)
     study = Study(storage.child(name))
     grid = of_study(grid, study)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
+from sweep import rehearsal
 from sweep.axes import Combination, Point
 from sweep.documents import Document
 from sweep.precision import Precision, of_this_machine, resolve
@@ -32,6 +33,8 @@ class Grid:
     document: Document
     kept_precision: Precision | None = None
     """What ``auto`` means in the study that this is the grid of; None: what this machine says."""
+    rehearsal: bool = False
+    """Whether all is done with a handful of images and steps."""
 
     @cached_property
     def combination(self) -> Combination:
@@ -63,7 +66,12 @@ class Grid:
             for name in self.scenarios[point.scenario].pretrain:
                 settings = _settings_of(name, point.settings)
                 specs[_variant(name, settings)] = _changed(self.file.data[name], settings)
-        return specs
+        if not self.rehearsal:
+            return specs
+        folds, target = self.file.split.folds, self.file.target
+        return {
+            name: _changed(spec, tuple(rehearsal.images(folds, name == target).items())) for name, spec in specs.items()
+        }
 
     @cached_property
     def _examples(self) -> tuple[Point, ...]:
@@ -129,6 +137,8 @@ class Grid:
             if section in ("recipe", own):
                 merged = _merge(merged, nested(path, settings[axis]))
         merged.pop("learning_rate", None)
+        if self.rehearsal:
+            merged = rehearsal.recipe(merged)
         return Recipe.model_validate(resolve(merged, lambda: self.auto_precision))
 
     @property

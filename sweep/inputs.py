@@ -52,8 +52,10 @@ class Inputs:
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What was found wrong in the data sets: data_set, image_id, what."""
-        return [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
+        """What was found wrong in the data sets, and what their splits lack: data_set, image_id, what."""
+        found = [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
+        notes = ((name, note) for name, split in self.splits.items() for note in split.notes)
+        return [*found, *({"data_set": name, "image_id": "", "what": note} for name, note in notes)]
 
 
 def gather(
@@ -79,6 +81,8 @@ def gather(
         source, model = grid.weights_source(start, architecture), grid.models[architecture]
         places, obtain = _places(source.file, source.version, model, weights_root)
         found = next((place for place in places if place.is_file()), None)
+        if found is None and grid.rehearsal:
+            continue  # a random stand-in takes its place
         if found is None:
             looked = ", ".join(str(place) for place in places)
             inputs.missing.append(f"weights {start} of {architecture}: looked for {looked}. {obtain}")

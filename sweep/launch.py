@@ -15,6 +15,7 @@ from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
 from sweep.plan import Plan
+from sweep.reconcile import stale
 from sweep.room import Asked
 from sweep.schedule import Schedule, Task
 from sweep.terminal import Terminal, Watch
@@ -164,6 +165,11 @@ class Launch:
     def _scores_of_done(self) -> dict[str, float | None]:
         """The val score of each stage that is done, by key."""
         results = self.study.committed(self.plan.stages)
+        by_key = {str(stage.key): stage for stage in self.plan.stages}
+        for key in stale(self.plan.stages, results):
+            self.terminal.say(f"stale, and done again: {by_key[key].name}: what it was made from has changed since")
+            self.study.folder(by_key[key]).retire("stale: what it was made from has changed since")
+            del results[key]
         return {key: result.get("metrics", {}).get("val_f1_macro") for key, result in results.items()}
 
     def find(self, wanted: str) -> Stage:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import chain, count
 from typing import Any
 
+from sweep import rehearsal
 from sweep.axes import Point
 from sweep.grid import Grid
 from sweep.inputs import Inputs
@@ -25,6 +26,7 @@ from trainables.specs import (
     Stage,
     StageData,
     StageWeights,
+    StandInWeights,
 )
 
 WITHOUT_MEANING = {
@@ -161,7 +163,8 @@ class Planner:
         needed = (identifier(before),) if before else ()
         place = "" if fold is None else f"fold{fold}-"
         name = f"{about}{place}{'shared-' if sought.share else ''}range-seed{point.seed}"
-        own = {"fold": fold, "seed": point.seed, "ramp": sought.ramp, "learning_rate": None, "upstream": needed}
+        ramp = rehearsal.ramp(sought.ramp) if self._grid.rehearsal else sought.ramp
+        own = {"fold": fold, "seed": point.seed, "ramp": ramp, "learning_rate": None, "upstream": needed}
         label = point.scenario if fold is None else point.label
         stage = self._stage("lr_range", point, data, recipe, before, name=name, scenario=label, **own)
         alike = ("lr_range", point.architecture, start, data, point.seed, fold, sought.ramp, recipe, needed)
@@ -202,6 +205,8 @@ class Planner:
         if start == "random":
             return RandomWeights()
         file = self._inputs.weights.get((start, point.architecture))
+        if file is None and self._grid.rehearsal:
+            return StandInWeights(name=start)
         return FileWeights(name=start, sha256=file.sha256 if file else None)
 
 

@@ -54,6 +54,18 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
+    _add_limits(p)
+    p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
+    return p
+
+
+def _add_limits(p: argparse.ArgumentParser) -> None:
+    """Add what a run may take, and what it may take over."""
+    p.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="walk the whole grid with a handful of images and steps, in STUDY-rehearsal; weights that are not at hand are random stand-ins",
+    )
     p.add_argument("--reuse", metavar="STUDY", help="take finished stages over from another study: verified, copied")
     p.add_argument("--fail-fast", action="store_true", help="start nothing more once a stage has failed for good")
     p.add_argument("--deadline", metavar="T", help="end within so long: 90 (seconds), 45m, 12h, 2d; resumable")
@@ -65,8 +77,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="workers a stage is given at most (default: GPUs that are idle; 1 on CPUs)",
     )
-    p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
-    return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -133,7 +133,14 @@ class StageWeights(Frozen):
     key: str | None
 
 
-InitialWeights = Annotated[RandomWeights | FileWeights | StageWeights, Field(discriminator="source")]
+class StandInWeights(Frozen):
+    """Random weights in the place of a file that is not at hand. In a rehearsal only: nothing of it counts."""
+
+    source: Literal["stand_in"] = "stand_in"
+    name: str = Field(description="what the grid calls the weights it stands in for")
+
+
+InitialWeights = Annotated[RandomWeights | FileWeights | StageWeights | StandInWeights, Field(discriminator="source")]
 
 
 class StageData(Frozen):

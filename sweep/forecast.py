@@ -133,12 +133,11 @@ def forecast(
     seconds = {identifier(stage): estimator.seconds(stage, gflop[identifier(stage)]) for stage in stages}
     tasks = tasks_of(stages, seconds, slots, wide=device.match != "cpu")
     run = simulate(tasks, slots, done)
-    left = {task.key for task in tasks} - done
     chain, names = Graph(_without(tasks, done)).longest_chain()
     return Forecast(
         gflop=gflop,
         seconds=seconds,
-        to_do=sum(seconds[key] for key in left),
+        to_do=sum(task.cost for task in tasks if task.key not in done),
         whole=sum(seconds.values()),
         unshared=_unshared(stages, seconds),
         slots=slots,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -42,12 +43,12 @@ class PriceTable(Frozen):
         Raises:
             UserError: if there is none.
         """
-        by_length = sorted(self.devices.items(), key=lambda item: -len(item[1].match))  # A10G before A10
-        for short, device in by_length:
-            if name.lower() == short or device.match.lower() in name.lower():
+        for short, device in self.devices.items():
+            whole_word = re.search(rf"\b{re.escape(device.match)}\b", name, re.IGNORECASE)  # an L40S is no L4
+            if name.lower() == short or whole_word:
                 return short, device
         raise UserError(
-            f"no device {name} in the price table{nearest(name, self.devices)}; it has {', '.join(self.devices)}"
+            f"no device {name} in the price table, which has {', '.join(self.devices)}{nearest(name, self.devices)}"
         )
 
     def estimator(self, name: str, speeds: Speeds | None = None) -> Estimator:

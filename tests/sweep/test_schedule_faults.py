@@ -79,7 +79,7 @@ class World:
             assert not again, "these budgets forgive all of it"
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(data=st.data(), slots=st.integers(1, 8), seed=st.integers(0, 2**32))
 def test_nothing_is_lost_or_done_twice_and_nothing_gets_stuck(data: st.DataObject, slots: int, seed: int) -> None:
     """Drivers are killed at random moments; the next begins with what is committed, as the real one does."""

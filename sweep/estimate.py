@@ -1,33 +1,167 @@
-"""How much work a stage is, from FLOPs; and how long what is left will take, from what was measured."""
+"""How much work a stage is, from FLOPs; and how long it takes, from what was measured or, until then, assumed."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
+from sweep.widths import speedup
 from trainables.complexity import gflops
 from trainables.specs import Stage
+
+if TYPE_CHECKING:  # for these a plan would wait
+    from sweep.schema import GridFile
+    from trainables.data.splits import Split
 
 BACKWARD = 3.0
 """Forward and backward pass together, in forward passes."""
 
 
+class Published(NamedTuple):
+    """What is known of a published data set before it is at hand.
+
+    Attributes:
+        train: images that are divided into train, val and, in the target, test; of a set with parts of its own, train.
+        images: in all.
+        edge: of an image as published, pixels; None where they differ.
+        own_parts: whether the set itself says which images are train and which val.
+    """
+
+    train: int
+    images: int
+    edge: int | None
+    own_parts: bool
+
+
+PUBLISHED = {
+    "bone_marrow": Published(171_373, 171_373, 250, own_parts=False),
+    "pcam": Published(262_144, 327_680, 96, own_parts=True),
+    "cats_vs_dogs": Published(25_000, 25_000, None, own_parts=False),
+}
+"""Reader -> what its data set holds as published: so that a plan has an estimate with the data absent."""
+
+
 def cost(stage: Stage, images: Mapping[str, int]) -> float:
-    """Return the work of a stage in GFLOP: images × epochs × three forward passes.
+    """Return the work of a stage in GFLOP (multiply-adds, 10^9).
+
+    Training: images × epochs × three forward passes. A range test: steps × (a batch × three passes, and one pass
+    of the val images that are looked at after each step).
 
     Args:
         stage: the stage.
-        images: training images of each part: split digest -> count (absent: 1, so that only ratios count).
+        images: training images of a fold: by split digest, or by the name of the data set where that is not at hand
+            (absent: 1, so that only ratios count).
     """
     per_image = gflops(stage.model, stage.recipe.image_size)
-    return BACKWARD * per_image * stage.recipe.epochs * images.get(stage.split or "", 1)
+    if stage.ramp is not None:
+        watched = stage.ramp.val_images if stage.ramp.loss == "val" else 0
+        return per_image * stage.ramp.steps * (BACKWARD * stage.recipe.batch_size + watched)
+    count = images.get(stage.split or "", images.get(stage.data.name, 1))
+    return BACKWARD * per_image * stage.recipe.epochs * count
+
+
+def train_images(file: GridFile, splits: Mapping[str, Split]) -> dict[str, int]:
+    """Return the training images of a fold of each data set: by split digest where it is at hand, else by name.
+
+    Args:
+        file: the grid.
+        splits: data set -> its split, of those at hand. For the others the published size serves, if there is one.
+    """
+    counts: dict[str, int] = {}
+    for name, spec in file.data.items():
+        split, published = splits.get(name), PUBLISHED.get(spec.reader)
+        if split is not None:
+            counts[split.digest] = _in_train(split)
+        elif published is not None:
+            tested = 1 / file.split.folds if name == file.target else 0.0
+            watched = 0.0 if published.own_parts and name != file.target else file.split.val_fraction
+            counts[name] = round(published.train * (1 - tested) * (1 - watched))
+    return counts
+
+
+def _in_train(split: Split) -> int:
+    """Training images of a fold, the mean over the folds."""
+    import pyarrow.compute as pc
+
+    train = pc.sum(pc.equal(split.table.column("split"), "train")).as_py() or 0
+    return round(train / max(1, len(pc.unique(split.table.column("fold")))))
+
+
+class Speeds:
+    """Work per second of one worker, as measured: for each architecture, image size, precision and device.
+
+    Networks differ in how near they come to a processor's peak, so each has a rate of its own once it was seen.
+    """
+
+    def __init__(self, table: Mapping[str, float] | None = None) -> None:
+        """Begin with what ``table`` returned earlier."""
+        self._work: dict[str, float] = defaultdict(float)
+        self._seconds: dict[str, float] = defaultdict(float)
+        for name, rate in (table or {}).items():
+            self._add(name, rate, 1.0)
+
+    def measured(self, stage: Stage, device: str, images_per_second: float, width: int = 1) -> None:
+        """Take in how many images a second were trained.
+
+        Args:
+            stage: what was trained.
+            device: as a result's ``environment.device`` says.
+            images_per_second: of all workers together.
+            width: number of workers.
+        """
+        if images_per_second > 0:
+            work = BACKWARD * gflops(stage.model, stage.recipe.image_size)
+            self._add(_name(stage, device), work * images_per_second / speedup(width), 1.0)
+
+    def rate(self, stage: Stage, device: str) -> float | None:
+        """Return the GFLOP/s at which a device does a stage's work; None while that was not measured."""
+        name = _name(stage, device)
+        return self._work[name] / self._seconds[name] if name in self._seconds else None
+
+    def table(self) -> dict[str, float]:
+        """Return the rates as plain values, to be kept in a file."""
+        return {name: self._work[name] / self._seconds[name] for name in sorted(self._seconds)}
+
+    def _add(self, name: str, work: float, seconds: float) -> None:
+        self._work[name] += work
+        self._seconds[name] += seconds
+
+
+def _name(stage: Stage, device: str) -> str:
+    recipe = stage.recipe
+    return f"{stage.model.model} {recipe.image_size} px {recipe.precision} on {device}"
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Seconds from work, on one kind of device.
+
+    Attributes:
+        device: its name, as results give it.
+        assumed: GFLOP/s it is assumed to do of each precision, while nothing was measured.
+        speeds: what was measured.
+    """
+
+    device: str
+    assumed: Mapping[str, float]
+    speeds: Speeds
+
+    def seconds(self, stage: Stage, work: float) -> float:
+        """Return the seconds that some work (GFLOP) of a stage takes on one worker."""
+        rate = self.speeds.rate(stage, self.device)
+        return work / (rate if rate is not None else self.assumed[stage.recipe.precision])
+
+    def is_measured(self, stages: Iterable[Stage]) -> bool:
+        """Say whether there is a measured rate for every one of the stages."""
+        return all(self.speeds.rate(stage, self.device) is not None for stage in stages)
 
 
 class Clock:
-    """Turns work into seconds, from the stages that have finished so far.
+    """Turns work into seconds, from the stages that have finished so far in this run.
 
-    Networks differ in how near they come to a processor's peak, so each architecture has its own rate
-    once one of its stages is done; until then the mean over all serves.
+    Each architecture has its own rate once one of its stages is done; until then the mean over all serves.
     """
 
     def __init__(self) -> None:

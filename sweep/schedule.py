@@ -105,6 +105,11 @@ class Schedule:
         """Why the run was given up: the first several stages failed alike; or None."""
         return self._attempts.hopeless
 
+    @property
+    def left(self) -> float:
+        """Work at width 1 of all that is not done and not given up, in the unit of the tasks' costs."""
+        return self._left
+
     def ready(self) -> list[str]:
         """Return the stages that may start now, the most urgent first."""
         return self._queue.keys()

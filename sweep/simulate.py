@@ -16,6 +16,9 @@ from sweep.graph import Graph, Task
 from sweep.schedule import Order, Schedule
 from sweep.widths import Speedup, doubled, speedup
 
+PULSES = 500
+"""So often, over a run, all running stages tell how far they are."""
+
 BARRIER = "barrier between phases "
 
 
@@ -86,7 +89,8 @@ class _Simulation:
     def __init__(self, schedule: Schedule, slots: int, faster: Speedup, actual: Mapping[str, float]) -> None:
         self._schedule, self._slots, self._faster = schedule, slots, faster
         self._actual = actual
-        self._free, self._now, self._since_told = slots, 0.0, 0
+        self._free, self._now, self._told = slots, 0.0, 0.0
+        self._pulse = schedule.left / slots / PULSES
         self._under_way: dict[str, Span] = {}
         self._ends: list[tuple[float, int, str]] = []
         self._spans: list[Span] = []
@@ -118,9 +122,8 @@ class _Simulation:
             self._spans.append(span)
             self._free += span.width
             self._schedule.done(span.key)
-            self._since_told += 1
-        if self._since_told * 8 > len(self._under_way):  # now and then: a real stage does not tell all the time either
-            self._since_told = 0
+        if self._now - self._told >= self._pulse:  # now and then: a real stage does not tell all the time either
+            self._told = self._now
             for key, span in self._under_way.items():
                 if span.end > span.begin:
                     self._schedule.progressed(key, (self._now - span.begin) / (span.end - span.begin))

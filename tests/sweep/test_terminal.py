@@ -282,8 +282,8 @@ def test_the_plan_as_tables(plan: Plan) -> None:
     table = [line.split() for line in text_of(console).splitlines()]
     assert ["architecture", "1:", "tiny"] in table
     assert ["learning_rate", "2:", "0.02,", "0.05"] in table
-    assert ["pretrain", "1", "1", "0", "0"] in table
-    assert ["finetune", "8", "0", "1", "8"] in table
+    assert ["pretrain", "1", "1", "0", "0", "0"] in table
+    assert ["finetune", "8", "0", "1", "0", "8"] in table
     assert "8 cells, 9 stages; 12 if each cell trained its own pre-training: sharing saves 3" in text_of(console)
     assert "not at hand" not in text_of(console)
 

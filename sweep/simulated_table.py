@@ -1,0 +1,106 @@
+"""``python -m sweep.simulate --grid NAME|FILE --gpus 1,4,16``: makespans, beside what other ways of running give."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from sweep.estimate import cost, train_images
+from sweep.forecast import tasks_of
+from sweep.graph import Task
+from sweep.inputs import Inputs
+from sweep.load import load_grid
+from sweep.plan import identifier, make_plan
+from sweep.prices import load_prices
+from sweep.simulate import Run, at_width_one, lower_bound, simulate, with_barriers
+from sweep.terminal import Terminal
+from sweep.widths import EXPONENT, LEAST_SHARE
+from trainables.errors import UserError
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of slots: the bound and four ways of running, in the unit of the tasks' costs."""
+
+    slots: int
+    bound: float
+    run: Run
+    narrow: float
+    first_come: float
+    barriers: float
+
+    def over(self, makespan: float) -> float:
+        """Return a makespan as a multiple of the bound."""
+        return makespan / self.bound if self.bound else 1.0
+
+
+def compare(tasks: Sequence[Task], slots: int) -> Row:
+    """Simulate the schedule, and beside it: one slot a stage, the same in order of arrival, the same with barriers."""
+    narrow = at_width_one(tasks)
+    return Row(
+        slots,
+        lower_bound(tasks, slots),
+        simulate(tasks, slots),
+        simulate(narrow, slots).makespan,
+        simulate(narrow, slots, order="first come").makespan,
+        simulate(with_barriers(narrow), slots, order="first come").makespan,
+    )
+
+
+def grid_tasks(name: str, settings: Sequence[str], device: str) -> list[Task]:
+    """Return the stages of a grid with their seconds on one device; no data, no weights, no study is looked at.
+
+    Raises:
+        UserError: if the grid has faults, or the device is not in the price table.
+    """
+    grid = load_grid(name, settings)
+    plan = make_plan(grid, Inputs())
+    estimator = load_prices().estimator(device)
+    images = train_images(grid.file, {})
+    seconds = {identifier(stage): estimator.seconds(stage, cost(stage, images)) for stage in plan.stages}
+    return tasks_of(plan.stages, seconds, slots=1 << 30)
+
+
+def table(rows: Sequence[Row]) -> RenderableType:
+    """Return the comparison as a table: hours, and multiples of the bound."""
+    shown = Table("GPUs", "bound", "makespan", "× bound", "busy", "one GPU each", "first come", "barriers", box=None)
+    for row in rows:
+        others = (row.narrow, row.first_come, row.barriers)
+        hours = (f"{value / 3600:,.1f} h" for value in (row.bound, row.run.makespan))
+        multiples = (f"{row.over(value):.3f}" for value in others)
+        shown.add_row(str(row.slots), *hours, f"{row.over(row.run.makespan):.3f}", f"{row.run.busy:.1%}", *multiples)
+    return shown
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    p = argparse.ArgumentParser(prog="python -m sweep.simulate", description="Makespans of a grid in simulated time.")
+    p.add_argument("--grid", default="full_study", metavar="NAME|FILE")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the grid")
+    p.add_argument("--gpus", default="1,4,16,64,256", metavar="N,N,…", help="sizes of the cluster")
+    p.add_argument("--device", default="a100", help="a device of the price table: scales all rows alike")
+    arguments = p.parse_args(argv)
+    terminal = Terminal()
+    try:
+        sizes = [int(size) for size in arguments.gpus.split(",")]
+        if min(sizes) < 1:
+            raise ValueError(f"{min(sizes)} is no number of GPUs")
+        tasks = grid_tasks(arguments.grid, arguments.set, arguments.device)
+    except ValueError as error:
+        terminal.faults([f"--gpus {arguments.gpus}: {error}"])
+        return 2
+    except UserError as error:
+        terminal.faults(error.faults)
+        return 2
+    terminal.show(table([compare(tasks, size) for size in sizes]))
+    terminal.say(
+        f"{len(tasks)} stages on {arguments.device}, hours from FLOPs and an assumed utilisation. Assumed of widening: w GPUs are "
+        f"w^{EXPONENT} times as fast, w a power of two with at least {LEAST_SHARE} images of a batch each.\n"
+        "bound: all work spread evenly, or the longest chain at its widest. The last three columns, in multiples of it: "
+        "one GPU a stage, longest chain first; in order of arrival; in order of arrival with a barrier between phases."
+    )
+    return 0

@@ -1,0 +1,178 @@
+"""One attempt at a stage, as its run sees it. Everything here happens in the mirror's own thread."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sweep.mirror import offline_logs, pictures
+from sweep.mirror.client import forget, open_run
+from sweep.mirror.content import row_of, rows_of, summary_of, tags_of
+from sweep.mirror.link import Link, link_of
+from sweep.mirror.log_file import epochs_in
+from sweep.mirror.offline_logs import logs_of
+from sweep.mirror.settings import MirrorSettings, Mode
+from trainables.specs import Stage
+from trainables.study import Study
+
+REOPENED = 2
+"""So often a run whose client died is opened again."""
+
+
+class Session:
+    """The run of a stage, from its opening to its end."""
+
+    def __init__(
+        self,
+        settings: MirrorSettings,
+        mode: Mode,
+        study: Study,
+        stage: Stage,
+        local: str,
+        stop: Callable[[], None],
+        data: str | None = None,
+    ) -> None:
+        """Open the run, or go on with it.
+
+        Args:
+            settings: of the study.
+            mode: online or offline.
+            study: where the stage is.
+            stage: what is mirrored.
+            local: folder for the client's logs on a local disk or NFS.
+            stop: called when someone stops the run in the dashboard.
+            data: folder of the packed target data, for pictures of them.
+
+        Raises:
+            Exception: whatever the client raises.
+        """
+        self._settings, self._mode, self._stage, self._data = settings, mode, stage, data
+        self._folder, self._local, self._stop = study.folder(stage), Path(local), stop
+        self._link, self._begun_before = link_of(self._folder, settings, str(stage.key))
+        self._opened = 0
+        self._run: Any = None
+        self._logged: set[int] = set()
+        self._open()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the run is at a server."""
+        return self._mode == "online"
+
+    def epoch(self, shown: dict[str, float]) -> None:
+        """Log an epoch that is not logged yet."""
+        row = row_of(shown)
+        skipped = set(range(int(row["epoch"]))) - self._logged
+        if self.is_online and skipped != set(self._link.missing):
+            self._keep(missing=tuple(sorted(skipped)))  # written down: the server tells only the last epoch
+        self._log(row)
+
+    def end(self, state: str, failure: str | None = None) -> None:
+        """Finish the run: of a stage that is done with all that it has, and with any epoch that was lost on the way.
+
+        Raises:
+            Exception: whatever the client raises; TimeoutError where the server does not take the rest.
+        """
+        result = self._folder.result() if state == "done" else None
+        if result is not None:
+            self._complete(result)
+        else:
+            known = {"state": state, "failure": failure}
+            self._again_if_dead(lambda: self._run.summary.update({k: v for k, v in known.items() if v is not None}))
+        self._again_if_dead(lambda: self._run.finish(exit_code=0 if result is not None else 1))
+        whole = result is not None and (self.is_online or self._is_on_disk())
+        self._keep(whole=whole, missing=() if whole else self._link.missing)
+        if not self.is_online:
+            offline_logs.keep(self._folder.storage, self._local, self._link.run)
+        elif whole:  # the server has it all
+            for folder in self._local.glob(f"wandb/run-*-{self._link.run}"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Give the run up without a word to the server."""
+        self._run = None
+
+    def _complete(self, result: dict[str, Any]) -> None:
+        rows = {} if self._stage.kind == "lr_range" else rows_of(self._folder)
+        for epoch in sorted(rows.keys() - self._logged):
+            self._log(rows[epoch])
+        shown = pictures.of_stage(self._stage, self._folder, result, self._data if self._settings.images else None)
+        self._again_if_dead(lambda: self._finale(result, shown))
+
+    def _finale(self, result: dict[str, Any], shown: dict[str, Any]) -> None:
+        import wandb
+
+        if shown and not self._has(shown):
+            self._run.log({name: wandb.Image(picture) for name, picture in shown.items()})
+        rate = result.get("learning_rate")
+        if rate is not None and self._stage.learning_rate is None:  # found by a range test
+            self._run.config.update({"learning_rate": rate}, allow_val_change=True)
+            self._run.tags = tags_of(self._stage.fold, rate)
+        self._run.summary.update(summary_of(self._stage, result))
+
+    def _has(self, shown: dict[str, Any]) -> bool:
+        return self._run.resumed and all(self._run.summary.get(name) is not None for name in shown)
+
+    def _log(self, row: dict[str, float]) -> None:
+        epoch = int(row["epoch"])
+        if epoch not in self._logged:
+            self._again_if_dead(lambda: self._run.log(row) if epoch not in self._logged else None)
+            self._logged.add(epoch)
+
+    def _again_if_dead(self, call: Callable[[], Any]) -> None:
+        """Call the client; where its process died, start another and go on with the run."""
+        while True:
+            try:
+                call()
+            except ConnectionError:
+                if self._opened > REOPENED:
+                    raise
+                forget()
+                self._begun_before = True
+                self._open()
+            else:
+                return
+
+    def _open(self) -> None:
+        self._opened += 1
+        before = self._earlier_logs() if self._begun_before and not self.is_online else []
+        path = self._folder.path()
+        try:
+            self._run = open_run(
+                self._settings, self._mode, str(self._local), self._stage, path, self._link, self._stop
+            )
+        except Exception as error:
+            if "deleted" not in str(error):
+                raise
+            self._link = self._link.renewed(self._settings, str(self._stage.key))  # an id is never free again
+            self._run = open_run(
+                self._settings, self._mode, str(self._local), self._stage, path, self._link, self._stop
+            )
+        self._logged = self._known(before)
+        online = self._link.online or self.is_online
+        self._keep(url=self._run.url if self.is_online else self._link.url, sweep=self._settings.sweep, online=online)
+
+    def _earlier_logs(self) -> list[Path]:
+        offline_logs.fetch(self._folder.storage, self._local, self._link.run)
+        return logs_of(self._local, self._link.run)
+
+    def _known(self, before: list[Path]) -> set[int]:
+        """The epochs that the run has: by its own word, or by its logs."""
+        if not self.is_online:
+            return epochs_in(before)[0]
+        last = self._run.summary.get("epoch") if self._run.resumed else None
+        return set() if last is None else set(range(int(last) + 1)) - set(self._link.missing)
+
+    def _is_on_disk(self) -> bool:
+        logs = logs_of(self._local, self._link.run)
+        epochs, ended = epochs_in(logs)
+        return ended and self._logged <= epochs
+
+    def _keep(self, **changes: Any) -> None:
+        changed: Link = replace(self._link, **changes)
+        if changed != self._link or not self._begun_before:
+            self._link, self._begun_before = changed, True
+            self._link.write(self._folder)

@@ -19,6 +19,7 @@ from analysis.verify import Cell
 from trainables.scores import MEASURES, ClassScores, class_scores
 
 Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 DDOF = 1
 
 
@@ -88,18 +89,20 @@ class RowScores:
         """Return the SD (ddof = 1) over runs of each class, shape (classes,); None of fewer than two runs."""
         return self.by_run(measure).std(axis=0, ddof=DDOF) if self.runs > DDOF else None
 
-    def mean(self, measure: str) -> float | None:
-        """Return the unweighted mean over the classes of their means."""
-        return _mean(self.class_means(measure))
+    def mean(self, measure: str, keep: Mask | None = None) -> float | None:
+        """Return the unweighted mean over the classes (those of ``keep``, shape (classes,)) of their means."""
+        return _mean(self.class_means(measure), keep)
 
-    def std(self, measure: str) -> float | None:
-        """Return the unweighted mean over the classes of their SDs."""
-        return _mean(self.class_stds(measure))
+    def std(self, measure: str, keep: Mask | None = None) -> float | None:
+        """Return the unweighted mean over the classes (those of ``keep``) of their SDs."""
+        return _mean(self.class_stds(measure), keep)
 
-    def macro_std(self, measure: str) -> float | None:
+    def macro_std(self, measure: str, keep: Mask | None = None) -> float | None:
         """Return the SD (ddof = 1) over runs of the macro score; None with fewer than two runs."""
-        macro = self.by_run(measure).mean(axis=1)
-        return float(macro.std(ddof=DDOF)) if self.runs > DDOF else None
+        if self.runs <= DDOF:
+            return None
+        by_run = self.by_run(measure)
+        return float((by_run if keep is None else by_run[:, keep]).mean(axis=1).std(ddof=DDOF))
 
 
 def row_scores(collected: Collected) -> tuple[RowScores, ...]:
@@ -126,5 +129,5 @@ def _row(collected: Collected, architecture: str, scenario: str) -> RowScores:
     )
 
 
-def _mean(values: Floats | None) -> float | None:
-    return None if values is None else float(values.mean())
+def _mean(values: Floats | None, keep: Mask | None) -> float | None:
+    return None if values is None else float((values if keep is None else values[keep]).mean())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from analysis.arrow import read_parquet
+from analysis.grid_notes import GridNotes, read_grid_notes
 from analysis.planned import Header, Plan, PlannedStage, explain, read_header, read_plan
 from analysis.progress import Progress, State
 from analysis.splits import Split, read_split
@@ -20,6 +21,9 @@ WEIGHTS = "weights.safetensors"
 REMOTE_READERS = 8
 """Cells read at once from an object store, where the time goes into waiting. On a local disk one reader is
 fastest: two took 1.5 times as long (120 cells of 62,000 images, 2 cores)."""
+
+
+NO_GRID = GridNotes()
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Collected:
         cells: the verified cells, in the order of the plan.
         left_out: the other cells of the plan, in its order.
         problems: rows of ``data_problems.parquet``: data_set, image_id, what.
+        grid: what the grid says of scenarios and rates.
+        progress: the stages of the plan beside their folders.
     """
 
     header: Header
@@ -56,7 +62,9 @@ class Collected:
     split: Split
     cells: tuple[Cell, ...]
     left_out: tuple[LeftOut, ...]
+    progress: Progress
     problems: tuple[Mapping[str, str], ...] = ()
+    grid: GridNotes = NO_GRID
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
@@ -87,7 +95,7 @@ def collect(study: Study) -> Collected:
         outcomes = list(pool.map(outcome, plan.cells))
     cells = tuple(one for one in outcomes if isinstance(one, Cell))
     left_out = tuple(one for one in outcomes if isinstance(one, LeftOut))
-    return Collected(header, plan, split, cells, left_out, _problems(study))
+    return Collected(header, plan, split, cells, left_out, progress, _problems(study), read_grid_notes(study))
 
 
 def _outcome(planned: PlannedStage, progress: Progress, split: Split, classes: tuple[str, ...]) -> Cell | LeftOut:
@@ -107,7 +115,7 @@ def _refuse_other_rate(cell: Cell, progress: Progress) -> None:
     # Where a range test found the rate, the specification cannot know it.
     found = any(upstream.kind == "lr_range" for upstream in progress.upstream(cell.planned))
     used, asked = cell.result.learning_rate, cell.stage.learning_rate
-    if not found and not math.isclose(used, asked, rel_tol=1e-9):
+    if not found and (asked is None or not math.isclose(used, asked, rel_tol=1e-9)):
         raise ValueError(f"{RESULT}: learning_rate is {used}, but the specification asks for {asked}")
 
 

@@ -4,47 +4,45 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from importlib import resources
 from itertools import groupby
-
-from jinja2 import Environment, StrictUndefined
 
 from analysis import facts
 from analysis.collect import Collected, LeftOut
+from analysis.html import engine
 from analysis.progress import State
-from analysis.tables import Table
+from analysis.sections import Tables
 
-TEMPLATE = "templates/report.html.j2"
+TEMPLATE = "report.html.j2"
 SHOWN_PROBLEMS = 200
 STATES: dict[State, str] = {
     "refused": "Left out, because the result cannot be relied on",
     "failed": "Failed",
     "blocked": "Blocked",
+    "running": "Running",
     "not run": "Not run",
+    "excluded": "Excluded by a rule of the grid",
 }
 
 
-def render(collected: Collected, scores: Table, per_class: Table) -> str:
+def render(collected: Collected, tables: Tables) -> str:
     """Return the page."""
-    # No loader: one template, read as package data, works from a wheel too.
-    engine = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    engine.filters["thousands"] = lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    source = resources.files("analysis").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return engine.from_string(source).render(
-        study=collected.header,
-        plan=collected.plan,
-        split=collected.split,
-        question=facts.question(collected),
-        progress=_progress(collected),
-        scores=scores,
-        per_class=per_class.groups("architecture", "scenario"),
-        class_notes=per_class,
-        missing=_by_state(collected.left_out),
-        problems=collected.problems[:SHOWN_PROBLEMS],
-        problem_counts=_problem_counts(collected.problems),
-        methods=facts.methods(collected),
-        environment=facts.environment(collected),
-        recipe=facts.recipe(collected),
+    return (
+        engine()
+        .get_template(TEMPLATE)
+        .render(
+            study=collected.header,
+            plan=collected.plan,
+            split=collected.split,
+            question=facts.question(collected),
+            progress=_progress(collected),
+            tables=tables,
+            missing=_by_state(collected.left_out),
+            problems=collected.problems[:SHOWN_PROBLEMS],
+            problem_counts=_problem_counts(collected.problems),
+            methods=facts.methods(collected),
+            environment=facts.environment(collected),
+            recipe=facts.recipe(collected),
+        )
     )
 
 

@@ -29,7 +29,11 @@ class Header(_Read):
 
 
 class PlannedStage(_Read):
-    """One stage of the plan. Its labels are those of the tables; they are no part of its key."""
+    """One stage of the plan. Its labels are those of the tables; they are no part of its key.
+
+    Attributes:
+        excluded: the rule of the grid by which it is not to be run, or None.
+    """
 
     kind: str
     name: str
@@ -40,6 +44,7 @@ class PlannedStage(_Read):
     learning_rate: float | None = None
     seed: int = 0
     upstream: tuple[str, ...] = ()
+    excluded: str | None = None
 
     @property
     def run(self) -> tuple[int | None, int]:

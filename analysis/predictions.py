@@ -30,8 +30,8 @@ class Predictions:
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
 
-    def check(self, name: str, part: Part) -> None:
-        """Compare with what the split asks for.
+    def check(self, name: str, part: Part) -> NDArray[np.int32]:
+        """Compare with what the split asks for; return the place of each image in the part, shape (images,).
 
         Raises:
             ValueError: if an image is foreign to the part, there twice, missing, or has another label.
@@ -48,6 +48,7 @@ class Predictions:
         other = np.zeros(len(part.labels), dtype=np.bool_)
         other[found] = self.labels != part.labels[found]
         _refuse(other, part, f"{name} images have another label than in the split")
+        return found
 
 
 def read_predictions(content: bytes, classes: int) -> dict[str, Predictions]:

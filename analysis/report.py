@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from analysis import terminal
-from trainables.errors import UserError
+from analysis import cli, terminal
 
 if TYPE_CHECKING:
     from analysis.collect import LeftOut
+    from analysis.sections import Options, Tables
     from analysis.tables import Table
     from trainables.selection import Choice
     from trainables.study import Study
@@ -29,64 +29,73 @@ class Report:
     """A report that was written.
 
     Attributes:
-        scores: one row per architecture × scenario.
-        per_class: the same, class by class.
+        tables: all of them, and the questions answered in sentences.
         index_path: full path (or URI) of the page.
         left_out: the planned cells that do not count, each with its reason.
         choices: the rates chosen on val, with the candidates.
     """
 
-    scores: Table
-    per_class: Table
+    tables: Tables
     index_path: str
     left_out: tuple[LeftOut, ...]
     choices: tuple[Choice, ...]
 
+    @property
+    def scores(self) -> Table:
+        """One row per architecture × scenario."""
+        return self.tables.scores
 
-def build(study: Study) -> Report:
+    @property
+    def per_class(self) -> Table:
+        """The same, class by class."""
+        return self.tables.per_class
+
+
+def build(study: Study, options: Options | None = None) -> Report:
     """Verify what the study has, and write ``report/`` into it.
+
+    Args:
+        study: finished or not.
+        options: what may be chosen about the tables.
 
     Raises:
         UserError: if the folder has no readable ``study.json`` or ``plan.json``.
         OSError: if the report cannot be written.
     """
-    from analysis.average import row_scores
     from analysis.collect import collect
     from analysis.page import render
-    from analysis.score_tables import per_class_table, scores_table
+    from analysis.sections import make_tables
 
     collected = collect(study)
-    rows = row_scores(collected)
-    scores, per_class = scores_table(collected, rows), per_class_table(collected, rows)
-    for table in (scores, per_class):
+    tables = make_tables(collected, options)
+    for table in tables.all:
         _write(study, table)
-    study.storage.write(INDEX, render(collected, scores, per_class).encode())
-    return Report(scores, per_class, study.storage.path(INDEX), collected.left_out, collected.choices)
+    study.storage.write(INDEX, render(collected, tables).encode())
+    return Report(tables, study.storage.path(INDEX), collected.left_out, collected.choices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    location = _parser().parse_args(arguments).study
+    return cli.run(_parser(), _work, arguments)
+
+
+def _work(asked: argparse.Namespace) -> None:
+    from analysis.sections import Options
     from trainables.study import Study
 
-    try:
-        report = build(Study.open(location))
-    except UserError as error:
-        terminal.complain(error.faults)
-        return 2
-    except OSError as error:
-        terminal.complain([f"cannot read or write {location}: {error}. Check rights and free room"])
-        return 2
-    _show(report)
-    return 0
+    options = Options() if asked.min_support is None else Options(least_support=asked.min_support)
+    _show(build(Study.open(asked.study), options))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Verify what a study has, and write its tables and report page, finished or not.",
+    parser = cli.parser("report", "Verify what a study has, and write its tables and report page, finished or not.")
+    cli.add_study(parser)
+    parser.add_argument(
+        "--min-support",
+        type=int,
+        metavar="N",
+        help="classes of fewer images than N are rare, and left out of a table of its own (50)",
     )
-    parser.add_argument("study", metavar="STUDY", help="its folder, or its URI such as s3://bucket/studies/name")
     return parser
 
 
@@ -99,6 +108,8 @@ def _show(report: Report) -> None:
     from analysis.markdown import plain_text
 
     terminal.show(plain_text(report.scores))
+    for answer in report.tables.answers:
+        terminal.show(f"{answer.question} {answer.sentence}")
     if report.left_out:
         terminal.show(f"{len(report.left_out)} planned cells do not count: the report says why.")
     terminal.show(f"report: {report.index_path}")

@@ -1,73 +1,121 @@
-"""The two score tables: one row per architecture × scenario, and the same class by class."""
+"""The score tables: one row per architecture × scenario, the same without rare classes, class by class, run by run."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from string import ascii_lowercase
 
-from analysis.average import RowScores, rate_text
-from analysis.collect import Collected, LeftOut
-from analysis.planned import PlannedStage
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.average import RowScores
+from analysis.collect import Collected
+from analysis.gaps import Gaps, mixed_of
 from analysis.shown import Value
 from analysis.tables import Column, Footnote, Row, Table
 from trainables.scores import MEASURES
 from trainables.study import SELECTED_ON
 
 HEADINGS = {"precision": "Precision", "recall": "Recall", "f1": "F1", "mcc": "MCC"}
-NAMED_CELLS = 4
-"""Up to so many cells of one reason are named one by one in a footnote."""
+LEAST_SUPPORT = 50
+"""Images of a class, over all folds, below which it counts as rare: with five folds, ten test images a fold."""
 
-_LABELS = (Column("architecture", "Architecture"), Column("scenario", "Scenario", noted=True))
+LABELS = (Column("architecture", "Architecture"), Column("scenario", "Scenario", noted=True))
+RUNS = Column("runs", "Runs", "count")
 _MEASURES = tuple(
     Column(f"{measure}_mean", HEADINGS[measure], "score", std_key=f"{measure}_std", best=True) for measure in MEASURES
+)
+_MEAN_OF_SDS = (
+    "Shown is mean ± SD: mean and standard deviation (ddof = 1) over the runs are taken of each class, then "
+    "the unweighted mean over the classes of both. So ± is not the SD of the macro score, which stands in "
+    "the last column."
 )
 
 
 def scores_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the answer table: class-averaged scores of each architecture × scenario."""
-    marks = _marks(rows)
+    gaps = Gaps.of(rows)
     return Table(
         name="scores",
         title="Scores",
         columns=(
-            *_LABELS,
-            Column("runs", "Runs", "count"),
+            *LABELS,
+            RUNS,
             Column("learning_rate", "Learning rate"),
             *_MEASURES,
             Column("f1_macro_std", "SD of macro F1", "score"),
         ),
-        rows=tuple(Row(_score_values(row), _marks_of(row, marks)) for row in rows),
-        caption=_caption(
-            collected,
-            "Shown is mean ± SD: mean and standard deviation (ddof = 1) over the runs are taken of each class, then "
-            "the unweighted mean over the classes of both. So ± is not the SD of the macro score, which stands in "
-            f"the last column. {_runs(rows)}",
-        ),
-        footnotes=(*_gaps(rows, marks), *_zeros(rows)),
+        rows=tuple(Row(_score_values(row, None), gaps.marks(row)) for row in rows),
+        caption=caption(collected, f"{_MEAN_OF_SDS} {_runs(rows)}"),
+        footnotes=(*gaps.notes, *_zeros(rows), *mixed_of(collected)),
+    )
+
+
+def common_classes_table(collected: Collected, rows: Sequence[RowScores], least: int = LEAST_SUPPORT) -> Table | None:
+    """Return the scores without the classes of fewer than ``least`` images; None where there is none, or nothing else."""
+    images = np.bincount(collected.split.labels, minlength=len(collected.plan.classes))
+    keep = images >= least
+    if keep.all() or not keep.any():
+        return None
+    gaps = Gaps.of(rows)
+    named = zip(collected.plan.classes, images.tolist(), keep.tolist(), strict=True)
+    rare = ", ".join(f"{name} ({count})" for name, count, kept in named if not kept)
+    what = (
+        f"Without the classes of fewer than {least} images: {rare}. One image of such a class moves a macro score much."
+    )
+    return Table(
+        name="scores_common_classes",
+        title="Scores without rare classes",
+        columns=(*LABELS, RUNS, *_MEASURES, Column("f1_macro_std", "SD of macro F1", "score")),
+        rows=tuple(Row(_score_values(row, keep), gaps.marks(row)) for row in rows),
+        caption=caption(collected, f"{what} {_MEAN_OF_SDS} Rare classes still count as wrong answers to others."),
+        footnotes=(*gaps.notes, *mixed_of(collected)),
     )
 
 
 def per_class_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the scores of each class of each architecture × scenario."""
-    marks = _marks(rows)
+    gaps = Gaps.of(rows)
+    support = "Support: test images of the class over the folds that count."
     return Table(
         name="per_class",
         title="Scores of each class",
-        columns=(
-            *_LABELS,
-            Column("class", "Class"),
-            Column("support", "Support", "count"),
-            *_plain_measures(),
-        ),
+        columns=(*LABELS, Column("class", "Class"), Column("support", "Support", "count"), *_plain_measures()),
         rows=tuple(
-            Row(values, _marks_of(row, marks)) for row in rows for values in _class_values(row, collected.plan.classes)
+            Row(values, gaps.marks(row)) for row in rows for values in _class_values(row, collected.plan.classes)
         ),
-        caption=_caption(
-            collected,
-            "Shown is mean ± SD (ddof = 1) over the runs. Support: test images of the class over the folds that count.",
+        caption=caption(collected, f"Shown is mean ± SD (ddof = 1) over the runs. {support}"),
+        footnotes=(*gaps.notes, *_zeros(rows), *mixed_of(collected)),
+        page_by=("architecture", "scenario"),
+    )
+
+
+def runs_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
+    """Return each run that counts, with the folder of the stage its scores come from."""
+    macro = (Column(f"{measure}_macro", HEADINGS[measure], "score") for measure in MEASURES)
+    return Table(
+        name="runs",
+        title="Each run, and where it comes from",
+        columns=(
+            *LABELS,
+            *(Column("fold", "Fold", "count"), Column("seed", "Seed", "count")),
+            Column("learning_rate", "Learning rate", "rate"),
+            Column("val_f1_macro", "Val F1", "score"),
+            *macro,
+            Column("stage", "Stage folder"),
         ),
-        footnotes=(*_gaps(rows, marks), *_zeros(rows)),
+        rows=tuple(Row(values) for row in rows for values in _run_values(row)),
+        caption=caption(collected, "Macro scores of the test part of each run that counts."),
+        footnotes=mixed_of(collected),
+        page_by=("architecture", "scenario"),
+    )
+
+
+def caption(collected: Collected, what: str) -> str:
+    """Return a caption that says what scores are of, and how they came about."""
+    return (
+        f"Test parts of {collected.plan.target}, {len(collected.plan.classes)} classes, each scored one against "
+        f"the rest in each run (fold × seed). {what} Averaging as in Glüge et al. 2024, supplement 1.1. Epoch and "
+        f"learning rate were chosen on {SELECTED_ON}, never on test images. A dash: undefined."
     )
 
 
@@ -76,29 +124,21 @@ def _plain_measures() -> tuple[Column, ...]:
     return tuple(Column(c.key, c.heading, c.kind, c.std_key) for c in _MEASURES)
 
 
-def _caption(collected: Collected, what: str) -> str:
-    return (
-        f"Test parts of {collected.plan.target}, {len(collected.plan.classes)} classes, each scored one against "
-        f"the rest in each run (fold × seed). {what} Averaging as in Glüge et al. 2024, supplement 1.1. Epoch and "
-        f"learning rate were chosen on {SELECTED_ON}, never on test images. A dash: undefined."
-    )
-
-
 def _runs(rows: Sequence[RowScores]) -> str:
     planned = sorted({row.planned_runs for row in rows})
     return f"Runs: how many count of the {' or '.join(map(str, planned))} planned." if planned else ""
 
 
-def _score_values(row: RowScores) -> dict[str, Value]:
+def _score_values(row: RowScores, keep: NDArray[np.bool_] | None) -> dict[str, Value]:
     values: dict[str, Value] = {
         "architecture": row.architecture,
         "scenario": row.scenario,
         "runs": row.runs,
         "learning_rate": row.learning_rate,
-        "f1_macro_std": row.macro_std("f1"),
+        "f1_macro_std": row.macro_std("f1", keep),
     }
     for measure in MEASURES:
-        values |= {f"{measure}_mean": row.mean(measure), f"{measure}_std": row.std(measure)}
+        values |= {f"{measure}_mean": row.mean(measure, keep), f"{measure}_std": row.std(measure, keep)}
     return values
 
 
@@ -111,49 +151,15 @@ def _class_values(row: RowScores, classes: Sequence[str]) -> list[dict[str, Valu
     return [labels | {key: column[i] for key, column in columns.items()} for i in range(len(classes))]
 
 
-def _marks(rows: Sequence[RowScores]) -> dict[str, str]:
-    """Return a letter for each different account of a gap, in the order of the rows."""
-    accounts = dict.fromkeys(account for row in rows if (account := _account(row)))
-    return {account: _letter(place) for place, account in enumerate(accounts)}
-
-
-def _letter(place: int) -> str:
-    return ascii_lowercase[place % 26] * (place // 26 + 1)
-
-
-def _marks_of(row: RowScores, marks: dict[str, str]) -> tuple[str, ...]:
-    return tuple(marks[account] for account in (_account(row),) if account)
-
-
-def _gaps(rows: Sequence[RowScores], marks: dict[str, str]) -> list[Footnote]:
-    return [Footnote(mark, account) for account, mark in marks.items()]
-
-
-def _account(row: RowScores) -> str:
-    """Say what a row lacks and why, or return ""."""
-    if not row.left_out:
-        return ""
-    reasons: dict[str, list[LeftOut]] = defaultdict(list)
-    for out in row.left_out:
-        reasons[out.reason].append(out)
-    seeds = len({cell.seed for cell in row.planned}) > 1
-    lacks = f"{row.runs} of {row.planned_runs} runs"
-    if row.runs == row.planned_runs:
-        lacks = f"all {row.runs} runs, but of some the rate was chosen from fewer"
-    return f"{lacks}. " + ". ".join(f"{reason}: {_where(outs, seeds)}" for reason, outs in reasons.items())
-
-
-def _where(outs: Sequence[LeftOut], seeds: bool) -> str:
-    if len(outs) > NAMED_CELLS:
-        return f"{len(outs)} cells"
-    return "; ".join(_place(out.planned, seeds) for out in outs)
-
-
-def _place(cell: PlannedStage, seeds: bool) -> str:
-    parts = [f"fold {cell.fold}"]
-    if cell.learning_rate is not None:
-        parts.append(f"rate {rate_text(cell.learning_rate)}")
-    return ", ".join([*parts, f"seed {cell.seed}"] if seeds else parts)
+def _run_values(row: RowScores) -> list[dict[str, Value]]:
+    found: list[dict[str, Value]] = []
+    for cell, scores in zip(row.cells, row.scores, strict=True):
+        chosen = cell.candidate
+        labels: dict[str, Value] = {"architecture": row.architecture, "scenario": row.scenario}
+        place = {"fold": chosen.fold, "seed": chosen.seed, "learning_rate": chosen.learning_rate}
+        macro = {f"{measure}_macro": value for measure, value in scores.macro().items()}
+        found.append(labels | place | {"val_f1_macro": chosen.val_f1_macro} | macro | {"stage": cell.folder.name})
+    return found
 
 
 def _zeros(rows: Sequence[RowScores]) -> list[Footnote]:

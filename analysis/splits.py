@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from analysis.arrow import equal, numbers, read_parquet, take
+from analysis.arrow import equal, numbers, one_array, read_parquet, take
 from trainables.study import Study
 
 PARTS = ("val", "test")
@@ -25,10 +25,12 @@ class Part:
     Attributes:
         image_ids: strings, shape (images,).
         labels: indices into the classes, shape (images,).
+        groups: a number for the group of each image, shape (images,); None where no groups are known.
     """
 
     image_ids: pa.Array
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Split:
         parts: the val and test images of each fold.
         labels: label of every image of the data set once, shape (images,).
         grouped: whether folds respect groups that the user gave.
+        trained: number of train images of each fold.
         fault: why the split cannot be used (then the rest is empty), or None.
     """
 
@@ -46,6 +49,7 @@ class Split:
     parts: Mapping[tuple[int, str], Part] = field(default_factory=dict)
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     grouped: bool = False
+    trained: Mapping[int, int] = field(default_factory=dict)
     fault: str | None = None
 
     @property
@@ -94,16 +98,32 @@ def _digest(table: pa.Table) -> str:
 def _divide(digest: str, table: pa.Table) -> Split:
     fold_of, labels = numbers(table["fold"], np.int64), numbers(table["label"], np.int64)
     folds = np.unique(fold_of).tolist()
+    groups = _groups(table["group"])
     parts = {}
     for name in PARTS:
         of_part = equal(table["split"], name)
         for fold in folds:
             rows = of_part & (fold_of == fold)
-            parts[fold, name] = Part(take(table["image_id"], rows), labels[rows])
-    groups = pc.unique(table["group"]).to_pylist()
+            of_rows = None if groups is None else groups[rows]
+            parts[fold, name] = Part(take(table["image_id"], rows), labels[rows], of_rows)
+    in_train = equal(table["split"], "train")
     return Split(
         digest,
         parts,
         labels=labels[fold_of == folds[0]] if folds else labels,
-        grouped=any(group is not None and not group.startswith(IDENTICAL) for group in groups),
+        grouped=groups is not None,
+        trained={fold: int((in_train & (fold_of == fold)).sum()) for fold in folds},
     )
+
+
+def _groups(column: pa.ChunkedArray) -> NDArray[np.int64] | None:
+    """Return a number for the group of each row, shape (rows,); an image without a group is one by itself."""
+    encoded = one_array(column).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    if not any(not name.startswith(IDENTICAL) for name in names):
+        return None
+    alone = pc.is_null(encoded.indices).to_pylist() if encoded.null_count else []
+    codes = numbers(encoded.indices.fill_null(0), np.int32).astype(np.int64)
+    missing = np.flatnonzero(alone)
+    codes[missing] = len(names) + np.arange(len(missing))
+    return codes

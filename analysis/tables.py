@@ -13,9 +13,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from analysis.html import html
 from analysis.latex import latex
 from analysis.markdown import markdown
 from analysis.shown import Shown, Value, value_text
+
+Kind = Literal["text", "count", "score", "number", "p", "rate"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Column:
 
     Attributes:
         key: of its value in a row.
-        kind: ``text``, ``count``, or ``score`` (three digits).
+        kind: ``text``, ``count``, ``score`` (three decimals), ``number`` (three digits), ``p``, or ``rate``.
         std_key: of the SD shown beside the value as ``mean ± SD``, if it has one.
         best: whether the highest value of the column is marked.
         noted: whether the marks of a row's footnotes stand in this column.
@@ -32,7 +35,7 @@ class Column:
 
     key: str
     heading: str
-    kind: Literal["text", "count", "score"] = "text"
+    kind: Kind = "text"
     std_key: str | None = None
     best: bool = False
     noted: bool = False
@@ -66,6 +69,7 @@ class Table:
     Attributes:
         name: of its files, and of its label in LaTeX.
         caption: says what the figures are.
+        page_by: keys by whose values the page shows it in pieces, each to be opened.
     """
 
     name: str
@@ -74,6 +78,7 @@ class Table:
     rows: tuple[Row, ...]
     caption: str = ""
     footnotes: tuple[Footnote, ...] = ()
+    page_by: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -86,13 +91,14 @@ class Table:
         best = {column.key: _best(column, self.rows) for column in self.columns}
         return tuple(tuple(_show(column, row, best[column.key]) for column in self.columns) for row in self.rows)
 
-    def groups(self, *keys: str) -> tuple[tuple[tuple[Value, ...], Table], ...]:
-        """Return a table for each combination of the values of ``keys``, without these columns."""
+    def pieces(self) -> tuple[tuple[tuple[Value, ...], Table], ...]:
+        """Return a table for each combination of the values of ``page_by``, without these columns."""
+        keys = self.page_by
         columns = tuple(column for column in self.columns if column.key not in keys)
-        pieces: dict[tuple[Value, ...], list[Row]] = {}
+        found: dict[tuple[Value, ...], list[Row]] = {}
         for row in self.rows:
-            pieces.setdefault(tuple(row.values[key] for key in keys), []).append(row)
-        return tuple((values, replace(self, columns=columns, rows=tuple(rows))) for values, rows in pieces.items())
+            found.setdefault(tuple(row.values[key] for key in keys), []).append(row)
+        return tuple((values, replace(self, columns=columns, rows=tuple(rows))) for values, rows in found.items())
 
     def to_csv(self) -> str:
         """Return CSV in full precision: every number reads back as the same float64."""
@@ -107,6 +113,10 @@ class Table:
         """Return a GitHub-flavoured Markdown table with its caption and notes."""
         return markdown(self)
 
+    def to_html(self) -> str:
+        """Return an HTML fragment with caption and notes, as it stands in the page."""
+        return html(self)
+
     def to_latex(self) -> str:
         """Return a LaTeX table; needs the packages booktabs and, if it is long, longtable."""
         return latex(self)
@@ -114,7 +124,8 @@ class Table:
 
 def _best(column: Column, rows: tuple[Row, ...]) -> float | None:
     values = [value for row in rows if isinstance(value := row.values[column.key], int | float)]
-    return max(values) if column.best and len(values) > 1 else None
+    # Where all are alike none is the best.
+    return max(values) if column.best and len(set(values)) > 1 else None
 
 
 def _show(column: Column, row: Row, best: float | None) -> Shown:

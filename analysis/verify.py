@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from analysis.calibration import Calibration, calibration
 from analysis.planned import PlannedStage, explain
 from analysis.predictions import FILE, read_predictions
 from analysis.splits import PARTS, Split
@@ -47,6 +48,8 @@ class Cell:
     Attributes:
         planned: its place in the plan, with the labels of the tables.
         confusion: of ``val`` and ``test``, each of shape (classes, classes), rows true, columns predicted.
+        predicted: class said of each test image, in the order of the split, shape (images,).
+        calibration: how sure it was of the test images, and how often right.
     """
 
     planned: PlannedStage
@@ -54,6 +57,8 @@ class Cell:
     result: Result
     folder: StageFolder
     confusion: Mapping[str, NDArray[np.int64]]
+    predicted: NDArray[np.int32]
+    calibration: Calibration
 
     @cached_property
     def candidate(self) -> Candidate:
@@ -81,13 +86,16 @@ def verify(planned: PlannedStage, folder: StageFolder, split: Split, classes: tu
     _check_identity(stage, result, split, classes)
     content = folder.read_verified(FILE, document)
     parts = read_predictions(content, len(classes))
-    matrices = {}
+    matrices, in_order = {}, np.zeros(0, np.int32)
     for name in PARTS:
-        parts[name].check(name, split.part(fold_of(stage), name))
+        place = parts[name].check(name, split.part(fold_of(stage), name))
         predicted = parts[name].logits.argmax(axis=1).astype(np.int64)
         matrices[name] = confusion(parts[name].labels, predicted, len(classes))
         _check_metrics(name, result, summary(matrices[name]))
-    return Cell(planned, stage, result, folder, matrices)
+        in_order = np.empty(len(place), np.int32)
+        in_order[place] = predicted
+    calibrated = calibration(parts["test"].logits, parts["test"].labels)
+    return Cell(planned, stage, result, folder, matrices, in_order, calibrated)
 
 
 def fold_of(stage: Stage) -> int:

@@ -18,7 +18,7 @@ from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan, summary
 from sweep.terminal import Terminal
 from trainables.errors import UserError
-from trainables.storage import Storage
+from trainables.storage import Storage, cache_folder
 from trainables.study import Study
 
 
@@ -72,11 +72,6 @@ def _study_name(name: str) -> str:
     if "/" in name or "\\" in name or name.startswith(".") or not name.strip():
         raise UserError(f"{name!r} cannot name a study: it is one folder below --storage, without / and not hidden")
     return name
-
-
-def cache_folder(storage: Storage) -> Path:
-    """Return where prepared data lie: beside the studies, or with the user where those are on an object store."""
-    return Path(storage.location) / ".cache" if storage.is_local else Path("~/.cache/scenario-sweep").expanduser()
 
 
 def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:

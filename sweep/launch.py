@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sweep.driver import Driver
 from sweep.inputs import Inputs
@@ -18,6 +19,10 @@ from trainables.selection import selection_table
 from trainables.site import Site
 from trainables.specs import Stage
 from trainables.study import Study
+
+if TYPE_CHECKING:
+    from analysis.collect import LeftOut
+    from analysis.report import Report
 
 DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
@@ -43,15 +48,34 @@ class Launch:
         )
 
     def all(self, address: str | None) -> int:
-        """Run every stage that is not done; return the exit status."""
+        """Run every stage that is not done; what turns out to be unreliable is done again. Return the exit status."""
         scores = self._scores_of_done()
         self._greet(len(scores))
-        status = DONE
         if len(scores) == len(self.plan.stages):
             self.terminal.say(f"nothing to do: all {len(scores)} stages are done")
-        else:
-            status = self._run(scores, address)
-        return self._report() or status
+        status, report = self._pass(scores, address)
+        if retired := self._retire(report):
+            self.terminal.say(f"{len(retired)} results cannot be relied on and are done again")
+            status, report = self._pass(self._scores_of_done(), address)
+        return FAILED if self._show(report) else status
+
+    def _pass(self, scores: dict[str, float | None], address: str | None) -> tuple[int, Report]:
+        """Run what is not done, then write the report."""
+        from analysis.report import build
+
+        status = self._run(scores, address) if len(scores) < len(self.plan.stages) else DONE
+        report = build(self.study)
+        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
+        return status, report
+
+    def _retire(self, report: Report) -> list[LeftOut]:
+        """Take back the results that analysis refuses: torn, changed, stale, or of damaged files."""
+        stages = {stage.key: stage for stage in self.plan.stages}
+        refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
+        for left_out in refused:
+            self.terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
+            self.study.folder(stages[left_out.key]).retire(left_out.reason)
+        return refused
 
     def one(self, stage: Stage) -> int:
         """Run one stage in this process: the same function as in a sweep, and a debugger can follow it.
@@ -139,23 +163,16 @@ class Launch:
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
             self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")
 
-    def _report(self) -> int:
-        """Keep the choice of rates, write the report, show the table; FAILED where a result cannot be relied on."""
+    def _show(self, report: Report) -> bool:
+        """Show the table; say whether a result in it cannot be relied on even so."""
         from analysis.markdown import plain_text
-        from analysis.report import build
 
-        report = build(self.study)
-        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
         self.terminal.say(plain_text(report.scores))
         refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
         for left_out in refused:
-            self.terminal.say(f"cannot be relied on and does not count: {left_out.name}: {left_out.reason}")
-        if refused:
-            self.terminal.say(
-                f"{len(refused)} results do not count; delete their folders and run again to replace them"
-            )
+            self.terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
         self.terminal.say(f"report: {report.index_path}")
-        return FAILED if refused else DONE
+        return bool(refused)
 
 
 def same_command() -> str:

@@ -20,6 +20,12 @@ from trainables.specs import ModelSpec
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
+"""torchvision's networks that return a tuple in training, of the logits and those of more heads, and these heads.
+They are built without: a stage trains on the main logits, and weights that nothing trains are no part of it."""
+INCEPTION = {"aux_logits": False, "init_weights": True, "transform_input": True}
+"""``transform_input``: their published weights want another normalisation, which they do themselves."""
+
 State = dict[str, torch.Tensor]
 
 
@@ -31,16 +37,18 @@ class Backbone:
         module: takes float images (n, 3, edge, edge), gives logits (n, classes).
         head: names of the parameters that depend on the number of classes.
         mean, std: of the normalisation it expects, channels red, green, blue in [0, 1].
+        dropped: prefixes of published weights that the network is built without: heads for training alone.
     """
 
     module: nn.Module
     head: frozenset[str]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    dropped: tuple[str, ...] = ()
 
     def without_head(self, state: State) -> State:
         """Return the part of a state dict that pre-training hands on."""
-        return {name: tensor for name, tensor in state.items() if name not in self.head}
+        return {n: tensor for n, tensor in state.items() if n not in self.head and not n.startswith(self.dropped)}
 
     def load_backbone(self, state: State, origin: str) -> None:
         """Load weights into all but the head, which stays as it was initialised.
@@ -71,7 +79,9 @@ def build(spec: ModelSpec, image_size: int, classes: int) -> Backbone:
     """
     module = construct(spec, image_size, classes)
     mean, std = _normalisation(module)
-    return Backbone(module, _head(spec, image_size), mean, std)
+    library, _, name = spec.model.partition("/")
+    dropped = AUXILIARY_HEADS.get(name, ()) if library == "torchvision" else ()
+    return Backbone(module, _head(spec, image_size), mean, std, dropped)
 
 
 @contextmanager
@@ -125,8 +135,8 @@ def _torchvision(name: str, image_size: int, classes: int, options: dict[str, An
     from torchvision import models
 
     fixed = {"image_size": image_size} if name.startswith("vit_") else {}
-    auxiliary = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **fixed, **auxiliary, **options)
+    inception = INCEPTION if name in AUXILIARY_HEADS else {}
+    module: nn.Module = models.get_model(name, weights=None, num_classes=classes, **fixed, **inception, **options)
     return module
 
 

@@ -123,6 +123,11 @@ class Storage:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
 
+def cache_folder(studies: Storage) -> Path:
+    """Return where prepared data lie: beside the studies, or with the user where those are on an object store."""
+    return Path(studies.location) / ".cache" if studies.is_local else Path("~/.cache/scenario-sweep").expanduser()
+
+
 def _write_and_rename(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from trainables.data.splits import split_digest
 from trainables.scores import confusion, summary
@@ -24,6 +25,11 @@ CLASSES = ("ABE", "EOS", "LYT", "MON")
 ABSENT, NEVER = 0, 3  # ABE is in no test part of fold 2, and MON is never predicted
 FOLDS, RATES = (0, 1, 2), (0.01, 0.02)
 ARCHITECTURES, SCENARIOS = ("resnet18", "vit_b_32"), ("Random", "PCam")
+GRID = {
+    "scenarios": {"Random": {"start": "random", "pretrain": []}, "PCam": {"start": "random", "pretrain": ["pcam"]}},
+    "axes": {"learning_rate": list(RATES)},
+    "pretrain": {"learning_rate": 0.1},
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,7 @@ def write_study(study: Study) -> None:
     study.write_split(digest, split)
     header = {"name": "small", "uid": "u1", "target": "cells", "fingerprint": "f1", "split": digest}
     study.storage.write_json("study.json", header)
+    study.storage.write("grid.yaml", yaml.safe_dump(GRID).encode())
     study.write_problems([{"data_set": "cells", "image_id": "MON/9.jpg", "what": "undecodable"}])
     stages = []
     for architecture in ARCHITECTURES:
@@ -235,3 +242,17 @@ def make_plan(digest: str, stages: list[Stage]) -> dict[str, Any]:
 def _weights_of(study: Study, key: str) -> str:
     result = study.find(key).result() or {}
     return str(result["digests"]["weights.safetensors"])
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A study that was really trained. Not to be changed: see ``own_trained``."""
+    from trained_study import make  # imports torch, which most tests here do without
+
+    return make(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def own_trained(trained: Any, tmp_path: Path) -> Any:
+    """A copy of the trained study, to be changed."""
+    return replace(trained, root=Path(shutil.copytree(trained.root, tmp_path / "study")))

@@ -34,6 +34,14 @@ def a_table() -> Table:
     )
 
 
+def test_where_all_are_alike_none_is_marked() -> None:
+    column = Column("f1", "F1", "score", best=True)
+    alike = Table("t", "T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": None})))
+    assert not any(cell.best for row in alike.shown for cell in row)
+    two = Table("t", "T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": 0.25})))
+    assert [row[0].best for row in two.shown] == [True, True, False]
+
+
 def test_csv_keeps_every_digit_and_gaps_are_empty() -> None:
     rows = list(csv.DictReader(io.StringIO(a_table().to_csv())))
     assert list(rows[0]) == ["label", "n", "f1_mean", "f1_std"]

@@ -187,16 +187,20 @@ def test_a_renamed_scenario_keeps_what_is_done(again: Path) -> None:
     assert results(again) == before
 
 
-def test_a_damaged_result_does_not_count_and_is_said(again: Path) -> None:
+def test_a_damaged_result_is_named_and_done_again(again: Path) -> None:
     cell = next(name for name in results(again) if name.startswith("finetune-tiny-Random"))
     folder = again / "studies/tiny/stages" / cell
     content = bytearray((folder / "predictions.parquet").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "predictions.parquet").write_bytes(content)
-    refused = run(again)
-    assert refused.returncode == 1
-    assert "cannot be relied on and does not count" in refused.stdout
-    shutil.rmtree(folder)
+    before = results(again)
+    mended = run(again)
+    assert mended.returncode == 0, mended.stdout
+    assert f"does not count: {cell.removeprefix('finetune-').rpartition('-')[0]}: " in mended.stdout
+    assert "1 results cannot be relied on and are done again" in mended.stdout
+    after = results(again)
+    assert {name for name in after if after[name] != before[name]} == {cell}
+    assert json.loads((folder / "retired.json").read_text())["reason"].startswith(str(folder))
     other = next(name for name in results(again) if name.startswith("finetune-tiny-Tissue"))
     (again / "studies/tiny/stages" / other / "result.json").write_text("{torn")
     mended = run(again)

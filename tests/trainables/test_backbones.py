@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_sample_image
 from torch import nn
+from torchvision import models
 from torchvision.models import ViT_B_32_Weights
-from torchvision.transforms.functional import center_crop, resize
 
-from trainables import complexity
 from trainables.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build, without_memory
-from trainables.data.batches import Input
 from trainables.errors import UserError
 from trainables.specs import ModelSpec
 from trainables.weights import read_weights
@@ -203,7 +199,6 @@ REAL = {
     "timm/tf_efficientnet_lite0": "timm-tf_efficientnet_lite0-imagenet1k.safetensors",
     "torchvision/squeezenet1_1": "torchvision-squeezenet1_1-imagenet1k.safetensors",
 }
-PALACE = 698
 
 
 @pytest.mark.parametrize("model", REAL)
@@ -216,14 +211,29 @@ def test_real_weights_load_into_their_architecture(model: str, shared_weights: P
     assert len(loaded) == len(state) - len(backbone.head)
 
 
-@pytest.mark.parametrize("model", REAL)
-def test_a_network_with_real_weights_names_the_palace(model: str, shared_weights: Path) -> None:
-    """The architecture, its weights, its normalisation and the order of the channels belong together."""
-    backbone = build(ModelSpec(model=model), 224, complexity.CLASSES)
-    backbone.module.load_state_dict(read_weights(shared_weights / REAL[model]))
-    photo = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
-    crop = center_crop(resize(photo, [256], antialias=True), [224]).permute(1, 2, 0).contiguous()
-    images = Input(224, backbone.mean, backbone.std, torch.device("cpu")).tensor(crop.numpy()[np.newaxis])
-    with torch.inference_mode():
-        best = backbone.module.eval()(images)[0].topk(5).indices.tolist()
-    assert PALACE in best
+@pytest.mark.parametrize(("name", "prefixes"), [("googlenet", ("aux1.", "aux2.")), ("inception_v3", ("AuxLogits.",))])
+def test_networks_with_auxiliary_heads_train_on_the_main_logits_alone(name: str, prefixes: tuple[str, ...]) -> None:
+    backbone = build(ModelSpec(model=f"torchvision/{name}"), 96, 3)
+    names = backbone.module.state_dict().keys()
+    assert not [one for one in names if one.startswith(prefixes)]
+    logits = backbone.module.train()(torch.randn(2, 3, 96, 96))
+    assert isinstance(logits, torch.Tensor)
+    logits.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.module.parameters())
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_published_weights_with_auxiliary_heads_load_without_them(name: str) -> None:
+    published = models.get_model(name, weights=None, aux_logits=True, init_weights=False).state_dict()
+    backbone = build(ModelSpec(model=f"torchvision/{name}"), 96, 3)
+    backbone.load_backbone(published, name)
+    with pytest.raises(UserError, match="unknown: auxiliary"):
+        backbone.load_backbone({**published, "auxiliary": torch.zeros(1)}, name)
+
+
+def test_the_inception_nets_want_what_their_weights_were_trained_on() -> None:
+    """They bring the usual normalisation to mean and SD 0.5 themselves."""
+    module = build(ModelSpec(model="torchvision/googlenet"), 96, 3).module
+    colour = torch.tensor([0.1, 0.5, 0.9]).view(1, 3, 1, 1)
+    usual = (colour - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    assert torch.allclose(module._transform_input(usual), (colour - 0.5) / 0.5, atol=1e-6)

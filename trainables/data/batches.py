@@ -11,20 +11,46 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data import augment
+from trainables.data.augment_tensor import apply_tensor
 from trainables.data.packed import Packed
 from trainables.identity import derive_seed
 from trainables.specs import Augmentation
 
+Pixels = NDArray[np.uint8]
+Rows = NDArray[np.int64]
 EVALUATION_BATCH = 64
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of every batch a worker gets: rows ``[rank::size]``.
+
+    Raises:
+        ValueError: unless 0 <= rank < size.
+    """
+
+    rank: int
+    size: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.size:
+            raise ValueError(f"there is no worker {self.rank} of {self.size}")
+
+    def of(self, rows: Rows) -> Rows:
+        """Return this worker's rows; none where there are fewer rows than workers."""
+        return rows[self.rank :: self.size]
+
+
+WHOLE = Share(0, 1)
+
+
 class Batch(NamedTuple):
-    """A worker's share of a batch.
+    """What one worker sees of a batch.
 
     Attributes:
-        images: float, shape (n, 3, edge, edge), on the device.
-        labels: shape (n,), on the device.
-        whole_labels: labels of the whole batch, over all workers.
+        images: its share, shape (n, 3, edge, edge), normalised, channels-last in memory, on the device.
+        labels: of its share, shape (n,), on the device.
+        whole_labels: of the whole batch, over all workers; with it each can normalise as one worker would.
     """
 
     images: torch.Tensor
@@ -33,22 +59,11 @@ class Batch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Share:
-    """Worker ``rank`` of ``size`` takes the images ``[rank::size]`` of each batch."""
-
-    rank: int
-    size: int
-
-
-WHOLE = Share(0, 1)
-
-
-@dataclass(frozen=True)
 class Part:
     """Some images of a data set: a train, val or test part."""
 
     data: Packed
-    rows: NDArray[np.int64]
+    rows: Rows
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -69,9 +84,22 @@ class Input:
     std: tuple[float, float, float]
     device: torch.device
 
-    def tensor(self, images: NDArray[np.uint8]) -> torch.Tensor:
+    def tensor(self, images: Pixels) -> torch.Tensor:
         """Return float images (n, 3, edge, edge), normalised, channels-last in memory, from uint8 (n, edge, edge, 3)."""
-        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32)
+        return self._normalise(torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32))
+
+    def changed(self, images: Pixels, change: augment.Change) -> torch.Tensor:
+        """Return what ``tensor`` does, of images (n, source, source, 3) that are changed first.
+
+        A GPU changes them itself, from pinned memory. That branch is written and was never run on a GPU by us.
+        """
+        if self.device.type != "cuda":
+            return self.tensor(augment.apply(images, change, self.edge))
+        pixels = torch.from_numpy(images).pin_memory().to(self.device, non_blocking=True)
+        return self._normalise(apply_tensor(pixels, change, self.edge))
+
+    def _normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalise images (n, 3, edge, edge) of 0 to 255, in place."""
         mean = torch.tensor(self.mean, device=self.device).view(1, 3, 1, 1) * 255
         std = torch.tensor(self.std, device=self.device).view(1, 3, 1, 1) * 255
         return pixels.sub_(mean).div_(std)
@@ -88,20 +116,30 @@ def training_batches(
     share: Share = WHOLE,
     start: int = 0,
 ) -> Iterator[Batch]:
-    """Yield one epoch of shuffled, augmented batches, from batch ``start`` on.
+    """Yield one epoch of shuffled, augmented batches, or a worker's share of each.
 
-    Order and changes depend on (seed, fold, epoch) and the images alone, whatever the share. Every batch is
+    Order and changes depend on (seed, fold, epoch) and the images alone, not on the share. Every batch is
     full: what is left over sits out this epoch (where there is less than one batch, it is one batch).
+
+    Args:
+        part: the images.
+        want: what the network wants to see.
+        changes: how large the random changes may be.
+        batch_size: images of a whole batch, over all workers.
+        seed: the study's.
+        fold: None for pre-training.
+        epoch: from 0.
+        share: which worker this is.
+        start: how many batches to skip, without decoding them.
     """
     order = np.random.default_rng(derive_seed("order", seed, fold, epoch)).permutation(len(part))
     whole = len(order) // batch_size * batch_size or len(order)
+    change_seed = derive_seed("augment", seed, fold, epoch)
     for first in range(start * batch_size, whole, batch_size):
-        batch = part.rows[order[first : first + batch_size]]
-        rows = batch[share.rank :: share.size]
-        change = augment.draw(
-            changes, derive_seed("augment", seed, fold, epoch), part.data.image_numbers[rows], part.data.size, want.edge
-        )
-        yield _batch(part.data, rows, change, want, part.data.labels[batch])
+        rows = part.rows[order[first : first + batch_size]]
+        own = share.of(rows)
+        change = augment.draw(changes, change_seed, part.data.image_numbers[own], part.data.size, want.edge)
+        yield _batch(part.data, own, rows, change, want)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -110,15 +148,17 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def evaluation_batches(part: Part, want: Input, share: Share = WHOLE) -> Iterator[Batch]:
-    """Yield every image of the share once, unchanged but for its size, in the part's order."""
-    of_share = part.rows[share.rank :: share.size]
-    for start in range(0, len(of_share), EVALUATION_BATCH):
-        rows = of_share[start : start + EVALUATION_BATCH]
-        yield _batch(part.data, rows, augment.plain(len(rows), part.data.size, want.edge), want, part.data.labels[rows])
+    """Yield every image once, unchanged but for its size, in the part's order; or a worker's share of the part.
+
+    The shares are un-padded: together they are the part, each image once. ``whole_labels`` are of this worker's batch.
+    """
+    own = share.of(part.rows)
+    for first in range(0, len(own), EVALUATION_BATCH):
+        rows = own[first : first + EVALUATION_BATCH]
+        yield _batch(part.data, rows, rows, augment.plain(len(rows), part.data.size, want.edge), want)
 
 
-def _batch(
-    data: Packed, rows: NDArray[np.int64], change: augment.Change, want: Input, whole_labels: NDArray[np.int64]
-) -> Batch:
-    images = augment.apply(data.gather(rows), change, want.edge)
-    return Batch(want.tensor(images), torch.from_numpy(data.labels[rows]).to(want.device), whole_labels)
+def _batch(data: Packed, own: Rows, whole: Rows, change: augment.Change, want: Input) -> Batch:
+    images = want.changed(data.gather(own), change)
+    labels = torch.from_numpy(data.labels[own]).to(want.device, non_blocking=True)
+    return Batch(images, labels, data.labels[whole])

@@ -1,9 +1,14 @@
-"""Images of one size in one memory-mapped Arrow file: how it is written, and how it is seen without a copy."""
+"""Images of one size in one memory-mapped Arrow file: how it is written, gone on with, and seen without a copy."""
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +18,7 @@ from trainables.errors import UserError
 
 Pixels = NDArray[np.uint8]
 BATCH_ROWS = 512
-"""Images in one Arrow record batch: the unit that is decoded, written and found again."""
+"""Images in one Arrow record batch: the unit that is written, found again, and gone on after."""
 
 
 def map_images(file: Path, size: int) -> list[Pixels]:
@@ -26,60 +31,175 @@ def _view(column: pa.FixedSizeBinaryArray, size: int) -> Pixels:
     return np.frombuffer(column.buffers()[1], dtype=np.uint8).reshape(len(column), size, size, 3)
 
 
-class ImageWriter:
-    """Writes images of one size as record batches of ``BATCH_ROWS``.
+@dataclass(frozen=True)
+class Kept:
+    """How much of a file is whole.
 
     Attributes:
-        size: edge of the images, pixels; 0 before the first.
+        size: edge of the images, pixels; 0 where there is none.
+        batches: whole record batches.
+        start: where the last of them begins, bytes.
+        end: where it ends; what lies behind is not used.
+        crc32: of the bytes from ``start`` to ``end``.
     """
 
-    def __init__(self, path: Path, images: int) -> None:
+    size: int = 0
+    batches: int = 0
+    start: int = 0
+    end: int = 0
+    crc32: int = 0
+
+    def is_in(self, file: Path) -> bool:
+        """Whether a file holds what was kept: the last batch is what was written."""
+        try:
+            with file.open("rb") as stream:
+                stream.seek(self.start)
+                return zlib.crc32(stream.read(self.end - self.start)) == self.crc32
+        except OSError:
+            return False
+
+
+class ImageWriter:
+    """Writes images of one size as record batches of ``BATCH_ROWS``; a file begun earlier is gone on with.
+
+    Attributes:
+        kept: what is whole.
+    """
+
+    def __init__(self, path: Path, images: int, kept: Kept = Kept(), size: int | None = None) -> None:
+        """Begin, or go on.
+
+        Args:
+            path: the file.
+            images: how many it will hold at most: its size is known before it is written.
+            kept: what an earlier writer left.
+            size: edge of the images where it is known.
+
+        Raises:
+            UserError: if the disk is too small.
+        """
+        self.kept = kept
         self._path = path
         self._images = images
         self._rows: list[Pixels] = []
-        self._writer: pa.RecordBatchFileWriter | None = None
-        self.size = 0
+        self._size = kept.size or (size or 0)
+        self._sink: _Sink | None = None
+        if self._size:
+            self._refuse_full_disk()
 
     def __enter__(self) -> ImageWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._sink is not None:
+            self._sink.close()
 
-    def add(self, image: Pixels, image_id: str) -> None:
-        """Append an image, shape (size, size, 3). Raises UserError if it is of another size, or the disk too small."""
-        if not self.size:
-            self.size = image.shape[0]
-            self._refuse_full_disk(image.nbytes)
-        if image.shape != (self.size, self.size, 3):
+    @property
+    def size(self) -> int:
+        """Edge of the images, pixels; 0 before the first."""
+        return self._size
+
+    def add(self, image: Pixels, image_id: str) -> bool:
+        """Append an image, shape (size, size, 3); return whether a batch was written, and all before it is kept.
+
+        Raises:
+            UserError: if it is of another size, or the disk too small.
+        """
+        if not self._size:
+            self._size = image.shape[0]
+            self._refuse_full_disk()
+        if image.shape != (self._size, self._size, 3):
             raise UserError(
-                f"{image_id} is {image.shape[1]}×{image.shape[0]} pixels, others are {self.size}×{self.size}: give the data set a `size:`"
+                f"{image_id} is {image.shape[1]}×{image.shape[0]} pixels, others are {self._size}×{self._size}: give the data set a `size:`"
             )
         self._rows.append(image)
         if len(self._rows) == BATCH_ROWS:
             self._flush()
+            return True
+        return False
 
     def finish(self) -> None:
-        """Write what is left."""
+        """Write what is left, and the end that makes the file one."""
+        sink = self._open()
         if self._rows:
             self._flush()
+        self._writer.close()
+        sink.sync()
 
     def _flush(self) -> None:
-        width = self.size * self.size * 3
-        column = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(width), len(self._rows), [None, pa.py_buffer(np.stack(self._rows))]
-        )
-        batch = pa.record_batch([column], names=["image"])
-        if self._writer is None:
-            self._writer = pa.ipc.new_file(str(self._path), batch.schema)
-        self._writer.write_batch(batch)
+        sink = self._open()
+        start, sink.crc32 = sink.tell(), 0
+        self._writer.write_batch(self._batch(np.stack(self._rows)))
+        sink.flush()
+        self.kept = Kept(self._size, self.kept.batches + 1, start, sink.tell(), sink.crc32)
         self._rows = []
 
-    def _refuse_full_disk(self, image_bytes: int) -> None:
-        needed, free = image_bytes * self._images, shutil.disk_usage(self._path.parent).free
+    def _open(self) -> _Sink:
+        if self._sink is None:
+            self._sink = _Sink(self._path, self.kept.end)
+            self._writer = pa.ipc.new_file(self._sink, pa.schema([("image", pa.binary(self._size * self._size * 3))]))
+            if self.kept.batches:
+                # The writer must know of the batches that are there. Their bytes are not written again, so any will do.
+                blank = self._batch(np.zeros((BATCH_ROWS, self._size, self._size, 3), np.uint8))
+                for _ in range(self.kept.batches):
+                    self._writer.write_batch(blank)
+            if self.kept.end not in (0, self._sink.tell()):
+                raise OSError(f"{self._path} was begun by another version: delete {self._path.parent}")
+        return self._sink
+
+    def _batch(self, images: Pixels) -> pa.RecordBatch:
+        kind = pa.binary(self._size * self._size * 3)
+        column = pa.FixedSizeBinaryArray.from_buffers(kind, len(images), [None, pa.py_buffer(images)])
+        return pa.record_batch([column], names=["image"])
+
+    def _refuse_full_disk(self) -> None:
+        needed = self._size * self._size * 3 * self._images
+        free = shutil.disk_usage(self._path.parent).free + self.kept.end
         if needed > free:
             raise UserError(
                 f"{self._path.parent.parent} has {free / 1e6:,.0f} MB free, the packed images need {needed / 1e6:,.0f} MB: give --storage another place, or the data set a smaller `size:`"
             )
+
+
+class _Sink(io.RawIOBase):
+    """A file whose first bytes are there already: writing them again does nothing but count.
+
+    Attributes:
+        crc32: of what was written since it was last set to 0.
+    """
+
+    def __init__(self, path: Path, kept: int) -> None:
+        self._file = path.open("r+b" if kept else "wb")
+        self._file.truncate(kept)
+        self._file.seek(kept)
+        self._kept = kept
+        self._place = 0
+        self.crc32 = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        new = view[max(0, min(len(view), self._kept - self._place)) :]
+        if len(new):
+            self._file.write(new)
+            self.crc32 = zlib.crc32(new, self.crc32)
+        self._place += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        return self._place
+
+    def flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+
+    def sync(self) -> None:
+        """Wait until all is on the disk."""
+        self.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

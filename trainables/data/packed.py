@@ -1,101 +1,49 @@
-"""Images decoded once, into a memory-mapped Arrow file that all trials of a node share.
-
-The packed form is a disposable cache beside the study. It is named after the listing it was made
-from (names, sizes and times of all files), so a changed data set is prepared anew; the fingerprint
-that goes into every key is of the content.
-"""
+"""Preparing a data set: listed, decoded, written, described. One that was killed goes on with what it had decoded."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
-from numpy.typing import NDArray
+from filelock import FileLock, Timeout
 
-from trainables.data.image_file import BATCH_ROWS, ImageWriter, map_images
-from trainables.data.readers import DataSpec, Item, Listing, Pixels
+from trainables.data.decode import UNDECODABLE, UnreadableError, decode_all
+from trainables.data.image_file import ImageWriter
+from trainables.data.journal import Journal
+from trainables.data.packed_images import IMAGES, META, Packed, load
+from trainables.data.readers import DataSpec
+from trainables.data.source import Item, Listing
 from trainables.errors import UserError
 from trainables.identity import digest, readable
 
-CACHE_VERSION = 1
-IMAGES, META = "images.arrow", "meta.json"
+__all__ = ["Packed", "Progress", "load", "prepare"]
 
-
-@dataclass(frozen=True)
-class Packed:
-    """A prepared data set.
-
-    Attributes:
-        folder: where it lies.
-        classes: names of the classes, sorted; ``label`` is an index into them.
-        fingerprint: SHA-256 over (image_id, label, group, part, SHA-256 of the bytes) of all good images.
-    """
-
-    folder: Path
-    classes: tuple[str, ...]
-    fingerprint: str
-    size: int
-
-    @cached_property
-    def index(self) -> pa.Table:
-        """One row an image that decodes: image_id, label, group, part, sha256. Row i is image i."""
-        return pq.read_table(self.folder / "index.parquet")
-
-    @cached_property
-    def problems(self) -> list[dict[str, str]]:
-        """What was found wrong: image_id, what."""
-        return list(pq.read_table(self.folder / "problems.parquet").to_pylist())
-
-    @cached_property
-    def image_numbers(self) -> NDArray[np.uint64]:
-        """A number for each image, from its id alone: the seed of its augmentation."""
-        ids = self.index.column("image_id").to_pylist()
-        return np.array([int.from_bytes(hashlib.sha256(i.encode()).digest()[:8], "big") for i in ids], dtype=np.uint64)
-
-    @cached_property
-    def labels(self) -> NDArray[np.int64]:
-        """Labels of all images, shape (N,)."""
-        return np.asarray(self.index.column("label").to_numpy(), dtype=np.int64)
-
-    def gather(self, rows: NDArray[np.int64]) -> Pixels:
-        """Return images by row: uint8, shape (len(rows), size, size, 3)."""
-        images = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
-        for place, row in enumerate(rows.tolist()):
-            images[place] = self._batches[row // BATCH_ROWS][row % BATCH_ROWS]
-        return images
-
-    @cached_property
-    def _batches(self) -> list[Pixels]:
-        return map_images(self.folder / IMAGES, self.size)
-
-
+CACHE_VERSION = 2
+PROGRESS_EVERY = 32
 Progress = Callable[[str, int, int], None]
-"""Told now and then: what is prepared, images done, images in all."""
+"""Told often: what is prepared, images done, images in all."""
+JOURNAL = "journal.jsonl"
 
 
 def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progress | None = None) -> Packed:
     """Return the packed form of a data set, making it first where the cache has none.
 
-    Several processes may ask at once: one prepares, the others wait for it.
+    Several processes may ask at once: one prepares, the others wait for it. One that was killed or interrupted
+    is gone on with; one that cannot succeed (a full disk, too many broken images) leaves nothing behind.
 
     Raises:
         UserError: if the data are absent, of the wrong layout, too broken, or the disk is too small.
     """
     try:
-        listing = spec.scan(root)
+        listing = spec.listing(root)
     except OSError as error:
         raise UserError(f"cannot read the data set {name}: {error}") from error
     _refuse_repeats(name, listing)
@@ -113,88 +61,68 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
     return load(folder)
 
 
-def load(folder: Path) -> Packed:
-    """Open a prepared data set. Raises FileNotFoundError where there is none."""
-    meta = json.loads((folder / META).read_text(encoding="utf-8"))
-    return Packed(folder, tuple(meta["classes"]), meta["fingerprint"], meta["size"])
-
-
 def _pack(name: str, spec: DataSpec, listing: Listing, folder: Path, progress: Progress) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    _clear_abandoned(name, partial)
+    partial.mkdir(exist_ok=True)
     try:
         _write(name, spec, listing, partial, progress)
+        (partial / JOURNAL).unlink()
         partial.replace(folder)
-    finally:
+    except UnreadableError:
+        raise  # what is decoded is good, and the source may be back the next time
+    except (UserError, OSError):
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _clear_abandoned(name: str, mine: Path) -> None:
+    """Delete what killed preparations of an earlier state of the data set left, unless one is under way."""
+    for other in mine.parent.glob(f"{readable(name)}-*.partial"):
+        if other != mine and re.fullmatch(r"[0-9a-f]{16}", other.stem.removeprefix(f"{readable(name)}-")):
+            try:
+                with FileLock(other.with_suffix(".lock"), timeout=0):
+                    shutil.rmtree(other, ignore_errors=True)
+            except Timeout:
+                continue
 
 
 def _write(name: str, spec: DataSpec, listing: Listing, partial: Path, progress: Progress) -> None:
-    packer = _Packer(spec.size, listing)
-    good: list[tuple[Item, str]] = []
-    problems: list[dict[str, str]] = []
-    with ImageWriter(partial / IMAGES, len(listing.items)) as writer:
-        for done, (item, sha256, outcome) in enumerate(packer.run(), 1):
-            if isinstance(outcome, str):
-                problems.append({"image_id": item.image_id, "what": outcome})
-            else:
-                good.append((item, sha256))
-                writer.add(outcome, item.image_id)
-            if done % BATCH_ROWS == 0 or done == len(listing.items):
-                progress(name, done, len(listing.items))
-        _refuse_too_broken(name, spec, len(listing.items), problems)
+    items = listing.items
+    journal = Journal.open(partial / JOURNAL, partial / IMAGES, CACHE_VERSION)
+    with ImageWriter(partial / IMAGES, len(items), journal.kept, spec.size) as writer:
+        progress(name, len(journal.outcomes), len(items))
+        for outcome, image in decode_all(listing, spec.size, start=len(journal.outcomes)):
+            item = items[len(journal.outcomes)]
+            journal.add(outcome)
+            if image is not None and writer.add(image, item.image_id):
+                journal.commit(writer.kept)
+            if len(journal.outcomes) % PROGRESS_EVERY == 0 or len(journal.outcomes) == len(items):
+                progress(name, len(journal.outcomes), len(items))
+        outcomes = list(zip(items, journal.outcomes, strict=True))
+        problems = [{"image_id": item.image_id, "what": what} for item, what in outcomes if _is_broken(what)]
+        _refuse_too_broken(name, spec, len(items), problems)
         writer.finish()
-    size = writer.size
-    classes = sorted({item.label for item in listing.items})
-    table = _index(good, classes)
-    problems += _duplicates(table)
+    good = [(item, sha256) for item, sha256 in outcomes if not _is_broken(sha256)]
+    meta = {"name": name, "classes": sorted({item.label for item in items}), "size": writer.size}
+    _describe(meta, good, problems, partial)
+
+
+def _is_broken(outcome: str) -> bool:
+    return outcome.startswith(UNDECODABLE)
+
+
+def _describe(
+    meta: dict[str, Any], good: Sequence[tuple[Item, str]], problems: list[dict[str, str]], partial: Path
+) -> None:
+    """Write what is known of the images: the index, the problems, and last the file that marks it whole."""
+    table = _index(good, meta["classes"])
     pq.write_table(table, partial / "index.parquet")
-    pq.write_table(
-        pa.Table.from_pylist(problems, schema=pa.schema([("image_id", pa.string()), ("what", pa.string())])),
-        partial / "problems.parquet",
-    )
-    meta = {"name": name, "classes": classes, "size": size, "fingerprint": _fingerprint(table, classes)}
-    (partial / META).write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-
-
-class _Packer:
-    """Decodes on all cores, in the listing's order, a bounded number ahead."""
-
-    def __init__(self, size: int | None, listing: Listing) -> None:
-        self._size = size
-        self._listing = listing
-
-    def run(self) -> Iterator[tuple[Item, str, Pixels | str]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(self._listing.items), BATCH_ROWS):
-                yield from pool.map(self._one, range(start, min(start + BATCH_ROWS, len(self._listing.items))))
-
-    def _one(self, i: int) -> tuple[Item, str, Pixels | str]:
-        item = self._listing.items[i]
-        content = self._listing.load(i)  # an error in reading is no broken image: it ends the preparation
-        try:
-            raw = content if isinstance(content, bytes) else content.tobytes()
-            return item, hashlib.sha256(raw).hexdigest(), decode(content, self._size)
-        except Exception as error:  # noqa: BLE001 - decoders raise anything on a file from outside
-            return item, "", f"undecodable: {str(error) or type(error).__name__}"
-
-
-def decode(content: bytes | Pixels, size: int | None) -> Pixels:
-    """Decode one image to RGB uint8, shape (height, width, 3), or (size, size, 3) where a size is given.
-
-    Raises:
-        OSError, ValueError: if it does not decode in full.
-    """
-    from PIL import Image, ImageOps
-
-    if isinstance(content, bytes) and not content:
-        raise ValueError("the file is empty")
-    image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
-    image = image.convert("RGB")
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    schema = pa.schema([("image_id", pa.string()), ("what", pa.string())])
+    found = pa.Table.from_pylist([*problems, *_duplicates(table)], schema=schema)
+    pq.write_table(found, partial / "problems.parquet")
+    whole = meta | {"fingerprint": _fingerprint(table, meta["classes"])}
+    (partial / META).write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _refuse_repeats(name: str, listing: Listing) -> None:

@@ -1,69 +1,23 @@
 """Readers: which images a data set holds, of which class, group and part, and how to get their bytes.
 
 A reader is a specification (what a grid writes under ``data:``) with one method, ``scan``. A new
-kind of data set is one more class here and its name in ``DataSpec``.
+kind of data set is one more class and its name in ``DataSpec``.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from trainables.data import generated
+from trainables.data.parquet_images import ParquetImages
+from trainables.data.source import Item, Listing, Source, folder_of, image_names, stamp, what_is_there
+from trainables.data.tables import table_rows
 from trainables.errors import UserError
-from trainables.specs import Frozen
-
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image as a reader found it, not yet read.
-
-    Attributes:
-        image_id: the path below the data set's root with ``/``, or e.g. ``train/123`` inside an HDF5 file.
-        part: ``train``, ``val`` or ``test`` where the data set itself says so.
-        stamp: what changes when the file changes (size and time), for the cache.
-    """
-
-    image_id: str
-    label: str
-    group: str | None = None
-    part: str | None = None
-    stamp: str = ""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All images of a data set, in a fixed order, and how to load each: encoded bytes or pixels."""
-
-    items: Sequence[Item]
-    load: Callable[[int], bytes | Pixels] = field(repr=False)
-
-
-class Source(Frozen):
-    """What every data set of a grid may say about itself."""
-
-    origin: ClassVar[str] = ""
-    """Where a published set is to be had."""
-
-    size: int | None = Field(
-        None,
-        ge=16,
-        description="edge of the packed square, pixels: shorter side scaled to it, centre cut out; None: as they are",
-    )
-    max_undecodable: float = Field(
-        0.01, ge=0, le=1, description="share of broken images above which the set is refused"
-    )
 
 
 class BoneMarrow(Source):
@@ -79,14 +33,14 @@ class BoneMarrow(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
-        folder = _folder(root, self.path, self.origin)
-        files = [f for f in _image_files(folder) if f.name.split("_")[0] in f.relative_to(folder).parts[:-1]]
-        if not files:
+        folder = folder_of(root, self.path, self.origin)
+        names = [name for name in image_names(folder) if _code(name) in name.split("/")[:-1]]
+        if not names:
             raise UserError(
-                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {_what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
+                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
             )
         groups = _read_groups(folder, self.groups)
-        return _of_files(folder, files, lambda name: Path(name).name.split("_")[0], groups)
+        return _of_files(folder, names, _code, groups)
 
 
 class CatsVsDogs(Source):
@@ -98,13 +52,13 @@ class CatsVsDogs(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
-        folder = _folder(root, self.path, self.origin)
-        pets = folder / "PetImages"
-        files = {name: _image_files(pets / name) for name in ("Cat", "Dog")}
-        missing = [f"PetImages/{name}" for name, found in files.items() if not found]
+        folder = folder_of(root, self.path, self.origin)
+        names = image_names(folder)
+        pets = {kind: [name for name in names if name.startswith(f"PetImages/{kind}/")] for kind in ("Cat", "Dog")}
+        missing = [f"PetImages/{kind}" for kind, found in pets.items() if not found]
         if missing:
-            raise UserError(f"no images in {' and '.join(missing)} in {folder}; {_what_is_there(folder)}")
-        return _of_files(folder, [*files["Cat"], *files["Dog"]], lambda name: name.split("/")[1], {})
+            raise UserError(f"no images in {' and '.join(missing)} in {folder}; {what_is_there(folder)}")
+        return _of_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {})
 
 
 class ImageFolder(Source):
@@ -116,13 +70,13 @@ class ImageFolder(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where there is none in a class folder."""
-        folder = _folder(root, self.path, self.origin)
-        files = [f for f in _image_files(folder) if len(f.relative_to(folder).parts) > 1]
-        if not files:
+        folder = folder_of(root, self.path, self.origin)
+        names = [name for name in image_names(folder) if "/" in name]
+        if not names:
             raise UserError(
-                f"no image in a class folder of {folder}; {_what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
+                f"no image in a class folder of {folder}; {what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
             )
-        return _of_files(folder, files, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
+        return _of_files(folder, names, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
 
 
 class PCam(Source):
@@ -137,13 +91,13 @@ class PCam(Source):
 
     def scan(self, root: Path) -> Listing:
         """List the patches. Raises UserError where a file is missing or of another shape."""
-        folder = _folder(root, self.path, self.origin)
+        folder = folder_of(root, self.path, self.origin)
         parts = {"train": "train", "valid": "val", "test": "test"}
         paths = {(p, a): folder / f"camelyonpatch_level_2_split_{p}_{a}.h5" for p in parts for a in "xy"}
         missing = [path.name for path in paths.values() if not path.is_file()]
         if missing:
             raise UserError(
-                f"missing in {folder}: {', '.join(missing)}; {_what_is_there(folder)}. To be had from {self.origin}"
+                f"missing in {folder}: {', '.join(missing)}; {what_is_there(folder)}. To be had from {self.origin}"
             )
         images = {part: _hdf5(paths[part, "x"], "x") for part in parts}
         labels = {part: np.asarray(_hdf5(paths[part, "y"], "y")).reshape(-1) for part in parts}
@@ -161,7 +115,7 @@ class PCam(Source):
                 ("normal", "tumour")[int(labels[part][row])],
                 None,
                 parts[part],
-                _stamp(paths[part, "x"]),
+                stamp(paths[part, "x"]),
             )
             for part, row in where
         ]
@@ -177,12 +131,12 @@ class Manifest(Source):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the file, a column or an image is missing."""
         file = root / self.path
-        rows = _manifest_rows(file)
+        rows = table_rows(file)
         absent = [row["path"] for row in rows if not (file.parent / row["path"]).is_file()]
         if absent:
             raise UserError(f"{file} names {len(absent)} images that are not in {file.parent}, the first: {absent[0]}")
         items = [
-            Item(row["path"], row["label"], row.get("group") or None, None, _stamp(file.parent / row["path"]))
+            Item(row["path"], row["label"], row.get("group") or None, None, stamp(file.parent / row["path"]))
             for row in rows
         ]
         return Listing(items, lambda i: (file.parent / items[i].image_id).read_bytes())
@@ -205,34 +159,19 @@ class Generated(Source):
         return Listing(items, lambda i: generated.picture(self.generator, members[i], self.size, self.seed)[0])
 
 
-DataSpec = Annotated[BoneMarrow | CatsVsDogs | ImageFolder | PCam | Manifest | Generated, Field(discriminator="reader")]
+DataSpec = Annotated[
+    BoneMarrow | CatsVsDogs | ImageFolder | PCam | Manifest | ParquetImages | Generated, Field(discriminator="reader")
+]
 
 
-def _folder(root: Path, path: str, origin: str = "") -> Path:
-    folder = root / path
-    if not folder.is_dir():
-        hint = f" To be had from {origin}" if origin else ""
-        raise UserError(f"no folder {folder}; {_what_is_there(root)}. Give --data the folder that holds {path}/.{hint}")
-    return folder
+def _code(name: str) -> str:
+    return name.rpartition("/")[2].split("_")[0]
 
 
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(_walk(folder), key=lambda file: file.as_posix())
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        yield from (Path(here, name) for name in files if os.path.splitext(name)[1].lower() in IMAGE_ENDINGS)
-
-
-def _of_files(folder: Path, files: Sequence[Path], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
-    names = [file.relative_to(folder).as_posix() for file in files]
+def _of_files(folder: Path, names: Sequence[str], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
     _check_groups(folder, names, groups)
-    items = [
-        Item(name, label(name), groups.get(name), None, _stamp(file)) for name, file in zip(names, files, strict=True)
-    ]
-    return Listing(items, lambda i: files[i].read_bytes())
+    items = [Item(name, label(name), groups.get(name), None, stamp(f"{folder}/{name}")) for name in names]
+    return Listing(items, lambda i: (folder / names[i]).read_bytes())
 
 
 def _check_groups(folder: Path, names: Sequence[str], groups: dict[str, str]) -> None:
@@ -246,43 +185,8 @@ def _check_groups(folder: Path, names: Sequence[str], groups: dict[str, str]) ->
 def _read_groups(folder: Path, name: str | None) -> dict[str, str]:
     if name is None:
         return {}
-    rows = _manifest_rows(folder / name, needed=("path", "group"))
+    rows = table_rows(folder / name, needed=("path", "group"))
     return {row["path"]: row["group"] for row in rows}
-
-
-def _manifest_rows(file: Path, needed: Sequence[str] = ("path", "label")) -> list[dict[str, str]]:
-    if not file.is_file():
-        raise UserError(f"no file {file}; {_what_is_there(file.parent)}")
-    try:
-        found, rows = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file)
-    except (ValueError, csv.Error) as error:
-        raise UserError(
-            f"{file} cannot be read as {'Parquet' if file.suffix == '.parquet' else 'CSV in UTF-8'}: {error}"
-        ) from error
-    missing = [column for column in needed if column not in found]
-    if missing:
-        raise UserError(f"{file} has no column {', '.join(missing)}; found: {', '.join(found) or 'nothing'}")
-    if not rows:
-        raise UserError(f"{file} has a header, but no row")
-    for number, row in enumerate(rows, 1):
-        blank = [column for column in needed if row[column] in (None, "")]
-        if blank:
-            raise UserError(f"{file} has no {' and no '.join(blank)} in row {number}")
-    return [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
-
-
-def _csv_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        rows = list(reader)
-        return list(reader.fieldnames or []), rows
-
-
-def _parquet_rows(file: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(file)
-    return table.column_names, table.to_pylist()
 
 
 def _hdf5(file: Path, key: str) -> Any:
@@ -292,15 +196,3 @@ def _hdf5(file: Path, key: str) -> Any:
         return h5py.File(file, "r")[key]
     except (OSError, KeyError) as error:
         raise UserError(f"{file} is no HDF5 file with the key {key}: {error}. Download or unpack it again") from error
-
-
-def _stamp(file: Path) -> str:
-    status = file.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _what_is_there(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"{folder} is no folder"
-    names = sorted(path.name for path in folder.iterdir())
-    return f"{folder} holds {', '.join(names[:8]) + (' …' if len(names) > 8 else '') if names else 'nothing'}"

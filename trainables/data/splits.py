@@ -1,12 +1,7 @@
-"""Folds: which images train, validate and test. Stratified by class, and no group on two sides.
-
-Images of one group, and images of identical bytes, form one *unit*; units are dealt out one by one,
-the largest first, each to the part that lacks most of its classes.
-"""
+"""Folds: which images train, validate and test. Stratified by class, and no group on two sides."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +11,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trainables.data.packed import Packed
+from trainables.data.proof import prove
+from trainables.data.split_notes import TEST, TRAIN, VAL, note_classes, refuse_small_classes, refuse_unlearnable
+from trainables.data.units import Ints, Units
 from trainables.errors import UserError
 from trainables.identity import derive_seed
 from trainables.specs import Frozen
 from trainables.study import split_digest
 
-Ints = NDArray[np.int64]
-TRAIN, VAL, TEST = "train", "val", "test"
+Parts = NDArray[np.int8]
+NAMES = ("train", "val", "test")
+"""Names of the parts TRAIN, VAL and TEST."""
 
 
 class SplitSpec(Frozen):
@@ -35,31 +34,44 @@ class SplitSpec(Frozen):
 
 @dataclass(frozen=True)
 class Split:
-    """A table of columns fold, image_id, label, group, split, and the digest of its content."""
+    """A divided data set.
+
+    Attributes:
+        table: columns fold, image_id, label, group, split.
+        digest: of the table's content.
+        proof: one sentence that says what was checked on the table: groups shared (none), folds, images tested once.
+        notes: what a reader of the scores must know: classes that a fold does not test, or val does not show, and why.
+    """
 
     table: pa.Table
     digest: str
+    proof: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     """Divide a data set into folds, each with a train, a val and a test part.
 
     Raises:
-        UserError: if a class has fewer images than folds, there are fewer units than folds, or a part stays empty.
+        UserError: if a class has fewer images than folds, there are fewer units than folds, a part stays
+            empty, or no fold both trains on a class and tests it.
     """
-    units = _Units(data)
-    _refuse_small_classes(name, data, units, spec)
+    units = Units(data)
+    refuse_small_classes(name, data.classes, units, spec.folds)
     rng = np.random.default_rng(derive_seed("folds", spec.seed))
-    test_fold = units.deal(np.arange(units.count), [1 / spec.folds] * spec.folds, rng)
-    parts = np.empty((spec.folds, len(data.labels)), dtype=object)
+    # Two units of a class in one fold, and it is neither tested elsewhere nor, if they are all, trained on there.
+    few = frozenset(np.flatnonzero(units.of_class() <= spec.folds).tolist())
+    test_fold = units.deal(np.arange(units.count), [1 / spec.folds] * spec.folds, rng, apart=few)
+    parts = np.empty((spec.folds, len(data.labels)), dtype=np.int8)
     for fold in range(spec.folds):
         rng = np.random.default_rng(derive_seed("val", spec.seed, fold))
         training = np.flatnonzero(test_fold != fold)
-        of_unit = np.full(units.count, TEST, dtype=object)
+        of_unit = np.full(units.count, TEST, dtype=np.int8)
         of_unit[training] = _train_or_val(units, training, spec.val_fraction, rng)
         parts[fold] = of_unit[units.of_image]
     _refuse_empty_parts(name, parts, (TRAIN, VAL, TEST))
-    return _split_table(data, units, parts)
+    refuse_unlearnable(name, data, parts)
+    return _split(data, units, parts, note_classes(data, units, parts))
 
 
 def single(data: Packed, spec: SplitSpec) -> Split:
@@ -68,135 +80,68 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     Raises:
         UserError: if a part stays empty.
     """
-    units = _Units(data)
+    units = Units(data)
     given = np.array(data.index.column("part").to_pylist(), dtype=object)
-    if all(part is not None for part in given) and {TRAIN, VAL} <= set(given):
-        parts = _mended(given, units)
+    if all(part is not None for part in given) and {"train", "val"} <= set(given):
+        parts, notes = _mended(given, units)
     else:
         rng = np.random.default_rng(derive_seed("val", spec.seed, None))
         parts = _train_or_val(units, np.arange(units.count), spec.val_fraction, rng)[units.of_image]
+        some = sorted({part for part in given if part is not None})
+        notes = [f"it comes with {', '.join(some)} parts only: divided anew into train and val"] if some else []
     _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
-    return _split_table(data, units, parts[np.newaxis, :])
+    return _split(data, units, parts[np.newaxis, :], [*notes, *note_classes(data, units, parts[np.newaxis, :])])
 
 
-def _mended(given: NDArray[np.object_], units: _Units) -> NDArray[np.object_]:
+def _mended(given: NDArray[np.object_], units: Units) -> tuple[Parts, list[str]]:
     """Take out of val what is in train as well, by group or by identical bytes."""
-    in_train = np.isin(units.of_image, units.of_image[given == TRAIN])
-    return np.where((given == VAL) & in_train, TRAIN, given)
+    own = np.array([NAMES.index(part) for part in given], dtype=np.int8)
+    in_train = np.isin(units.of_image, units.of_image[own == TRAIN])
+    moved = (own == VAL) & in_train
+    notes = [f"{moved.sum():,} images of its val part share a group or their bytes with train: they train"]
+    return np.where(moved, np.int8(TRAIN), own), notes if moved.any() else []
 
 
-class _Units:
-    """Images that must stay together: one group, or identical bytes, in any chain of the two."""
+def _train_or_val(units: Units, which: Ints, val_fraction: float, rng: np.random.Generator) -> Parts:
+    """Deal the units named out to train and val; return the part of each.
 
-    def __init__(self, data: Packed) -> None:
-        groups = data.index.column("group").to_pylist()
-        self.of_image = _connected(groups, data.index.column("sha256").to_pylist())
-        self.count = int(self.of_image.max()) + 1 if len(groups) else 0
-        self.classes = len(data.classes)
-        self.labels: list[list[int]] = [[] for _ in range(self.count)]
-        for unit, label in zip(self.of_image.tolist(), data.labels.tolist(), strict=True):
-            self.labels[unit].append(label)
-        self.names = self._names(groups)
-
-    def deal(self, which: Ints, shares: Sequence[float], rng: np.random.Generator) -> Ints:
-        """Give each of the units named to one of ``len(shares)`` parts; return the part of each, shape (len(which),).
-
-        A part's target for a class is its share of it. Largest units first; each goes where its classes
-        are most lacking, then to the part with fewest images.
-        """
-        order = rng.permutation(len(which))
-        order = order[np.argsort([-len(self.labels[which[i]]) for i in order], kind="stable")]
-        total = Counter(label for unit in which.tolist() for label in self.labels[unit])
-        lacking = [
-            {c: max(share * n, 1.0 if share < 0.5 and n > 1 else 0.0) for c, n in total.items()} for share in shares
-        ]
-        images = [0] * len(shares)
-        part_of = np.empty(len(which), dtype=np.int64)
-        for i in order.tolist():
-            counts = Counter(self.labels[which[i]])
-            need = [round(sum(n * lack[c] / total[c] for c, n in counts.items()), 9) for lack in lacking]
-            part = max(range(len(shares)), key=lambda p: (need[p], -images[p] / shares[p]))
-            part_of[i] = part
-            images[part] += counts.total()
-            for c, n in counts.items():
-                lacking[part][c] -= n
-        return part_of
-
-    def _names(self, groups: Sequence[str | None]) -> list[str | None]:
-        """The effective group of each unit: its own name, or one made from its number where bytes are identical."""
-        known: dict[int, str] = {}
-        for unit, group in zip(self.of_image.tolist(), groups, strict=True):
-            if group is not None:
-                known[unit] = min(group, known.get(unit, group))
-        return [known.get(u, f"identical-{u}" if len(self.labels[u]) > 1 else None) for u in range(self.count)]
+    Val never holds all of a class: its smallest unit trains then.
+    """
+    parts = units.deal(which, [1 - val_fraction, val_fraction], rng).astype(np.int8)
+    of_image = np.full(units.count, TEST, dtype=np.int8)
+    of_image[which] = parts
+    of_image = of_image[units.of_image]
+    trained = np.bincount(units.labels[of_image == TRAIN], minlength=units.classes)
+    shown = np.bincount(units.labels[of_image == VAL], minlength=units.classes)
+    for label in np.flatnonzero((trained == 0) & (shown > 0)).tolist():
+        holding = np.unique(units.of_image[(of_image == VAL) & (units.labels == label)])
+        parts[which == holding[np.argmin(units.sizes[holding])]] = TRAIN
+    return parts
 
 
-def _train_or_val(units: _Units, which: Ints, val_fraction: float, rng: np.random.Generator) -> NDArray[np.object_]:
-    parts = units.deal(which, [1 - val_fraction, val_fraction], rng)
-    return np.array([TRAIN, VAL], dtype=object)[parts]
-
-
-def _connected(groups: Sequence[str | None], hashes: Sequence[str]) -> Ints:
-    """Number the connected components of images that share a group or a hash, in order of appearance."""
-    parent = list(range(len(groups)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    first: dict[tuple[str, str], int] = {}
-    for i, (group, sha256) in enumerate(zip(groups, hashes, strict=True)):
-        for tie in (("bytes", sha256), ("group", group)):
-            if tie[1] is not None:
-                parent[root(i)] = root(first.setdefault((tie[0], tie[1]), i))
-    numbers: dict[int, int] = defaultdict(lambda: len(numbers))
-    return np.array([numbers[root(i)] for i in range(len(parent))], dtype=np.int64)
-
-
-def _split_table(data: Packed, units: _Units, parts: NDArray[np.object_]) -> Split:
+def _split(data: Packed, units: Units, parts: Parts, notes: Sequence[str]) -> Split:
     folds, images = parts.shape
-    ids = data.index.column("image_id").to_pylist()
-    groups = [units.names[unit] for unit in units.of_image.tolist()]
+    ids = data.index.column("image_id").combine_chunks()
+    groups = units.names(data).take(pa.array(units.of_image))
+    names = pa.DictionaryArray.from_arrays(pa.array(parts.reshape(-1)), pa.array(NAMES, pa.string()))
     table = pa.table(
         {
             "fold": np.repeat(np.arange(folds, dtype=np.int64), images),
-            "image_id": pa.array(ids * folds, pa.string()),
+            "image_id": pa.concat_arrays([ids] * folds),
             "label": np.tile(data.labels, folds),
-            "group": pa.array(groups * folds, pa.string()),
-            "split": pa.array(parts.reshape(-1).tolist(), pa.string()),
+            "group": pa.concat_arrays([groups] * folds),
+            "split": names.cast(pa.string()),
         }
     )
-    return Split(table, split_digest(table))
+    return Split(table, split_digest(table), prove(table), tuple(notes))
 
 
-def _refuse_empty_parts(name: str, parts: NDArray[np.object_], wanted: Sequence[str]) -> None:
+def _refuse_empty_parts(name: str, parts: Parts, wanted: Sequence[int]) -> None:
     faults = [
-        f"data set {name}, fold {fold}: too few images or groups, none is left for {part}. Take fewer folds or another val_fraction"
+        f"data set {name}, fold {fold}: too few images or groups, none is left for {NAMES[part]}. Take fewer folds or another val_fraction"
         for fold, row in enumerate(parts)
         for part in wanted
         if not (row == part).any()
     ]
-    if faults:
-        raise UserError(faults)
-
-
-def _refuse_small_classes(name: str, data: Packed, units: _Units, spec: SplitSpec) -> None:
-    counts = np.bincount(data.labels, minlength=len(data.classes))
-    small = [f"{c} ({n})" for c, n in zip(data.classes, counts.tolist(), strict=True) if n < spec.folds]
-    faults = []
-    if len(data.classes) < 2:
-        faults.append(
-            f"data set {name} has {len(data.classes)} class: {', '.join(data.classes)}. A classification needs two"
-        )
-    if small:
-        faults.append(
-            f"data set {name}: fewer images than the {spec.folds} folds in class {', '.join(small)}. Take fewer folds, or leave these classes out"
-        )
-    if units.count < spec.folds:
-        faults.append(
-            f"data set {name}: {units.count} groups cannot fill {spec.folds} folds without splitting one. Take fewer folds"
-        )
     if faults:
         raise UserError(faults)

@@ -15,6 +15,7 @@ from trainables.data.batches import (
     EVALUATION_BATCH,
     Input,
     Part,
+    Share,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
@@ -42,13 +43,14 @@ def numbers(images: torch.Tensor) -> list[int]:
 
 def epoch(part: Part, batch: int = 16, **where: Any) -> list[list[int]]:
     place = {"seed": 1, "fold": 0, "epoch": 0} | where
-    return [numbers(images) for images, _ in training_batches(part, RAW, PLAIN, batch, **place)]
+    return [numbers(images) for images, _, _ in training_batches(part, RAW, PLAIN, batch, **place)]
 
 
 def test_labels_go_with_their_images(numbered: Packed) -> None:
     part = Part(numbered, np.arange(20, 120))
     for batches in (training_batches(part, RAW, PLAIN, 16, 1, 0, 0), evaluation_batches(part, RAW)):
-        for images, labels in batches:
+        for images, labels, whole in batches:
+            assert whole.tolist() == labels.tolist()
             assert labels.tolist() == [number % 3 for number in numbers(images)]
             assert labels.dtype == torch.int64
 
@@ -91,7 +93,7 @@ def test_changes_depend_on_the_image_and_not_on_its_batch(numbered: Packed) -> N
     jitter = PLAIN.model_copy(update={"stain": 0.2})
     for batch in (8, 20):
         order = sum(epoch(part, batch), [])
-        images = torch.cat([images for images, _ in training_batches(part, RAW, jitter, batch, 1, 0, 0)])
+        images = torch.cat([images for images, _, _ in training_batches(part, RAW, jitter, batch, 1, 0, 0)])
         seen.append(dict(zip(order, images, strict=True)))
     assert seen[0].keys() == seen[1].keys() == set(range(40))
     assert all(torch.equal(seen[0][number], seen[1][number]) for number in range(40))
@@ -105,17 +107,91 @@ def test_changes_differ_from_epoch_to_epoch_and_fold_to_fold(numbered: Packed) -
     assert len(colours) == len(places)
 
 
+@settings(max_examples=40)
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 5))
+def test_shares_are_the_rows_of_one_batch(numbered: Packed, images: int, batch: int, size: int) -> None:
+    """For any number of workers: the same images with the same changes, each once, in the same order."""
+    part, jitter = Part(numbered, np.arange(100, 100 + images)), PLAIN.model_copy(update={"stain": 0.2})
+    whole = list(training_batches(part, RAW, jitter, batch, 1, 0, 0))
+    shares = [list(training_batches(part, RAW, jitter, batch, 1, 0, 0, Share(rank, size))) for rank in range(size)]
+    for step, one in enumerate(whole):
+        for rank in range(size):
+            own = shares[rank][step]
+            assert torch.equal(own.images, one.images[rank::size])
+            assert torch.equal(own.labels, one.labels[rank::size])
+            assert own.whole_labels.tolist() == one.labels.tolist()
+            assert len(own.labels) > 0 or len(one.labels) < size
+    assert {len(share) for share in shares} == {len(whole)}
+
+
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 9])
+def test_batches_are_skipped_without_decoding_them(
+    numbered: Packed, monkeypatch: pytest.MonkeyPatch, start: int
+) -> None:
+    part = Part(numbered, np.arange(70))
+    whole = epoch(part)
+    gathered: list[int] = []
+    gather = Packed.gather
+    monkeypatch.setattr(Packed, "gather", lambda self, rows: (gathered.append(len(rows)), gather(self, rows))[1])
+    left = [numbers(b.images) for b in training_batches(part, RAW, PLAIN, 16, 1, 0, 0, start=start)]
+    assert left == whole[start:]
+    assert gathered == [16] * max(0, 4 - start)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 150), st.integers(1, 5))
+def test_shares_of_an_evaluation_are_the_part_each_image_once(numbered: Packed, count: int, size: int) -> None:
+    rows = np.random.default_rng(0).permutation(200)[:count]
+    shares = [evaluation_batches(Part(numbered, rows), RAW, Share(rank, size)) for rank in range(size)]
+    seen = [sum((numbers(batch.images) for batch in share), []) for share in shares]
+    assert seen == [rows[rank::size].tolist() for rank in range(size)]
+
+
+@pytest.mark.parametrize(("rank", "size"), [(-1, 2), (2, 2), (0, 0)])
+def test_a_worker_that_is_not_there_has_no_share(rank: int, size: int) -> None:
+    with pytest.raises(ValueError, match=f"no worker {rank} of {size}"):
+        Share(rank, size)
+
+
+def test_a_gpu_would_change_the_images_itself(
+    in_memory: Callable[..., Packed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch for CUDA, with pinning taken out, its tensors staying on the CPU: the same batch within rounding."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    part = Part(in_memory([0, 1] * 4, images=pixels), np.arange(8))
+    (expected,) = training_batches(part, RAW, Augmentation(), 8, 1, 0, 0)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    copied: list[bool] = []
+
+    class Cuda:
+        type = "cuda"
+
+    def to(self: torch.Tensor, *where: Any, non_blocking: bool = False) -> torch.Tensor:
+        copied.append(non_blocking)
+        return move(self, *[place for place in where if not isinstance(place, Cuda)] or ["cpu"])
+
+    move, make = torch.Tensor.to, torch.tensor
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch, "tensor", lambda values, device: make(values))
+    (found,) = training_batches(part, Input(16, RAW.mean, RAW.std, Cuda()), Augmentation(), 8, 1, 0, 0)  # type: ignore[arg-type]
+    assert torch.equal(found.labels, expected.labels)
+    assert (found.images - expected.images).abs().max() < 1.5
+    assert not torch.equal(found.images, expected.images)
+    assert found.images.is_contiguous(memory_format=torch.channels_last)
+    assert copied.count(True) >= 2
+
+
 @pytest.mark.parametrize("count", [1, EVALUATION_BATCH - 1, EVALUATION_BATCH, EVALUATION_BATCH + 1, 200])
 def test_evaluation_shows_every_image_once_in_order(numbered: Packed, count: int) -> None:
     rows = np.random.default_rng(0).permutation(200)[:count]
-    shown = sum((numbers(images) for images, _ in evaluation_batches(Part(numbered, rows), RAW)), [])
+    shown = sum((numbers(images) for images, _, _ in evaluation_batches(Part(numbered, rows), RAW)), [])
     assert shown == rows.tolist()
 
 
 def test_evaluation_changes_nothing_but_the_size(in_memory: Callable[..., Packed]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
     part = Part(in_memory([0, 1, 0], images=pixels), np.arange(3))
-    (images, _), *_ = evaluation_batches(part, RAW)
+    (images, _, _), *_ = evaluation_batches(part, RAW)
     assert torch.equal(images, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
     larger = Input(24, RAW.mean, RAW.std, RAW.device)
     assert next(iter(evaluation_batches(part, larger)))[0].shape == (3, 3, 24, 24)

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainables.data.decode import decode
 from trainables.data.image_file import BATCH_ROWS
-from trainables.data.packed import Packed, decode, load, prepare
+from trainables.data.packed import Packed, load, prepare
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]
@@ -126,7 +127,7 @@ def test_more_images_than_a_record_batch_are_found_in_any_order(tmp_path: Path, 
     rows = np.random.default_rng(1).permutation(count)
     assert np.array_equal(packed.gather(rows), pixels[rows])
     assert packed.gather(np.zeros(0, dtype=np.int64)).shape == (0, 96, 96, 3)
-    assert told == [("pcam", BATCH_ROWS, count), ("pcam", count, count)]
+    assert told == [("pcam", done, count) for done in [*range(0, count, 32), count]], "told often enough for a bar"
     assert Counter(packed.index.column("part").to_pylist()) == {"train": count - 4, "val": 2, "test": 2}
 
 
@@ -353,18 +354,6 @@ def test_a_cache_that_cannot_be_made_is_a_message(root: Path, folder_spec: Spec,
         prepare("mine", folder_spec(), root, tmp_path / "cache")
 
 
-def test_an_interrupted_preparation_leaves_nothing_and_is_done_again(
-    root: Path, folder_spec: Spec, tmp_path: Path
-) -> None:
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare("set", folder_spec(), root, tmp_path / "cache", interrupt)
-    assert left_in(tmp_path / "cache") == []
-    assert len(prepare("set", folder_spec(), root, tmp_path / "cache").labels) == 8
-
-
 def test_what_a_killed_preparation_left_does_not_disturb(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
     first = prepare("set", folder_spec(), root, tmp_path / "cache")
     first.folder.rename(first.folder.with_name(first.folder.name + ".partial"))
@@ -407,7 +396,7 @@ def test_processes_that_prepare_at_once_do_it_once(tmp_path: Path) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
     answers = [process.communicate(timeout=120)[0].split() for process in processes]
-    assert sorted(int(told) for told, _, _ in answers) == [0, 0, 1]
+    assert [int(told) > 0 for told, _, _ in answers].count(True) == 1
     assert {(count, fingerprint) for _, count, fingerprint in answers} == {("200", answers[0][2])}
     assert len(left_in(tmp_path / "cache")) == 1
 

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from trainables.data.packed import decode, prepare
-from trainables.data.readers import Listing
+from trainables.data.decode import decode
+from trainables.data.packed import prepare
+from trainables.data.source import Listing
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]
@@ -79,6 +80,17 @@ def test_a_deeper_or_shallower_copy_of_the_tree_is_read(bone_marrow: Path, data_
     """The Kaggle mirror has one folder more; some unpack the inner one."""
     spec = data_spec(reader="bone_marrow", path="bone_marrow/BM_cytomorphology_data")
     assert set(scanned(spec.scan(bone_marrow))) >= {"ABE/ABE_00001.jpg", "NGS/1001-1002/NGS_01001.jpg"}
+
+
+def test_the_tree_of_the_kaggle_mirror_is_read(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+    """Its top folder has another name, twice where it was unpacked into a folder of that name."""
+    top = "bone_marrow_cell_dataset"
+    for number, name in enumerate([f"{top}/ABE/ABE_00001.jpg", f"{top}/NGB/9001-9968/NGB_09001.jpg"]):
+        write_image(tmp_path / "bone_marrow" / name, number)
+        write_image(tmp_path / "twice" / top / name, number)
+    flat = scanned(data_spec(reader="bone_marrow").scan(tmp_path))
+    deep = scanned(data_spec(reader="bone_marrow", path="twice").scan(tmp_path))
+    assert [label for label, _, _ in flat.values()] == [label for label, _, _ in deep.values()] == ["ABE", "NGB"]
 
 
 def test_each_image_is_loaded_as_its_file_is(bone_marrow: Path, data_spec: Spec) -> None:
@@ -208,6 +220,25 @@ def test_linked_folders_are_followed(tmp_path: Path, data_spec: Spec, write_imag
     (tmp_path / "set" / "b").symlink_to(tmp_path / "elsewhere")
     found = scanned(data_spec(reader="image_folder", path="set").scan(tmp_path))
     assert {name: label for name, (label, _, _) in found.items()} == {"a/1.png": "a", "b/1.png": "b"}
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+    write_image(tmp_path / "set" / "a" / "1\udcff.png")
+    write_image(tmp_path / "set" / "a" / "tab\t ü.png")
+    refused(
+        data_spec(reader="image_folder", path="set"), tmp_path, "1 names that are no UTF-8, the first: 'a/1\\udcff.png'"
+    )
+    (tmp_path / "set" / "a" / "1\udcff.png").unlink()
+    assert set(scanned(data_spec(reader="image_folder", path="set").scan(tmp_path))) == {"a/tab\t ü.png"}
+
+
+def test_links_in_a_circle_end(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+    write_image(tmp_path / "set" / "a" / "1.png")
+    (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "a" / "here").symlink_to(".")
+    (tmp_path / "set" / "b").symlink_to("a")  # a second name of a class is no circle
+    found = scanned(data_spec(reader="image_folder", path="set").scan(tmp_path))
+    assert set(found) == {"a/1.png", "b/1.png"}
 
 
 def test_a_folder_may_have_groups(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
@@ -440,6 +471,18 @@ def test_an_unknown_reader_or_field_is_refused(data_spec: Spec) -> None:
         data_spec(reader="pcam", edge=96)
 
 
+def test_classes_are_left_out_on_demand(bone_marrow: Path, data_spec: Spec) -> None:
+    whole = data_spec(reader="bone_marrow").listing(bone_marrow)
+    left = data_spec(reader="bone_marrow", leave_out=["ABE"]).listing(bone_marrow)
+    assert [item.label for item in left.items] == ["NGS"] * 3
+    places = [whole.items.index(item) for item in left.items]
+    assert [left.load(i) for i in range(3)] == [whole.load(i) for i in places]
+    with pytest.raises(UserError, match=r"not there: ABB; did you mean ABE\?\. Classes: ABE, NGS"):
+        data_spec(reader="bone_marrow", leave_out=["ABB"]).listing(bone_marrow)
+    with pytest.raises(UserError, match="names every class"):
+        data_spec(reader="bone_marrow", leave_out=["ABE", "NGS"]).listing(bone_marrow)
+
+
 # Real data
 
 
@@ -469,3 +512,20 @@ def test_real_pets(shared_data: Path, data_spec: Spec) -> None:
     with pytest.raises(ValueError, match="empty"):
         decode(listing.load([item.image_id for item in listing.items].index("PetImages/Cat/666.jpg")), None)
     Image.open(shared_data / "cats_vs_dogs" / listing.items[0].image_id).verify()
+
+
+def test_at_most_so_many_images_of_each_class_are_used(
+    tmp_path: Path, data_spec: Callable[..., Any], write_image: Callable[..., Path]
+) -> None:
+    for name, count in (("A", 9), ("B", 2)):
+        for number in range(count):
+            write_image(tmp_path / "cells" / name / f"{number}.png")
+    whole = data_spec(reader="image_folder", path="cells").listing(tmp_path)
+    some = data_spec(reader="image_folder", path="cells", at_most=3).listing(tmp_path)
+    names = [item.image_id for item in some.items]
+    assert [name[0] for name in names] == ["A", "A", "A", "B", "B"]
+    assert names == sorted(names)
+    places = {item.image_id: i for i, item in enumerate(whole.items)}
+    assert [some.load(i) for i in range(5)] == [whole.load(places[name]) for name in names]
+    fewer = data_spec(reader="image_folder", path="cells", at_most=2).listing(tmp_path)
+    assert {item.image_id for item in fewer.items} < set(names), "a smaller trial is part of a larger one"

@@ -1,0 +1,111 @@
+"""Ask a study a question by name, or compare rows of one's choice: ``python -m analysis.ask``.
+
+All comparisons of one call are one family for Holm's correction. Modules that need numpy or pyarrow are
+imported where they are used, so that ``--help`` is at once there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from analysis import cli, terminal
+from trainables.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from analysis.collect import Collected
+    from analysis.comparisons import Comparer, Comparison, Name
+    from analysis.grid_notes import Domain
+    from analysis.questions import Answer
+
+NAMES = ("imagenet", "domain", "architecture")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
+    return cli.run(_parser(), _work, arguments)
+
+
+def _work(asked: argparse.Namespace) -> None:
+    from analysis.average import row_scores
+    from analysis.collect import collect
+    from analysis.comparison_tables import comparisons_table
+    from analysis.comparisons import Comparer
+    from analysis.markdown import plain_text
+    from trainables.study import Study
+
+    if not asked.question and not asked.pair:
+        raise UserError(f"give a question ({', '.join(NAMES)}) or --pair ARCH,SCENARIO ARCH,SCENARIO")
+    collected = collect(Study.open(asked.study))
+    comparer = Comparer(collected, row_scores(collected))
+    found = _answers(comparer, asked.question, _domains(asked))
+    if asked.pair:
+        found += (_own(comparer, [_pair(collected, pair) for pair in asked.pair]),)
+    for answer in found:
+        terminal.show(f"{answer.question} {answer.sentence}\n")
+    terminal.show(plain_text(comparisons_table(collected, found)))
+
+
+def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain]) -> tuple[Answer, ...]:
+    from analysis import questions
+
+    asked = {
+        "imagenet": lambda: questions.imagenet(comparer),
+        "domain": lambda: questions.domain(comparer, domains),
+        "architecture": lambda: questions.architecture(comparer),
+    }
+    unknown = [name for name in names if name not in asked]
+    if unknown:
+        raise UserError(
+            f"no question {name}{nearest(name, NAMES) or '.'} There are {', '.join(NAMES)}" for name in unknown
+        )
+    return tuple(asked[name]() for name in names)
+
+
+def _own(comparer: Comparer, pairs: Sequence[tuple[Name, Name]]) -> Answer:
+    from analysis.comparisons import Comparison
+    from analysis.questions import Answer
+
+    asked = (Comparison(", ".join(first), ", ".join(second), ((first, second),)) for first, second in pairs)
+    family = comparer.family(asked)
+    return Answer("pairs", "The pairs asked for.", " ".join(_said(one, family) for one in family), family)
+
+
+def _said(one: Comparison, family: tuple[Comparison, ...]) -> str:
+    from analysis.questions import sentence
+
+    return sentence(
+        (one, *(other for other in family if other is not one)), "with {first}", f"with {one.second}", one.first
+    )
+
+
+def _pair(collected: Collected, pair: Sequence[str]) -> tuple[Name, Name]:
+    from analysis.trained import row_named
+
+    return row_named(collected, pair[0], "--pair"), row_named(collected, pair[1], "--pair")
+
+
+def _domains(asked: argparse.Namespace) -> dict[str, Domain]:
+    found: dict[str, Domain] = dict.fromkeys(asked.in_domain, "in")
+    return found | dict.fromkeys(asked.out_of_domain, "out")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = cli.parser(
+        "ask", "Answer questions by name, or compare rows: paired over folds, corrected for the family."
+    )
+    cli.add_study(parser)
+    parser.add_argument("question", nargs="*", metavar="QUESTION", help=f"one or more of {', '.join(NAMES)}")
+    two = ("ARCH,SCENARIO", "ARCH,SCENARIO")
+    parser.add_argument(
+        "--pair", nargs=2, action="append", default=[], metavar=two, help="compare two rows; repeatable"
+    )
+    parser.add_argument("--in-domain", nargs="+", default=[], metavar="DATA", help="data sets of the target's domain")
+    parser.add_argument("--out-of-domain", nargs="+", default=[], metavar="DATA", help="data sets of another domain")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""All tables and comparisons of a study of the real size: time and memory.
+
+Full size, 120 cells × 34,275 test images × 21 classes, under 20 s and 1.5 GB: ``SWEEP_TEST_FULL_SIZE=1``.
+Otherwise one architecture, a quarter of the cells, each of full size.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from full_size import ARCHITECTURES, write_full_size
+
+from trainables.storage import Storage
+from trainables.study import Study
+
+ROOT = Path(__file__).parents[2]
+FULL = bool(os.environ.get("SWEEP_TEST_FULL_SIZE"))
+SECONDS, GIGABYTES = 20.0, 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_study_of_the_real_size_is_reported_in_time(tmp_path: Path) -> None:
+    architectures = ARCHITECTURES if FULL else ARCHITECTURES[:1]
+    write_full_size(Study(Storage(tmp_path)), architectures=architectures)
+    command = [sys.executable, "-m", "analysis.report", str(tmp_path)]
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    elapsed = time.perf_counter() - started
+    assert process.returncode == 0
+    # Processor seconds: the machine may be busy with other tests. A quarter of the cells must leave room for the rest:
+    # reading the split and starting are done once.
+    processor = used.ru_utime + used.ru_stime
+    assert processor < (SECONDS if FULL else SECONDS / 2.5), (
+        f"{processor:.1f} s of processor time, {elapsed:.1f} s in all"
+    )
+    assert used.ru_maxrss / 1e6 < GIGABYTES
+    assert len(list((tmp_path / "report" / "tables").glob("*.csv"))) >= 13

@@ -15,6 +15,7 @@ from sweep.interrupts import SIGNALS, Interrupts
 from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
+from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, identifier, make_plan, summary
 from sweep.terminal import Terminal
 from trainables.errors import UserError
@@ -56,7 +57,8 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
-    launch = Launch(plan, study, inputs, terminal, interrupts)
+    mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
+    launch = Launch(plan, study, inputs, terminal, interrupts, mirror)
     cell = launch.find(arguments.cell) if arguments.cell else None
     with lease(study):
         try:

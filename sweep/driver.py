@@ -27,18 +27,20 @@ class Order:
     study: str
     site: Site
     attempt: int
+    mirror: dict[str, Any] | None = None
+    """How W&B is told of it; None: it is not. No key is in it."""
 
     def dumps(self) -> str:
         """Return the order as text."""
-        return json.dumps(
-            {"stage": self.stage.document(), "study": self.study, "site": asdict(self.site), "attempt": self.attempt}
-        )
+        rest = {"study": self.study, "site": asdict(self.site), "attempt": self.attempt, "mirror": self.mirror}
+        return json.dumps({"stage": self.stage.document(), **rest})
 
     @classmethod
     def loads(cls, text: str) -> Order:
         """Read an order."""
         fields = json.loads(text)
-        return cls(Stage.from_document(fields["stage"]), fields["study"], Site(**fields["site"]), fields["attempt"])
+        stage, site = Stage.from_document(fields["stage"]), Site(**fields["site"])
+        return cls(stage, fields["study"], site, fields["attempt"], fields["mirror"])
 
 
 class Watcher(Protocol):
@@ -68,6 +70,7 @@ class Driver:
         site: Site,
         watcher: Watcher,
         budgets: Budgets | None = None,
+        mirror: dict[str, Any] | None = None,
     ) -> None:
         """Begin with what the study has committed already."""
         self._stages = {str(stage.key): stage for stage in stages}
@@ -77,6 +80,7 @@ class Driver:
         self._study = study
         self._site = site
         self._watcher = watcher
+        self._mirror = mirror
         self._stopping = False
 
     @property
@@ -104,7 +108,7 @@ class Driver:
         if started is None:
             return None
         key, attempt = started
-        return Order(self._stages[key], self._study.storage.location, self._site, attempt)
+        return Order(self._stages[key], self._study.storage.location, self._site, attempt, self._mirror)
 
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sweep.driver import Driver
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
+from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
+from sweep.mirror.worker import Mirror
 from sweep.plan import Plan
 from sweep.terminal import Terminal, Watch
 from trainables.errors import UserError, nearest
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from analysis.collect import LeftOut
     from analysis.report import Report
 
+MIRROR_SECONDS = 60.0
+"""A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
 DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
@@ -37,6 +41,7 @@ class Launch:
     inputs: Inputs
     terminal: Terminal
     interrupts: Interrupts
+    mirror: MirrorChoice
 
     @cached_property
     def site(self) -> Site:
@@ -91,20 +96,28 @@ class Launch:
             raise UserError(
                 f"{stage.name} needs stages that are not done: run --cell {', --cell '.join(lacking)} first"
             )
+        settings = decide(self.mirror, self.study, self.terminal.say)
+        mirror = Mirror()
+        mirror.begin(settings.document() if settings else None, self.study.storage.location, stage, self.site)
         try:
             for progress in run_stage(stage, self.study, self.site):
+                mirror.epoch(progress.shown)
                 if shown := progress.shown:
                     self.terminal.say(
                         f"epoch {progress.epoch:g} of {progress.epochs}: val F1 {shown['val_f1_macro']:.3f}, "
                         f"{shown['images_per_second']:.0f} images/s"
                     )
         except Exception as error:
+            mirror.end("failed", type(error).__name__)
             if sys.gettrace() is not None:  # a debugger wants to see it
                 raise
             self.terminal.faults(
                 [f"{type(error).__name__}: {error}", f"log: {self.study.folder(stage).path('log.txt')}"]
             )
             return FAILED
+        finally:
+            mirror.end("done" if self.study.folder(stage).result() else "stopped")
+            mirror.close(MIRROR_SECONDS)
         self.terminal.say(f"done: {self.study.folder(stage).path()}")
         return DONE
 
@@ -113,13 +126,16 @@ class Launch:
 
         costs = self.inputs.costs(self.plan.stages)
         threads = max(stage.recipe.threads for stage in self.plan.stages)
+        mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
             with self.interrupts.deferred():
                 capacity = stack.enter_context(ray_session(address))
             from sweep import tune
 
-            with self.terminal.watching(self.plan.stages, costs, scores, tune.slots(capacity, threads)) as watch:
-                driver = Driver(self.plan.stages, costs, self.study, self.site, watch)
+            slots = tune.slots(capacity, threads)
+            told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
+            with self.terminal.watching(self.plan.stages, costs, scores, slots) as watch:
+                driver = Driver(self.plan.stages, costs, self.study, self.site, watch, mirror=told)
                 self.interrupts.guard(driver)
                 tune.run(driver, capacity, threads)
         self._tell_failures(watch)

@@ -49,6 +49,15 @@ def parser() -> argparse.ArgumentParser:
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
+    p.add_argument(
+        "--wandb",
+        choices=("auto", "online", "offline", "off"),
+        default="auto",
+        help="mirror the study in Weights & Biases (default: auto, online where there is a key and the server answers)",
+    )
+    p.add_argument("--wandb-project", metavar="NAME", help="default: WANDB_PROJECT, or scenario-sweep")
+    p.add_argument("--wandb-entity", metavar="NAME", help="user or team (default: the one of the key)")
+    p.add_argument("--wandb-images", action="store_true", help="pictures of the data may leave this machine")
     return p
 
 

@@ -17,11 +17,14 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from sweep.driver import Driver, Order
+from sweep.mirror.worker import Mirror
 from sweep.ray_session import Capacity
 from trainables.errors import LostError, UserError
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
+MIRROR_SECONDS = 10.0
+"""A process that ends waits at most so long for what W&B is still to be told. ``sweep.wandb sync`` tells the rest."""
 
 
 class StageTrial(tune.Trainable):
@@ -29,6 +32,7 @@ class StageTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first attempt."""
+        self._mirror = Mirror()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -41,11 +45,19 @@ class StageTrial(tune.Trainable):
         try:
             progress = next(self._epochs)
         except StopIteration:
+            self._mirror.end("done")
             return _report({"error": None}, done=True)
         except LostError:
+            self._mirror.end("lost")
             return _report({"lost": True}, done=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
+            self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
+        self._mirror.epoch(progress["shown"])
+        if self._mirror.stop_asked:  # in the dashboard
+            self._epochs.close()
+            self._mirror.end("stopped")
+            return _report({"stopped": True}, done=True)
         return _report(progress, done=False)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -57,9 +69,13 @@ class StageTrial(tune.Trainable):
     def cleanup(self) -> None:
         """Stop the attempt where it is: what it has done is kept in its checkpoint."""
         self._epochs.close()
+        self._mirror.end("stopped")
+        self._mirror.close(MIRROR_SECONDS)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._epochs = _epochs(Order.loads(config["order"]))
+        order = Order.loads(config["order"])
+        self._epochs = _epochs(order)
+        self._mirror.begin(order.mirror, order.study, order.stage, order.site)
 
 
 def _report(content: dict[str, Any], done: bool) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from trainables.errors import UserError
 from trainables.study import Study
 
 Wanted = Literal["auto", "online", "offline", "off"]
-WANTED: tuple[Wanted, ...] = ("auto", "online", "offline", "off")
 PROJECT = "scenario-sweep"
 SWEEP_SECONDS = 20.0
 STAGGER_SECONDS_EACH = 0.2
@@ -34,7 +33,7 @@ class MirrorChoice:
     images: bool = False
 
 
-def decide(choice: MirrorChoice, study: Study, slots: int, say: Callable[[str], None]) -> MirrorSettings | None:
+def decide(choice: MirrorChoice, study: Study, say: Callable[[str], None]) -> MirrorSettings | None:
     """Return the settings of the mirror, or None where it is off; say which, and why.
 
     The study's W&B sweep is created where it has none. No server holds this up for longer than seconds.
@@ -58,8 +57,12 @@ def decide(choice: MirrorChoice, study: Study, slots: int, say: Callable[[str], 
         say(f"W&B: {app_url(entity, project, *(['sweeps', sweep] if sweep else []))}")
         if sweep is None:
             say(f"W&B: no sweep could be created now; later: python -m sweep.wandb attach {study.storage.path()}")
-    stagger = min(LONGEST_STAGGER, STAGGER_SECONDS_EACH * (slots - 1)) if mode == "online" else 0.0
-    return MirrorSettings(mode, project, entity, sweep, header["name"], header["uid"], choice.images, stagger)
+    return MirrorSettings(mode, project, entity, sweep, header["name"], header["uid"], choice.images)
+
+
+def stagger_seconds(settings: MirrorSettings, slots: int) -> float:
+    """Return over how long the first contacts of so many processes are spread: servers limit their rate."""
+    return min(LONGEST_STAGGER, STAGGER_SECONDS_EACH * (slots - 1)) if settings.mode == "online" else 0.0
 
 
 def _mode(wanted: Wanted, entity: str | None) -> tuple[Mode | None, str | None, str]:
@@ -96,10 +99,8 @@ def _new_sweep(study: Study, project: str, entity: str) -> str | None:
     found: list[str] = []
 
     def create() -> None:
-        try:
+        with suppress(Exception):  # the mirror fails nothing; the caller says that there is none
             found.append(create_sweep(study, project, entity))
-        except Exception:  # noqa: BLE001, S110 - the mirror fails nothing; the caller says that there is none
-            pass
 
     thread = threading.Thread(target=create, name="wandb sweep", daemon=True)
     thread.start()

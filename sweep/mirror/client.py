@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,13 @@ def client() -> Any:
 
 
 def open_run(
-    settings: MirrorSettings, mode: Mode, folder: str, stage: Stage, stage_folder: str, link: Link, stop: Callable[[], None]
+    settings: MirrorSettings,
+    mode: Mode,
+    folder: str,
+    stage: Stage,
+    stage_folder: str,
+    link: Link,
+    stop: Callable[[], None],
 ) -> Any:
     """Begin or continue the run of a stage.
 
@@ -90,7 +97,5 @@ def forget() -> None:
     """Give up the client's process, which may be dead: the next run starts another."""
     wandb = sys.modules.get("wandb")
     if wandb is not None:
-        try:
+        with suppress(Exception):  # a dead one says so once
             wandb.teardown()
-        except Exception:  # noqa: BLE001, S110 - a dead one says so once
-            pass

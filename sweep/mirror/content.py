@@ -50,7 +50,9 @@ def rows_of(folder: StageFolder) -> dict[int, dict[str, float]]:
 
 def summary_of(stage: Stage, result: dict[str, Any]) -> dict[str, Any]:
     """Return the summary of a finished stage, under plain names."""
-    fields = {name: result.get(name) for name in ("learning_rate", "selected_epoch", "selected_on", "weights", "seconds")}
+    fields = {
+        name: result.get(name) for name in ("learning_rate", "selected_epoch", "selected_on", "weights", "seconds")
+    }
     choice = result.get("choice") or {}
     score = {METRIC: result["metrics"]["val_f1_macro"]} if stage.kind == "finetune" else {}
     rule = {"rule": choice["rule"]} if "rule" in choice else {}

@@ -6,6 +6,7 @@ The format is LevelDB's log framing around protocol buffers of the client (no do
 
 from __future__ import annotations
 
+import importlib
 import json
 import struct
 import zlib
@@ -24,10 +25,9 @@ def records(file: Path) -> Iterator[Any]:
     Raises:
         ValueError: if it is no such log, or is damaged.
     """
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    record = importlib.import_module("wandb.proto.wandb_internal_pb2").Record
     for payload in _payloads(file.read_bytes()):
-        yield Record.FromString(payload)  # type: ignore[attr-defined]
+        yield record.FromString(payload)
 
 
 def _payloads(content: bytes) -> Iterator[bytes]:
@@ -74,4 +74,3 @@ def epochs_in(logs: list[Path]) -> tuple[set[int], bool]:
         except (OSError, ValueError):
             ended = False
     return found, ended
-

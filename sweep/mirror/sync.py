@@ -134,7 +134,7 @@ def attach_each(study: Study, settings: MirrorSettings) -> int:
     """Attach the runs that do not belong to the study's sweep yet, one by one; return how many."""
     attached = 0
     with _local(study) as local:
-        for stage, folder, link in _finished(study):
+        for stage, _, link in _finished(study):
             if link is not None and link.online and link.sweep != settings.sweep:
                 tell(study, settings, stage, local)
                 attached += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def save_view(study: Study, settings: MirrorSettings) -> str:
         Exception: whatever the client raises.
     """
     client()
-    import wandb_workspaces.workspaces as workspaces
+    workspaces: Any = importlib.import_module("wandb_workspaces.workspaces")
 
     known = read_study_link(study.storage)
     axes = _axes(study)
@@ -58,7 +59,7 @@ def save_report(study: Study, settings: MirrorSettings, tables: Sequence[str]) -
         Exception: whatever the client raises.
     """
     client()
-    import wandb_workspaces.reports.v2 as reports
+    reports = _reports()
 
     known = read_study_link(study.storage)
     runs = reports.Runset(
@@ -83,6 +84,10 @@ def save_report(study: Study, settings: MirrorSettings, tables: Sequence[str]) -
     return str(report.url)
 
 
+def _reports() -> Any:
+    return importlib.import_module("wandb_workspaces.reports.v2")  # it has types that no checker can follow
+
+
 def _only(settings: MirrorSettings) -> str:
     """Cells of this study alone: a project holds other studies, and pre-training is scored on other data."""
     return f"Config('study') = '{settings.study}' and Config('kind') = 'finetune'"
@@ -93,7 +98,7 @@ def _axes(study: Study) -> list[str]:
 
 
 def _cell_panels(axes: Sequence[str]) -> list[Any]:
-    import wandb_workspaces.reports.v2 as reports
+    reports = _reports()
 
     column = reports.ParallelCoordinatesPlotColumn
     columns = [column(metric=reports.Config(axis), log=axis == "learning_rate" or None) for axis in axes]
@@ -107,13 +112,13 @@ def _cell_panels(axes: Sequence[str]) -> list[Any]:
 
 
 def _curve_panels() -> list[Any]:
-    import wandb_workspaces.reports.v2 as reports
+    reports = _reports()
 
     curves = ("train_loss", "val_loss", "val_f1_macro", "learning_rate")
     return [reports.LinePlot(title=name, x="epoch", y=[name], groupby="scenario", **RANGE) for name in curves]
 
 
 def _picture_panels() -> list[Any]:
-    import wandb_workspaces.reports.v2 as reports
+    reports = _reports()
 
     return [reports.MediaBrowser(media_keys=[name]) for name in ("confusion_matrix", "range_test")]

@@ -23,7 +23,7 @@ from trainables.storage import Storage
 from trainables.study import Study
 
 QUEUE = 4096
-"""Events that wait at most; later ones are dropped."""
+"""Where so many events wait, an epoch is dropped: the end of its stage fills it in. Begin and end never are."""
 OFFLINE_SECONDS = 300.0
 """After the server failed, runs are kept offline for so long before it is tried again."""
 Event = Callable[[], None]
@@ -35,7 +35,7 @@ class Mirror:
 
     def __init__(self) -> None:
         """Begin with nothing told, and no thread."""
-        self._events: queue.Queue[Event | None] = queue.Queue(QUEUE)
+        self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._telling = False
@@ -57,34 +57,28 @@ class Mirror:
             self._thread = threading.Thread(target=self._work, name="wandb mirror", daemon=True)
             self._thread.start()
         stop = self._stop.set
-        self._put(lambda: self._teller.begin(MirrorSettings.from_document(document), study, stage, site, stop))
+        self._events.put(lambda: self._teller.begin(MirrorSettings.from_document(document), study, stage, site, stop))
 
     def epoch(self, shown: dict[str, float]) -> None:
         """Tell of a finished epoch; of a sign of life within one there is nothing to tell."""
-        if self._telling and shown:
-            self._put(lambda: self._teller.epoch(shown))
+        if self._telling and shown and self._events.qsize() < QUEUE:
+            self._events.put(lambda: self._teller.epoch(shown))
 
     def end(self, state: str, failure: str | None = None) -> None:
         """Tell that the attempt is over: ``done``, ``failed``, ``lost`` or ``stopped``."""
         if self._telling:
             self._telling = False
-            self._put(lambda: self._teller.end(state, failure))
+            self._events.put(lambda: self._teller.end(state, failure))
 
     def close(self, seconds: float) -> bool:
         """Wait for what is still to be told, for so long at most; return whether all was told."""
         if self._thread is None:
             return True
-        self._put(None)
+        self._events.put(None)
         self._thread.join(seconds)
         told = not self._thread.is_alive()
         self._thread = None if told else self._thread
         return told
-
-    def _put(self, event: Event | None) -> None:
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
-            _log.debug("an event is dropped: %d wait", QUEUE)
 
     def _work(self) -> None:
         while (event := self._events.get()) is not None:
@@ -132,7 +126,7 @@ class _Teller:
             return
         try:
             session.end(state, failure)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             if session.is_online:
                 self._give_up(error)
             raise
@@ -142,8 +136,7 @@ class _Teller:
 
         _log.debug("offline for a while: %s", type(error).__name__)
         self._online_from = time.monotonic() + OFFLINE_SECONDS
-        if isinstance(error, ConnectionError):
-            forget()
+        forget()  # its process holds on to the run, and would refuse it to the next attempt
 
     def _folder(self, storage: Storage) -> str:
         """The study folder; on an object store, where the client cannot write, a folder of this node."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,8 +24,9 @@ class Link:
         url: of the run, once a server knows it.
         sweep: the sweep that the run was attached to.
         online: whether a server was ever told of the run directly; then an offline log of it is not synced as well.
-        whole: whether all of the stage is in the run: on the server, or in an offline log.
-        missing: epochs that the server was not told of, to be told when the stage is done.
+        whole: whether the server has all of a finished stage.
+        order: in which the epochs were told, as far as they were not told one after the other from 0 on: the
+            server says how many rows it has, and this which epochs they are.
     """
 
     run: str
@@ -34,7 +36,7 @@ class Link:
     sweep: str | None = None
     online: bool = False
     whole: bool = False
-    missing: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
     def write(self, folder: StageFolder) -> None:
         """Keep it in the stage folder."""
@@ -46,6 +48,14 @@ class Link:
         return Link(settings.run_id(key, generation), generation, self.retired)
 
 
+def epochs_of(order: Sequence[int], rows: int) -> list[int]:
+    """Return the epochs of so many rows: told in that order, and after it one after the other."""
+    told = list(order)
+    while len(told) < rows:
+        told.append(told[-1] + 1 if told else 0)
+    return told[:rows]
+
+
 def read_link(folder: StageFolder) -> Link | None:
     """Return the link of a stage, or None where there is none that can be read."""
     document = _document(folder.storage, f"stages/{folder.name}/{FILE}")
@@ -53,7 +63,7 @@ def read_link(folder: StageFolder) -> Link | None:
         link = Link(**document)
     except TypeError:
         return None
-    return replace(link, missing=tuple(link.missing))
+    return replace(link, order=tuple(link.order))
 
 
 def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Link, bool]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sweep.mirror.log_file import epochs_in
 from trainables.storage import Storage
 
 FOLDER = "wandb"
 SYNCED = ".synced"
+FLUSH_SECONDS = 2.0
+"""The client writes the end of a log within a second after the run was finished."""
 _PREFIX = "offline-run-"
 
 
@@ -31,6 +35,10 @@ def keep(storage: Storage, local: Path, run: str = "*") -> None:
     """Put what the client wrote on this node's disk into the study, where that is on an object store."""
     if storage.is_local:
         return
+    logs = logs_of(local, run)
+    deadline = time.monotonic() + FLUSH_SECONDS
+    while logs and not epochs_in(logs)[1] and time.monotonic() < deadline:
+        time.sleep(0.1)
     for folder in local.glob(f"{FOLDER}/{_PREFIX}*-{run}"):
         for file in _kept(folder):
             storage.write(f"{FOLDER}/{folder.name}/{file.relative_to(folder).as_posix()}", file.read_bytes())

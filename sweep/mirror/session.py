@@ -11,7 +11,7 @@ from typing import Any
 from sweep.mirror import offline_logs, pictures
 from sweep.mirror.client import forget, open_run
 from sweep.mirror.content import row_of, rows_of, summary_of, tags_of
-from sweep.mirror.link import Link, link_of
+from sweep.mirror.link import Link, epochs_of, link_of
 from sweep.mirror.log_file import epochs_in
 from sweep.mirror.offline_logs import logs_of
 from sweep.mirror.settings import MirrorSettings, Mode
@@ -54,7 +54,7 @@ class Session:
         self._link, self._begun_before = link_of(self._folder, settings, str(stage.key))
         self._opened = 0
         self._run: Any = None
-        self._logged: set[int] = set()
+        self._logged: list[int] = []
         self._open()
 
     @property
@@ -64,11 +64,7 @@ class Session:
 
     def epoch(self, shown: dict[str, float]) -> None:
         """Log an epoch that is not logged yet."""
-        row = row_of(shown)
-        skipped = set(range(int(row["epoch"]))) - self._logged
-        if self.is_online and skipped != set(self._link.missing):
-            self._keep(missing=tuple(sorted(skipped)))  # written down: the server tells only the last epoch
-        self._log(row)
+        self._log({int(shown["epoch"]): row_of(shown)})
 
     def end(self, state: str, failure: str | None = None) -> None:
         """Finish the run: of a stage that is done with all that it has, and with any epoch that was lost on the way.
@@ -83,11 +79,10 @@ class Session:
             known = {"state": state, "failure": failure}
             self._again_if_dead(lambda: self._run.summary.update({k: v for k, v in known.items() if v is not None}))
         self._again_if_dead(lambda: self._run.finish(exit_code=0 if result is not None else 1))
-        whole = result is not None and (self.is_online or self._is_on_disk())
-        self._keep(whole=whole, missing=() if whole else self._link.missing)
         if not self.is_online:
             offline_logs.keep(self._folder.storage, self._local, self._link.run)
-        elif whole:  # the server has it all
+        elif result is not None:  # the server has it all
+            self._keep(whole=True)
             for folder in self._local.glob(f"wandb/run-*-{self._link.run}"):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -97,8 +92,7 @@ class Session:
 
     def _complete(self, result: dict[str, Any]) -> None:
         rows = {} if self._stage.kind == "lr_range" else rows_of(self._folder)
-        for epoch in sorted(rows.keys() - self._logged):
-            self._log(rows[epoch])
+        self._log({epoch: rows[epoch] for epoch in sorted(rows)})
         shown = pictures.of_stage(self._stage, self._folder, result, self._data if self._settings.images else None)
         self._again_if_dead(lambda: self._finale(result, shown))
 
@@ -116,11 +110,19 @@ class Session:
     def _has(self, shown: dict[str, Any]) -> bool:
         return self._run.resumed and all(self._run.summary.get(name) is not None for name in shown)
 
-    def _log(self, row: dict[str, float]) -> None:
-        epoch = int(row["epoch"])
-        if epoch not in self._logged:
-            self._again_if_dead(lambda: self._run.log(row) if epoch not in self._logged else None)
-            self._logged.add(epoch)
+    def _log(self, rows: dict[int, dict[str, float]]) -> None:
+        """Log epochs that are not logged yet, in their order."""
+
+        def log() -> None:
+            new = [epoch for epoch in rows if epoch not in self._logged]
+            order = [*self._logged, *new]
+            if self.is_online and order != epochs_of(self._link.order, len(order)):
+                self._keep(order=tuple(order))  # before the server has them
+            for epoch in new:
+                self._run.log(rows[epoch])
+                self._logged.append(epoch)
+
+        self._again_if_dead(log)
 
     def _again_if_dead(self, call: Callable[[], Any]) -> None:
         """Call the client; where its process died, start another and go on with the run."""
@@ -159,17 +161,11 @@ class Session:
         offline_logs.fetch(self._folder.storage, self._local, self._link.run)
         return logs_of(self._local, self._link.run)
 
-    def _known(self, before: list[Path]) -> set[int]:
+    def _known(self, before: list[Path]) -> list[int]:
         """The epochs that the run has: by its own word, or by its logs."""
         if not self.is_online:
-            return epochs_in(before)[0]
-        last = self._run.summary.get("epoch") if self._run.resumed else None
-        return set() if last is None else set(range(int(last) + 1)) - set(self._link.missing)
-
-    def _is_on_disk(self) -> bool:
-        logs = logs_of(self._local, self._link.run)
-        epochs, ended = epochs_in(logs)
-        return ended and self._logged <= epochs
+            return sorted(epochs_in(before)[0])
+        return epochs_of(self._link.order, self._run.starting_step)  # a row is a step
 
     def _keep(self, **changes: Any) -> None:
         changed: Link = replace(self._link, **changes)

@@ -16,7 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweep.mirror.connection import app_url
+from sweep.mirror.content import rows_of
 from sweep.mirror.link import Link, read_link
+from sweep.mirror.log_file import epochs_in
 from sweep.mirror.offline_logs import fetch, is_synced, keep, logs_of, run_of
 from sweep.mirror.settings import MirrorSettings
 from trainables.specs import Stage
@@ -73,7 +75,7 @@ def _upload(study: Study, settings: MirrorSettings, local: Path) -> int:
             waiting.setdefault(run_of(log), []).append(log)
     for run in waiting:  # first, for an upload that is cut short must not be made again
         folder, link = links[run]
-        replace(link, online=True, whole=False).write(folder)
+        replace(link, online=True).write(folder)
     uploaded = 0
     for place in range(max(map(len, waiting.values()), default=0)):  # attempts at a stage one after the other
         logs = [of_run[place] for of_run in waiting.values() if place < len(of_run)]
@@ -83,8 +85,18 @@ def _upload(study: Study, settings: MirrorSettings, local: Path) -> int:
         if all(map(is_synced, logs)):
             folder, link = links[run]
             url = app_url(settings.entity or "", settings.project, "runs", run) if settings.entity else None
-            replace(link, online=True, url=url).write(folder)
+            replace(link, online=True, url=url, whole=_is_whole(folder, logs)).write(folder)
     return uploaded
+
+
+def _is_whole(folder: StageFolder, logs: list[Path]) -> bool:
+    """Whether logs hold all of a finished stage: one on a full disk does not."""
+    epochs, ended = epochs_in(logs)
+    try:
+        rows = rows_of(folder)
+    except FileNotFoundError:
+        rows = {}  # of a range test
+    return ended and folder.result() is not None and epochs >= rows.keys()
 
 
 def _client_sync(settings: MirrorSettings, logs: list[Path]) -> None:

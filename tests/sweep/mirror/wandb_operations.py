@@ -49,9 +49,7 @@ class Operations:
     def viewer(self, v: Variables) -> dict[str, Any]:
         team = {"node": {"name": self.entity}}
         fields = {"id": "VXNlcjox", "entity": self.entity, "username": "u", "email": "u@x", "flags": "{}"}
-        return {
-            "viewer": {**fields, "admin": False, "name": "u", "teams": {"edges": [team]}, "apiKeys": {"edges": []}}
-        }
+        return {"viewer": {**fields, "admin": False, "name": "u", "teams": {"edges": [team]}, "apiKeys": {"edges": []}}}
 
     def server_features_query(self, v: Variables) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
@@ -112,9 +110,9 @@ class Operations:
         }
 
     def upsert_view(self, v: Variables) -> dict[str, Any]:
-        inserted = v.get("id") not in {known["id"] for known in self.views.values()}
-        identifier = v["id"] if not inserted else base64.b64encode(v["name"].encode()).decode()
-        self.views[v["name"]] = {**v, "id": identifier, "spec": json.loads(v["spec"])}
+        inserted = v.get("id") not in self.views
+        identifier = base64.b64encode(v["name"].encode()).decode() if inserted else v["id"]
+        self.views[identifier] = {**v, "spec": json.loads(v["spec"])}
         view = {
             "id": identifier,
             "name": v["name"],

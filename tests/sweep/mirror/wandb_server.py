@@ -125,7 +125,7 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             self.rfile.readline()
             return body
 
-        def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+        def do_POST(self) -> None:
             body = self._body()
             _, _, secret = self.headers.get("Authorization", "").partition("Basic ")
             key = base64.b64decode(secret).decode().partition(":")[2] if secret else None

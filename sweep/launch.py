@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from analysis.collect import LeftOut
     from analysis.report import Report
 
-MIRROR_SECONDS = 60.0
+MIRROR_SECONDS = 30.0
 """A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
 DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""

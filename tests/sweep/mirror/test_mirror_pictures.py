@@ -55,7 +55,8 @@ def test_pictures_of_the_data_only_where_they_are_allowed(
     assert set(pictures.of_stage(stages[0], folder, result, None)) == {"confusion_matrix"}
     ids = packed.index.column("image_id").take(pa.array([0, 1, 2, 3]))
     table = folder.storage.read_table(f"stages/{folder.name}/predictions.parquet")
-    folder.write_table("predictions.parquet", table.set_column(0, "image_id", ids))
+    table = table.set_column(0, "image_id", ids).set_column(2, "label", pa.array([0, 1, 0, 1]))
+    folder.write_table("predictions.parquet", table)
     drawn = pictures.of_stage(stages[0], folder, result, str(packed.folder))
     assert set(drawn) == {"confusion_matrix", "val_mistakes"}
     shown = np.asarray(drawn["val_mistakes"].crop((0, 0, 160, 160)))

@@ -234,17 +234,16 @@ def test_the_client_s_process_may_die(server: WandbServer, player: Player, stage
 def test_a_stop_in_the_dashboard_reaches_the_stage(
     server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(client.LEAN, "x_file_stream_transmit_interval", 0.2)
     monkeypatch.setitem(RunStopChecker.__init__.__kwdefaults__, "poll_interval", 0.3)  # it is 15 seconds
-    player.attempt(stages[0], 0, 1, "")
-    wait_for(lambda: server.asked["file_stream"])
+    player.attempt(stages[0], 0, 1, "lost")
+    assert player.told()
     assert not player.mirror.stop_asked
-    server.runs[run_of(player, stages[0])]["stop"] = True
-    player.mirror.epoch(shown(1))
+    run = run_of(player, stages[0])
+    server.runs[run]["stop"] = True  # the client hears of it with the next rows, every 15 seconds
+    player.attempt(stages[0], 1, 2, "")
     wait_for(lambda: player.mirror.stop_asked)
     player.mirror.end("stopped")
     assert player.told()
-    run = run_of(player, stages[0])
     assert server.summary(run)["state"] == "stopped"
     server.runs[run]["stop"] = False  # resumed
     player.attempt(stages[0], 2, EPOCHS, "done")

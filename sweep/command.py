@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 import signal
 import uuid
 from pathlib import Path
@@ -17,10 +19,14 @@ from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, identifier, make_plan, summary
+from sweep.reuse import take_over
+from sweep.room import Asked
 from sweep.terminal import Terminal
 from trainables.errors import UserError
 from trainables.storage import Storage, cache_folder
 from trainables.study import Study
+
+UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -41,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:
+    asked = _asked(arguments)
     grid = load_grid(arguments.grid, arguments.set)
     name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
     storage = Storage(arguments.storage)
@@ -58,7 +65,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
     mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
-    launch = Launch(plan, study, inputs, terminal, interrupts, mirror)
+    launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror)
     cell = launch.find(arguments.cell) if arguments.cell else None
     with lease(study):
         try:
@@ -67,7 +74,37 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
             raise UserError(
                 f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can"
             ) from error
+        if arguments.reuse:
+            _take_over(terminal, plan, study, arguments.reuse)
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+def _asked(arguments: argparse.Namespace) -> Asked:
+    """Read the limits of the run. Raises UserError where one is none."""
+    faults = []
+    if arguments.max_cost is not None and not arguments.price:
+        faults.append("--max-cost wants to know what a worker costs: give --price, e.g. --price 1.006 for an A10G-hour")
+    for name in ("max_cost", "price", "widest"):
+        if (value := getattr(arguments, name)) is not None and value <= 0:
+            faults.append(f"--{name.replace('_', '-')} must be above 0, found {value:g}")
+    seconds = math.inf
+    if arguments.deadline is not None:
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", arguments.deadline)
+        if match is None:
+            faults.append(f"--deadline {arguments.deadline}: give seconds, or a number with m, h or d: 45m, 12h, 2d")
+        else:
+            seconds = float(match[1]) * UNITS[match[2]]
+    if faults:
+        raise UserError(faults)
+    cost = math.inf if arguments.max_cost is None else arguments.max_cost
+    return Asked(arguments.fail_fast, seconds, cost, arguments.price or 0.0, arguments.widest)
+
+
+def _take_over(terminal: Terminal, plan: Plan, study: Study, other: str) -> None:
+    taken, faults = take_over(plan.stages, study, Study.open(other))
+    terminal.say(f"{len(taken)} finished stages are taken over from {other}")
+    for fault in faults:
+        terminal.say(f"not taken over: {fault}")
 
 
 def _study_name(name: str) -> str:

@@ -7,12 +7,14 @@ nothing of grids, retries or selection.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from sweep.schedule import Budgets, Schedule, State, Task
-from trainables.site import Site
+from sweep.limits import Admits, anything
+from sweep.schedule import Schedule, State
+from trainables.site import ALONE, Site, Workers
 from trainables.specs import Stage
 from trainables.study import Study
 
@@ -27,20 +29,22 @@ class Order:
     study: str
     site: Site
     attempt: int
+    workers: Workers = ALONE
     mirror: dict[str, Any] | None = None
     """How W&B is told of it; None: it is not. No key is in it."""
 
     def dumps(self) -> str:
         """Return the order as text."""
-        rest = {"study": self.study, "site": asdict(self.site), "attempt": self.attempt, "mirror": self.mirror}
-        return json.dumps({"stage": self.stage.document(), **rest})
+        plain = {"site": asdict(self.site), "attempt": self.attempt, "workers": asdict(self.workers)}
+        return json.dumps({"stage": self.stage.document(), "study": self.study, **plain, "mirror": self.mirror})
 
     @classmethod
     def loads(cls, text: str) -> Order:
         """Read an order."""
         fields = json.loads(text)
-        stage, site = Stage.from_document(fields["stage"]), Site(**fields["site"])
-        return cls(stage, fields["study"], site, fields["attempt"], fields["mirror"])
+        site, workers = Site(**fields["site"]), Workers(**fields["workers"])
+        stage = Stage.from_document(fields["stage"])
+        return cls(stage, fields["study"], site, fields["attempt"], workers, fields["mirror"])
 
 
 class Watcher(Protocol):
@@ -59,34 +63,73 @@ class Watcher(Protocol):
         """Hear that an attempt failed, whether the stage is tried again, and what it blocks."""
 
 
+class Watchers:
+    """Several watchers as one."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        """Tell these, in this order."""
+        self._watchers = watchers
+
+    def started(self, stage: Stage, attempt: int) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.started(stage, attempt)
+
+    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.progressed(stage, progress)
+
+    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.finished(stage, result)
+
+    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.failed(stage, error, again, blocked)
+
+
 class Driver:
     """Runs a set of stages through a schedule, whoever executes them."""
 
     def __init__(
         self,
+        schedule: Schedule,
         stages: Sequence[Stage],
-        costs: Mapping[str, float],
         study: Study,
         site: Site,
         watcher: Watcher,
-        budgets: Budgets | None = None,
+        worker: Workers = ALONE,
+        clock: Callable[[], float] = time.monotonic,
         mirror: dict[str, Any] | None = None,
     ) -> None:
-        """Begin with what the study has committed already."""
+        """Begin where the schedule stands. ``worker`` says what a single worker is given."""
         self._stages = {str(stage.key): stage for stage in stages}
-        done = study.committed(stages)
-        tasks = [Task(key, stage.upstream, costs[key]) for key, stage in self._stages.items()]
-        self._schedule = Schedule(tasks, done, budgets)
+        self._schedule = schedule
         self._study = study
         self._site = site
         self._watcher = watcher
+        self._worker = worker
+        self._clock = clock
         self._mirror = mirror
+        self._widths: dict[str, int] = {}
+        self._shares: dict[str, float] = {}
+        self._worker_seconds, self._counted_until = 0.0, clock()
+        self._one_has_ended = False
         self._stopping = False
+        self.limit: str | None = None
 
     @property
     def states(self) -> Mapping[str, State]:
         """The state of every stage, by key."""
         return self._schedule.states
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing more starts, where the run was given up."""
+        return self._schedule.halted
 
     @property
     def finished(self) -> bool:
@@ -98,24 +141,64 @@ class Driver:
         """Whether the run was asked to stop."""
         return self._stopping
 
-    def stop(self) -> None:
-        """Start nothing more."""
+    def stop(self, limit: str | None = None) -> None:
+        """Start nothing more; say which limit of the run is the reason, if one is."""
         self._stopping = True
+        self.limit = self.limit or limit
 
-    def next(self) -> Order | None:
-        """Return the next attempt to make, or None if there is none now."""
-        started = None if self._stopping else self._schedule.start()
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """The stages that were handed out and have not ended -> their number of workers."""
+        return self._widths
+
+    def share(self, key: str) -> float:
+        """Return how much of a running stage is done, 0 to 1."""
+        return self._shares.get(key, 0.0)
+
+    def worker_seconds(self) -> float:
+        """Return for how many seconds workers were given to stages, in all."""
+        now = self._clock()
+        self._worker_seconds += (now - self._counted_until) * sum(self._widths.values())
+        self._counted_until = now
+        return self._worker_seconds
+
+    def next(self, slots: int, admits: Admits = anything) -> Order | None:
+        """Return the next attempt to make, or None if there is none now.
+
+        Args:
+            slots: how many workers the cluster has room for.
+            admits: says why a stage may not start at a width, if so.
+        """
+        free = self._free(slots)
+        started = None if self._stopping or free < 1 else self._schedule.start(free, slots, admits)
         if started is None:
             return None
-        key, attempt = started
-        return Order(self._stages[key], self._study.storage.location, self._site, attempt, self._mirror)
+        self.worker_seconds()
+        self._widths[started.key] = started.width
+        workers = replace(self._worker, count=started.width)
+        stage = self._stages[started.key]
+        return Order(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
+
+    def _free(self, slots: int) -> int:
+        """How many slots a stage may take.
+
+        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. An
+        idle trial process may be kept warm in the place of a wide stage, so a wide one is given one slot less.
+        """
+        free = slots - sum(self._widths.values())
+        any_wide = any(width > 1 for width in self._widths.values())
+        if free <= 0:
+            return int(free == 0 and not any_wide)
+        return free - 1 if self._one_has_ended and free > 1 else free
 
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
         self._watcher.started(order.stage, order.attempt)
 
     def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
-        """Take in an epoch of a running stage."""
+        """Take in a sign of life of a running stage."""
+        self._shares[key] = progress["epoch"] / progress["epochs"]
+        self._schedule.progressed(key, self._shares[key])
         self._watcher.progressed(self._stages[key], progress)
 
     def ended(self, key: str, error: str | None) -> None:
@@ -123,6 +206,7 @@ class Driver:
 
         The study is asked, not the message: without a result there is no success.
         """
+        self._leaves(key)
         stage = self._stages[key]
         try:
             result = self._study.folder(stage).result()
@@ -135,13 +219,28 @@ class Driver:
         else:
             self._failed(stage, error or "NoResult: the stage ended without a result", error or "NoResult")
 
-    def lost(self, key: str) -> None:
+    def lost(self, key: str, what: str = LOST) -> None:
         """Take in that the process or node of an attempt is gone."""
+        self._leaves(key)
         stage = self._stages[key]
         if self._study.states().get(key[:16]) == "done":
             self.ended(key, None)
         else:
-            self._failed(stage, LOST, None)
+            self._failed(stage, what, None)
+
+    def damaged(self, key: str, upstream: str, error: str) -> None:
+        """Take in that a stage found its upstream's files damaged: the upstream's result is taken back.
+
+        The stage and all it blocks wait for the next pass, in which the upstream is done again.
+        """
+        self._study.find(upstream).retire(error)
+        self.ended(key, error)
+
+    def _leaves(self, key: str) -> None:
+        self.worker_seconds()
+        self._shares.pop(key, None)
+        width = self._widths.pop(key, 1)
+        self._one_has_ended = self._one_has_ended or width == 1
 
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)

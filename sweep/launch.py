@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sweep.driver import Driver
+from sweep.driver import Driver, Watchers
+from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
 from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
 from sweep.mirror.worker import Mirror
 from sweep.plan import Plan
+from sweep.room import Asked
+from sweep.schedule import Schedule, Task
 from sweep.terminal import Terminal, Watch
+from sweep.widths import widest
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
-from trainables.site import Site
+from trainables.site import Site, Workers
 from trainables.specs import Stage
 from trainables.study import Study
 
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
 MIRROR_SECONDS = 30.0
 """A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
-DONE, FAILED, BAD_INPUT, HELD = 0, 1, 2, 3
+DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 
@@ -41,6 +46,7 @@ class Launch:
     inputs: Inputs
     terminal: Terminal
     interrupts: Interrupts
+    asked: Asked
     mirror: MirrorChoice
 
     @cached_property
@@ -59,7 +65,7 @@ class Launch:
         if len(scores) == len(self.plan.stages):
             self.terminal.say(f"nothing to do: all {len(scores)} stages are done")
         status, report = self._pass(scores, address)
-        if retired := self._retire(report):
+        if status in (DONE, FAILED) and (retired := self._retire(report)):
             self.terminal.say(f"{len(retired)} results cannot be relied on and are done again")
             status, report = self._pass(self._scores_of_done(), address)
         return FAILED if self._show(report) else status
@@ -125,23 +131,50 @@ class Launch:
         from sweep.ray_session import ray_session
 
         costs = self.inputs.costs(self.plan.stages)
-        threads = max(stage.recipe.threads for stage in self.plan.stages)
         mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
             with self.interrupts.deferred():
                 capacity = stack.enter_context(ray_session(address))
-            from sweep import tune
+            from sweep import room, tune
 
-            slots = tune.slots(capacity, threads)
+            worker = room.worker_shape(capacity(), max(stage.recipe.threads for stage in self.plan.stages))
+            slots = room.slots(capacity(), worker)
+            watch = stack.enter_context(self.terminal.watching(self.plan.stages, costs, scores, slots))
+            heartbeat = Heartbeat(self.study, slots)
+            stack.callback(heartbeat.end)
+            schedule = Schedule(self._tasks(costs, slots, worker), scores, fail_fast=self.asked.fail_fast)
+            watchers = Watchers(watch, heartbeat)
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
-            with self.terminal.watching(self.plan.stages, costs, scores, slots) as watch:
-                driver = Driver(self.plan.stages, costs, self.study, self.site, watch, mirror=told)
-                self.interrupts.guard(driver)
-                tune.run(driver, capacity, threads)
+            driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker, mirror=told)
+            self.interrupts.guard(driver)
+            tune.run(driver, room.ClusterRoom(capacity, worker, driver, self.asked, watch.seconds), worker)
         self._tell_failures(watch)
+        return self._status(driver)
+
+    def _tasks(self, costs: Mapping[str, float], slots: int, worker: Workers) -> list[Task]:
+        """What the schedule knows of the stages.
+
+        Raises:
+            UserError: if the cluster has no room for a single stage.
+        """
+        if slots < 1:
+            raise UserError(f"a stage needs {worker.cpus:g} CPUs on one node (recipe.threads), and no node has so many")
+        most = self.asked.widest or (slots if worker.gpus else 1)  # on CPUs a narrow stage is quicker to start
+        widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
+        return [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+
+    def _status(self, driver: Driver) -> int:
         if self.interrupts.status is not None:
             raise KeyboardInterrupt
-        return FAILED if {"failed", "blocked"} & set(driver.states.values()) else DONE
+        for reason in (driver.halted, driver.limit):
+            if reason is not None:
+                self.terminal.say(f"stopped: {reason}")
+        if {"failed", "blocked"} & set(driver.states.values()):
+            return FAILED
+        left = [state for state in driver.states.values() if state != "done"]
+        if left:
+            self.terminal.say(f"{len(left)} stages are left; what is finished is kept; this goes on: {same_command()}")
+        return STOPPED if left else DONE
 
     def _scores_of_done(self) -> dict[str, float | None]:
         """The val score of each stage that is done, by key."""

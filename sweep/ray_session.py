@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from trainables.errors import UserError
@@ -41,42 +43,54 @@ class Capacity:
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[Capacity]:
-    """Start a local cluster, or join the one at ``address``; leave it at the end.
+def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
+    """Start a local cluster, or join the one at ``address``; leave it at the end. Yields what tells its capacity.
 
     Raises:
         UserError: if there is no cluster at the address, or it does not let us in.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    with tempfile.TemporaryDirectory(prefix="sweep-token-") as folder:
+    if address is None:
+        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_own_token())})
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+    import ray
+
+    try:
         if address is None:
-            _use_new_token(Path(folder))
-        import ray
-
-        try:
-            if address is None:
-                ray.init(
-                    address="local",
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                )
-            else:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"cannot join the Ray cluster at {address or 'this machine'}: {error}") from error
-        try:
-            alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-            yield Capacity(tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive))
-        finally:
-            ray.shutdown()
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"cannot join the Ray cluster at {address or 'this machine'}: {error}") from error
+    try:
+        yield capacity
+    finally:
+        ray.shutdown()
 
 
-def _use_new_token(folder: Path) -> None:
-    """Give a local cluster a token of its own: Ray listens on all interfaces, and its own token file is readable by all."""
-    file = folder / "token"
+def capacity() -> Capacity:
+    """Return what the cluster has now."""
+    import ray
+
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return Capacity(tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive))
+
+
+@cache
+def _own_token() -> Path:
+    """Give the local clusters of this process a token of their own, and return its file.
+
+    Ray listens on all interfaces, and its own token file is readable by all. It reads the token once a process.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="sweep-token-")
+    atexit.register(folder.cleanup)
+    file = Path(folder.name, "token")
     file.touch(mode=0o600)
     file.write_text(secrets.token_hex(32))
-    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(file)})
-    os.environ.pop("RAY_AUTH_TOKEN", None)
+    return file

@@ -48,6 +48,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
+    p.add_argument("--reuse", metavar="STUDY", help="take finished stages over from another study: verified, copied")
+    p.add_argument("--fail-fast", action="store_true", help="start nothing more once a stage has failed for good")
+    p.add_argument("--deadline", metavar="T", help="end within so long: 90 (seconds), 45m, 12h, 2d; resumable")
+    p.add_argument("--max-cost", type=float, metavar="M", help="end before it costs so much; needs --price")
+    p.add_argument("--price", type=float, metavar="P", help="of one worker (GPU, or CPU group) for one hour")
+    p.add_argument(
+        "--widest",
+        type=int,
+        metavar="N",
+        help="workers a stage is given at most (default: GPUs that are idle; 1 on CPUs)",
+    )
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
     p.add_argument(
         "--wandb",

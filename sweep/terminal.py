@@ -158,6 +158,10 @@ class Watch:
             parts += [f"{count} {state}"] if count else []
         return ", ".join([*parts, f"{self.left()} left"])
 
+    def seconds(self, key: str) -> float | None:
+        """Return how long a stage takes on one worker, from what was measured in this run; None before that."""
+        return self._clock.seconds(self._stages[key].architecture, self._costs[key])
+
     def left(self) -> str:
         """Return how long the rest will take, or ``?`` before anything was measured."""
         seconds, longest = 0.0, 0.0

@@ -11,15 +11,18 @@ import os
 import tempfile
 from collections.abc import Generator
 from dataclasses import asdict
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from ray import tune
 from ray.tune.search import Searcher
 
 from sweep.driver import Driver, Order
+from sweep.limits import Admits
 from sweep.mirror.worker import Mirror
-from sweep.ray_session import Capacity
-from trainables.errors import LostError, UserError
+from sweep.room import resources
+from trainables.errors import DamagedError, LostError
+from trainables.site import Workers
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
@@ -47,9 +50,12 @@ class StageTrial(tune.Trainable):
         except StopIteration:
             self._mirror.end("done")
             return _report({"error": None}, done=True)
-        except LostError:
+        except LostError as error:
             self._mirror.end("lost")
-            return _report({"lost": True}, done=True)
+            return _report({"lost": str(error)}, done=True)
+        except DamagedError as error:
+            self._mirror.end("failed", type(error).__name__)
+            return _report({"damaged": error.key, "error": f"{type(error).__name__}: {error}"}, done=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
             self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
@@ -92,7 +98,8 @@ def _epochs(order: Order) -> Generator[dict[str, Any]]:
     from trainables.storage import Storage
     from trainables.study import Study
 
-    for progress in run_stage(order.stage, Study(Storage(order.study)), order.site, order.attempt):
+    study = Study(Storage(order.study))
+    for progress in run_stage(order.stage, study, order.site, order.attempt, order.workers):
         yield asdict(progress)
 
 
@@ -106,13 +113,14 @@ class _Forgotten:
 class _NextStage(_Forgotten, Searcher):
     """Tune's questions, answered by the driver."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, room: Room) -> None:
         super().__init__(metric=None, mode=None)
         self._driver = driver
+        self._room = room
         self._running: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        order = self._driver.next()
+        order = self._driver.next(self._room.slots(), self._room.admits())
         if order is None:
             return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
         self._running[trial_id] = str(order.stage.key)
@@ -128,10 +136,15 @@ class _NextStage(_Forgotten, Searcher):
         if key is None:
             return
         report = _reported(result)
-        if not error and "error" in report:
+        if error or not report.keys() & {"error", "lost"}:
+            if not self._driver.stopping:
+                self._driver.lost(key)
+        elif "lost" in report:
+            self._driver.lost(key, report["lost"])
+        elif "damaged" in report:
+            self._driver.damaged(key, report["damaged"], report["error"])
+        else:
             self._driver.ended(key, report["error"])
-        elif not self._driver.stopping:
-            self._driver.lost(key)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study folder is the state."""
@@ -151,47 +164,52 @@ class _Started(_Forgotten, tune.Callback):
 
 
 class _WhenAsked(_Forgotten, tune.Stopper):
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, room: Room) -> None:
         self._driver = driver
+        self._room = room
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
+        if not self._driver.stopping and (limit := self._room.over()):
+            self._driver.stop(limit)
         return self._driver.stopping
 
 
-def slots(capacity: Capacity, threads: int) -> int:
-    """Return how many stages run at a time: one a GPU, or one for so many CPU threads."""
-    return capacity.gpus or sum(cpus // threads for cpus, _ in capacity.nodes)
+class Room(Protocol):
+    """How much may run, asked anew each time: a cluster grows and shrinks."""
+
+    def slots(self) -> int:
+        """Return how many workers there is room for."""
+
+    def admits(self) -> Admits:
+        """Return the rule by which stages are admitted now."""
+
+    def over(self) -> str | None:
+        """Say which limit is reached, so that all must stop now; or None."""
 
 
-def _shape(capacity: Capacity, threads: int) -> dict[str, float]:
-    """What one trial asks for: its CPU threads; or a GPU and its share of the node's CPUs."""
-    shares = [cpus // gpus for cpus, gpus in capacity.nodes if gpus]
-    return {"GPU": 1.0, "CPU": float(max(1, min(threads, *shares)))} if shares else {"CPU": float(threads)}
+def _resources(worker: Workers, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """What a trial holds. A stage of several workers is held by Ray Train: its trial only waits for it, on the head."""
+    if Order.loads(config["order"]).workers.count > 1:
+        return tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
+    return tune.PlacementGroupFactory([dict(resources(worker))])
 
 
-def run(driver: Driver, capacity: Capacity, threads: int) -> None:
-    """Run all stages to their end, as many at a time as the cluster has room for.
-
-    Raises:
-        UserError: if the cluster has no room for a single stage.
-    """
-    if slots(capacity, threads) < 1:
-        most = max((cpus for cpus, _ in capacity.nodes), default=0)
-        raise UserError(f"a stage needs {threads} CPUs on one node (recipe.threads), the largest node has {most}")
+def run(driver: Driver, room: Room, worker: Workers) -> None:
+    """Run all stages to their end, as many at a time as there is room for."""
     # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
     with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(StageTrial, _shape(capacity, threads)),
-            tune_config=tune.TuneConfig(search_alg=_NextStage(driver), num_samples=-1, reuse_actors=True),
+            tune.with_resources(StageTrial, partial(_resources, worker)),
+            tune_config=tune.TuneConfig(search_alg=_NextStage(driver, room), num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="stages",
                 storage_path=scratch,
                 verbose=0,
-                stop=_WhenAsked(driver),
+                stop=_WhenAsked(driver, room),
                 callbacks=[_Started(driver)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

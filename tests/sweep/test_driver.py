@@ -11,13 +11,14 @@ import pytest
 
 from sweep.driver import Driver, Order
 from sweep.plan import Plan
-from sweep.schedule import Budgets
-from trainables.site import Site
+from sweep.schedule import Budgets, Schedule, Task
+from trainables.site import Site, Workers
 from trainables.specs import Stage
 from trainables.storage import Storage
 from trainables.study import Study
 
 SITE = Site({"cells": "/data/cells"}, {"0" * 64: "/weights/a file"}, "pretrain")
+WORKER = Workers(1, 4.0, 1.0)
 DONE, LOST, SILENT, COMMITTED_THEN_LOST = "done", "lost", "silent", "committed, then lost"
 
 
@@ -54,7 +55,7 @@ class InMemory:
 
     def run(self, driver: Driver) -> None:
         while not driver.finished:
-            order = driver.next()
+            order = driver.next(1)
             assert order is not None, "nothing runs, nothing is ready, and it is not finished"
             self.one(driver, order)
 
@@ -89,11 +90,18 @@ def study(tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def drive(plan: Plan, study: Study) -> Callable[..., tuple[Driver, Heard]]:
-    def make(budgets: Budgets | None = None, plan: Plan = plan) -> tuple[Driver, Heard]:
+def clock() -> list[float]:
+    """A clock that is set by hand."""
+    return [0.0]
+
+
+@pytest.fixture
+def drive(plan: Plan, study: Study, clock: list[float]) -> Callable[..., tuple[Driver, Heard]]:
+    def make(budgets: Budgets | None = None, plan: Plan = plan, widest: int = 1) -> tuple[Driver, Heard]:
         heard = Heard()
-        costs = {str(stage.key): 1.0 for stage in plan.stages}
-        return Driver(plan.stages, costs, study, SITE, heard, budgets), heard
+        tasks = [Task(str(stage.key), stage.upstream, 1.0, widest) for stage in plan.stages]
+        schedule = Schedule(tasks, study.committed(plan.stages), budgets)
+        return Driver(schedule, plan.stages, study, SITE, heard, WORKER, lambda: clock[0]), heard
 
     return make
 
@@ -126,7 +134,7 @@ def test_what_is_committed_never_runs_again(drive: Any, plan: Plan, study: Study
     assert {order.stage.key for order in execution.orders} == {stage.key for stage in plan.stages[4:]}
     driver, heard = drive()
     assert driver.finished
-    assert driver.next() is None
+    assert driver.next(1) is None
     assert not heard.events
 
 
@@ -197,7 +205,7 @@ def test_a_stage_that_ends_without_a_result_has_failed(drive: Any, plan: Plan, s
 
 def test_an_error_after_the_commit_is_no_failure(drive: Any, plan: Plan, study: Study) -> None:
     driver, heard = drive(Budgets(errors=0))
-    order = driver.next()
+    order = driver.next(1)
     driver.began(order)
     InMemory(study).commit(order.stage)
     driver.ended(str(order.stage.key), "OSError: while ending")
@@ -214,12 +222,12 @@ def test_progress_is_passed_on(drive: Any, study: Study) -> None:
 def test_stop_starts_nothing_more_and_takes_in_what_runs(drive: Any, study: Study) -> None:
     driver, _ = drive()
     execution = InMemory(study)
-    order = driver.next()
+    order = driver.next(1)
     driver.began(order)
     assert not driver.stopping
     driver.stop()
     assert driver.stopping
-    assert driver.next() is None
+    assert driver.next(1) is None
     assert not driver.finished
     execution.commit(order.stage)
     driver.ended(str(order.stage.key), None)
@@ -233,7 +241,7 @@ def test_stop_starts_nothing_more_and_takes_in_what_runs(drive: Any, study: Stud
 def test_a_result_that_cannot_be_read_is_redone(drive: Any, study: Study) -> None:
     driver, heard = drive()
     execution = InMemory(study)
-    order = driver.next()
+    order = driver.next(1)
     driver.began(order)
     execution.commit(order.stage)
     torn = Path(study.folder(order.stage).path("result.json"))
@@ -256,6 +264,76 @@ def test_a_stage_lost_for_good_leaves_its_failure(drive: Any, plan: Plan, study:
     assert failure["attempts"] == 3
     assert "lost" in failure["message"]
     assert study.states()[str(stage.key)[:16]] == "failed"
+
+
+def test_one_is_handed_out_ahead_of_a_free_place_and_no_more(drive: Any) -> None:
+    driver, _ = drive(widest=1)
+    orders = [driver.next(2) for _ in range(5)]
+    handed_out = [order for order in orders if order is not None]
+    assert len(handed_out) == 3, "two run; five are ready"
+    assert handed_out[0].workers == WORKER
+
+
+def finish(driver: Driver, study: Study, order: Order) -> None:
+    InMemory(study).commit(order.stage)
+    driver.ended(str(order.stage.key), None)
+
+
+def test_wide_stages_have_all_their_places_and_nothing_is_handed_out_ahead_of_them(drive: Any, study: Study) -> None:
+    driver, _ = drive(widest=4)
+    orders = []
+    while (order := driver.next(12)) is not None:
+        orders.append(order)
+    assert orders[0].stage.kind == "pretrain"
+    assert max(order.workers.count for order in orders) > 1
+    assert sum(driver.widths.values()) <= 12
+    assert orders[0].workers == Workers(orders[0].workers.count, 4.0, 1.0)
+    for key in list(driver.widths):
+        stage = next(s for s in driver._stages.values() if s.key == key)
+        InMemory(study).commit(stage)
+        driver.ended(key, None)
+    assert not driver.widths
+
+
+def test_the_seconds_that_workers_were_given_are_counted(drive: Any, study: Study, clock: list[float]) -> None:
+    driver, _ = drive()
+    order = driver.next(1)
+    clock[0] = 10.0
+    assert driver.worker_seconds() == 10.0
+    driver.progressed(str(order.stage.key), {"epoch": 0.5, "epochs": 2})
+    assert driver.share(str(order.stage.key)) == 0.25
+    clock[0] = 12.0
+    finish(driver, study, order)
+    clock[0] = 99.0
+    assert driver.worker_seconds() == 12.0
+    assert driver.share(str(order.stage.key)) == 0.0
+
+
+def test_a_limit_stops_the_run_and_is_remembered(drive: Any) -> None:
+    driver, _ = drive()
+    driver.stop("the money is spent")
+    driver.stop()
+    assert driver.limit == "the money is spent"
+    assert driver.next(1) is None
+    assert driver.finished
+
+
+def test_what_is_not_admitted_does_not_start(drive: Any) -> None:
+    driver, _ = drive()
+    assert driver.next(1, lambda key, width: "too late") is None
+    assert set(driver.states.values()) == {"stopped"}
+
+
+def test_a_damaged_upstream_result_is_taken_back(drive: Any, plan: Plan, study: Study) -> None:
+    pretrain = next(stage for stage in plan.stages if stage.kind == "pretrain")
+    InMemory(study).commit(pretrain)
+    driver, heard = drive()
+    while (order := driver.next(9)).stage.scenario != "Tissue":
+        pass
+    driver.damaged(str(order.stage.key), str(pretrain.key), "DamagedError: its SHA-256 differs")
+    assert study.folder(pretrain).result() is None
+    assert study.storage.read_json(f"stages/{pretrain.folder}/retired.json")["reason"].endswith("differs")
+    assert heard.of("failed")[0][0] == order.stage.name
 
 
 def test_an_order_survives_its_journey(planned: Callable[..., Plan], grid_text: str) -> None:

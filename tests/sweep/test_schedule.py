@@ -46,9 +46,10 @@ def simulate(
     while True:
         while len(ends) < slots and schedule.ready():
             urgent = schedule.ready()[0]
-            started = schedule.start()
+            started = schedule.start(slots - len(ends), slots)
             assert started is not None
-            key, attempt = started
+            key, attempt, width = started
+            assert width == 1
             assert key == urgent
             run.started[key] += 1
             assert attempt == run.started[key], "attempts count from 1"
@@ -58,7 +59,7 @@ def simulate(
             heapq.heappush(ends, (run.clock + seconds(key), sum(run.started.values()), key, attempt))
             run.most_busy = max(run.most_busy, len(ends))
         if not ends:
-            assert schedule.start() is None
+            assert schedule.start(slots, slots) is None
             assert schedule.idle
             assert schedule.finished, f"stuck: {schedule.states}"
             return run
@@ -83,7 +84,7 @@ def graphs(draw: st.DrawFn, most: int = 14) -> dict[str, Task]:
 
 
 outcomes = st.lists(st.sampled_from([OK, OK, LOST, "A: x", "A: y", "B: x"]), max_size=6)
-budgets = st.builds(Budgets, infrastructure=st.integers(0, 3), errors=st.integers(0, 3))
+budgets = st.builds(Budgets, infrastructure=st.integers(0, 3), errors=st.integers(0, 3), alike=st.just(0))
 
 
 def upstream_first(tasks: dict[str, Task]) -> list[str]:
@@ -196,12 +197,12 @@ def test_a_long_chain_is_not_left_to_the_end() -> None:
 def test_a_stage_starts_the_moment_its_own_upstream_is_done_not_all_of_a_phase() -> None:
     tasks = {t.key: t for t in (Task("p1", (), 1), Task("p2", (), 100), Task("f1", ("p1",), 1), Task("f2", ("p2",), 1))}
     schedule = Schedule(tasks.values())
-    assert schedule.start() == ("p2", 1)
-    assert schedule.start() == ("p1", 1)
-    assert schedule.start() is None
+    assert schedule.start(2, 2) == ("p2", 1, 1)
+    assert schedule.start(1, 2) == ("p1", 1, 1)
+    assert schedule.start(1, 1) is None
     schedule.done("p1")
     assert schedule.states == {"p1": "done", "p2": "running", "f1": "ready", "f2": "waiting"}
-    assert schedule.start() == ("f1", 1)
+    assert schedule.start(1, 2) == ("f1", 1, 1)
 
 
 def diamond() -> list[Task]:
@@ -220,7 +221,7 @@ def test_nothing_to_do_is_finished() -> None:
     assert Schedule([]).finished
     schedule = Schedule(diamond(), done="abcd")
     assert schedule.finished
-    assert schedule.start() is None
+    assert schedule.start(1, 1) is None
     assert set(schedule.states.values()) == {"done"}
 
 
@@ -230,10 +231,10 @@ def test_keys_done_before_that_are_in_no_plan_do_not_matter() -> None:
 
 def test_the_same_error_twice_is_final_and_blocks_what_needs_it() -> None:
     schedule = Schedule(diamond(), budgets=Budgets(errors=9))
-    schedule.start()
+    schedule.start(1, 1)
     assert schedule.failed("a", "ValueError: x") == []
     assert schedule.states["a"] == "ready"
-    assert schedule.start() == ("a", 2)
+    assert schedule.start(1, 1) == ("a", 2, 1)
     assert sorted(schedule.failed("a", "ValueError: x")) == ["a", "b", "c", "d"]
     assert schedule.states == {"a": "failed", "b": "blocked", "c": "blocked", "d": "blocked"}
     assert schedule.finished
@@ -242,14 +243,14 @@ def test_the_same_error_twice_is_final_and_blocks_what_needs_it() -> None:
 def test_another_error_uses_up_the_small_budget() -> None:
     schedule = Schedule([Task("a", (), 1)], budgets=Budgets(errors=2))
     for error, given_up in (("A", []), ("B", []), ("C", ["a"])):
-        schedule.start()
+        schedule.start(1, 1)
         assert schedule.failed("a", error) == given_up
 
 
 def test_lost_processes_have_a_budget_of_their_own() -> None:
     schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2, errors=1))
     for error, given_up in ((None, []), ("A", []), (None, []), (None, ["a"])):
-        schedule.start()
+        schedule.start(1, 1)
         assert schedule.failed("a", error) == given_up
 
 
@@ -259,8 +260,8 @@ def test_by_default_lost_processes_are_forgiven_more_often_than_errors() -> None
 
 def test_a_stage_that_another_failure_blocks_is_blocked_once() -> None:
     schedule = Schedule(diamond(), done="a", budgets=Budgets(errors=0))
-    schedule.start()
-    schedule.start()
+    schedule.start(1, 1)
+    schedule.start(1, 1)
     assert schedule.failed("c", "E") == ["c", "d"]
     assert schedule.failed("b", "E") == ["b"]
     assert schedule.states["d"] == "blocked"
@@ -268,7 +269,7 @@ def test_a_stage_that_another_failure_blocks_is_blocked_once() -> None:
 
 def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
     schedule = Schedule([*diamond(), Task("alone", (), 1)], budgets=Budgets(errors=0))
-    schedule.start()
+    schedule.start(1, 1)
     schedule.failed("a", "E")
     assert schedule.ready() == ["alone"]
     assert not schedule.finished
@@ -292,7 +293,7 @@ def test_the_order_does_not_depend_on_chance() -> None:
     def order() -> list[str]:
         tasks = {f"k{i}": Task(f"k{i}", (), 1.0) for i in range(50)}
         schedule = Schedule(tasks.values())
-        return [started[0] for _ in range(50) if (started := schedule.start())]
+        return [started[0] for _ in range(50) if (started := schedule.start(1, 1))]
 
     assert order() == order() == [f"k{i}" for i in range(50)]
 
@@ -301,5 +302,5 @@ def test_a_chain_may_be_long() -> None:
     tasks = {f"k{i}": Task(f"k{i}", (f"k{i - 1}",) if i else (), 1.0) for i in range(3000)}
     assert simulate(Schedule(tasks.values()), tasks, 2).clock == 3000
     schedule = Schedule(tasks.values(), budgets=Budgets(errors=0))
-    schedule.start()
+    schedule.start(1, 1)
     assert len(schedule.failed("k0", "E")) == 3000

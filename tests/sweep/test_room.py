@@ -1,0 +1,90 @@
+"""Tests of the room of a cluster and the limits of a run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from sweep.limits import anything
+from sweep.ray_session import Capacity
+from sweep.room import Asked, ClusterRoom, resources, slots, worker_shape
+from trainables.site import Workers
+
+
+class Busy:
+    """What the room asks of a driver: two stages run, one of them half done."""
+
+    def __init__(self) -> None:
+        self.widths = {"a": 1, "b": 2}
+        self.seconds = 0.0
+
+    def share(self, key: str) -> float:
+        return {"a": 0.5}.get(key, 0.0)
+
+    def worker_seconds(self) -> float:
+        return self.seconds
+
+
+def room(asked: Asked, clock: list[float], nodes: Any = ((8, 2),)) -> ClusterRoom:
+    capacity = Capacity(nodes)
+    worker = worker_shape(capacity, 4)
+    return ClusterRoom(lambda: capacity, worker, Busy(), asked, lambda key: 3600.0, lambda: clock[0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "threads", "worker", "places"),
+    [
+        (((2, 0),), 1, Workers(1, 1.0), 2),
+        (((8, 0), (3, 0)), 4, Workers(1, 4.0), 2),
+        (((2, 0),), 4, Workers(1, 4.0), 0),
+        (((8, 2), (16, 4), (4, 0)), 4, Workers(1, 4.0, 1.0), 6),
+        (((8, 2), (2, 2)), 4, Workers(1, 1.0, 1.0), 4),
+    ],
+)
+def test_a_worker_is_a_gpu_with_its_share_or_so_many_threads(
+    nodes: Any, threads: int, worker: Workers, places: int
+) -> None:
+    assert worker_shape(Capacity(nodes), threads) == worker
+    assert slots(Capacity(nodes), worker) == places
+    assert resources(worker) == ({"CPU": worker.cpus, "GPU": 1.0} if worker.gpus else {"CPU": worker.cpus})
+
+
+def test_without_limits_all_is_admitted() -> None:
+    assert room(Asked(), [0.0]).admits() is anything
+    assert room(Asked(), [1e9]).over() is None
+
+
+def test_a_cluster_that_grows_is_noticed() -> None:
+    clock, nodes = [0.0], [Capacity(())]
+    growing = ClusterRoom(lambda: nodes[0], Workers(1, 1.0), Busy(), Asked(), lambda key: None, lambda: clock[0])  # type: ignore[arg-type]
+    assert growing.slots() == 0
+    nodes[0] = Capacity(((4, 0),))
+    assert growing.slots() == 0, "not asked at every moment"
+    clock[0] = 6.0
+    assert growing.slots() == 4
+
+
+def test_a_stage_that_would_end_after_the_deadline_is_not_admitted() -> None:
+    clock = [100.0]
+    limited = room(Asked(deadline=2 * 3600.0), clock)
+    assert limited.admits()("c", 1) is None
+    clock[0] += 1.5 * 3600
+    assert "until the deadline" in str(limited.admits()("c", 1))
+    assert limited.admits()("c", 4) is None, "wider, it ends in time"
+    assert limited.over() is None
+    clock[0] += 0.5 * 3600
+    assert "deadline" in str(limited.over())
+
+
+def test_money_counts_what_was_spent_and_what_runs() -> None:
+    limited = room(Asked(max_cost=6.0, price=2.0), [0.0])
+    limited.driver.seconds = 1800.0  # type: ignore[attr-defined]
+    assert limited.spent() == pytest.approx(2.0 * (0.5 + 0.5 + 1.0))
+    assert limited.admits()("c", 1) is None
+    limited.driver.seconds = 3600.0  # type: ignore[attr-defined]
+    assert "would cost 2.00, 1.00 are left" in str(limited.admits()("c", 1))
+    limited.driver.seconds = 3 * 3600.0  # type: ignore[attr-defined]
+    assert "money is spent" in str(limited.over())
+    assert not math.isfinite(Asked().max_cost)

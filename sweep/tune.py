@@ -79,9 +79,7 @@ class StageTrial(tune.Trainable):
         self._mirror.close(MIRROR_SECONDS)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        order = Order.loads(config["order"])
-        self._epochs = _epochs(order)
-        self._mirror.begin(order.mirror, order.study, order.stage, order.site)
+        self._epochs = _epochs(Order.loads(config["order"]), self._mirror)
 
 
 def _report(content: dict[str, Any], done: bool) -> dict[str, Any]:
@@ -93,11 +91,13 @@ def _reported(result: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads((result or {}).get(REPORTED, "{}")))
 
 
-def _epochs(order: Order) -> Generator[dict[str, Any]]:
+def _epochs(order: Order, mirror: Mirror) -> Generator[dict[str, Any]]:
     from trainables.stage import run_stage
     from trainables.storage import Storage
     from trainables.study import Study
 
+    # Not before the first step: Tune also sets up a process with a stage that it then gives to another one.
+    mirror.begin(order.mirror, order.study, order.stage, order.site)
     study = Study(Storage(order.study))
     for progress in run_stage(order.stage, study, order.site, order.attempt, order.workers):
         yield asdict(progress)

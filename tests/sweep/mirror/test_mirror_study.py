@@ -204,11 +204,9 @@ def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: W
     assert f"W&B: {server.url}/team/q/sweeps/swp00000" in said
     command(tmp_path, server, "sync")  # what the killed process did not get to
     assert len(server.runs) == STAGES
-    # The client of the killed process outlives it for a moment, and may call its run failed after all was told of it.
-    assert sum(known["state"] != "finished" for known in server.runs.values()) <= 1
     for run, known in server.runs.items():
         assert known["sweep"] == "swp00000"
-        assert server.summary(run)["state"] == "done"
+        assert (known["state"], server.summary(run)["state"]) == ("finished", "done")
         epochs = [row["epoch"] for row in server.history(run) if "epoch" in row]
         assert sorted(epochs) == list(range(server.config(run)["epochs"])), epochs
     files = [file for file in tmp_path.rglob("*") if file.is_file()]

@@ -18,6 +18,7 @@ from sweep.interrupts import SIGNALS, Interrupts
 from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
+from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, identifier, make_plan, summary
 from sweep.reconcile import reconcile
 from sweep.rehearsal import SUFFIX
@@ -72,7 +73,8 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
-    launch = Launch(plan, study, inputs, terminal, interrupts, asked)
+    mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
+    launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror)
     cell = launch.find(arguments.cell) if arguments.cell else None
     with lease(study):
         try:

@@ -30,18 +30,21 @@ class Order:
     site: Site
     attempt: int
     workers: Workers = ALONE
+    mirror: dict[str, Any] | None = None
+    """How W&B is told of it; None: it is not. No key is in it."""
 
     def dumps(self) -> str:
         """Return the order as text."""
         plain = {"site": asdict(self.site), "attempt": self.attempt, "workers": asdict(self.workers)}
-        return json.dumps({"stage": self.stage.document(), "study": self.study, **plain})
+        return json.dumps({"stage": self.stage.document(), "study": self.study, **plain, "mirror": self.mirror})
 
     @classmethod
     def loads(cls, text: str) -> Order:
         """Read an order."""
         fields = json.loads(text)
         site, workers = Site(**fields["site"]), Workers(**fields["workers"])
-        return cls(Stage.from_document(fields["stage"]), fields["study"], site, fields["attempt"], workers)
+        stage = Stage.from_document(fields["stage"])
+        return cls(stage, fields["study"], site, fields["attempt"], workers, fields["mirror"])
 
 
 class Watcher(Protocol):
@@ -100,6 +103,7 @@ class Driver:
         watcher: Watcher,
         worker: Workers = ALONE,
         clock: Callable[[], float] = time.monotonic,
+        mirror: dict[str, Any] | None = None,
     ) -> None:
         """Begin where the schedule stands. ``worker`` says what a single worker is given."""
         self._stages = {str(stage.key): stage for stage in stages}
@@ -109,6 +113,7 @@ class Driver:
         self._watcher = watcher
         self._worker = worker
         self._clock = clock
+        self._mirror = mirror
         self._widths: dict[str, int] = {}
         self._shares: dict[str, float] = {}
         self._worker_seconds, self._counted_until = 0.0, clock()
@@ -172,7 +177,7 @@ class Driver:
         self._widths[started.key] = started.width
         workers = replace(self._worker, count=started.width)
         stage = self._stages[started.key]
-        return Order(stage, self._study.storage.location, self._site, started.attempt, workers)
+        return Order(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
 
     def _free(self, slots: int) -> int:
         """How many slots a stage may take.
@@ -222,6 +227,12 @@ class Driver:
             self.ended(key, None)
         else:
             self._failed(stage, what, None)
+
+    def set_aside(self, key: str) -> None:
+        """Take in that a person stopped a running stage: it goes on from its checkpoint in another run."""
+        self._leaves(key)
+        waiting = [self._stages[gone] for gone in self._schedule.set_aside(key) if gone != key]
+        self._watcher.failed(self._stages[key], "stopped by a person: another run goes on with it", False, waiting)
 
     def damaged(self, key: str, upstream: str, error: str) -> None:
         """Take in that a stage found its upstream's files damaged: the upstream's result is taken back.

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ from sweep.driver import Driver, Watchers
 from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
+from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
+from sweep.mirror.worker import Mirror
 from sweep.plan import Plan
 from sweep.reconcile import stale
 from sweep.room import Asked
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from analysis.collect import LeftOut
     from analysis.report import Report
 
+MIRROR_SECONDS = 30.0
+"""A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
 DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
@@ -44,6 +48,7 @@ class Launch:
     terminal: Terminal
     interrupts: Interrupts
     asked: Asked
+    mirror: MirrorChoice
 
     @cached_property
     def site(self) -> Site:
@@ -98,20 +103,28 @@ class Launch:
             raise UserError(
                 f"{stage.name} needs stages that are not done: run --cell {', --cell '.join(lacking)} first"
             )
+        settings = decide(self.mirror, self.study, self.terminal.say)
+        mirror = Mirror()
+        mirror.begin(settings.document() if settings else None, self.study.storage.location, stage, self.site)
         try:
             for progress in run_stage(stage, self.study, self.site):
+                mirror.epoch(progress.shown)
                 if shown := progress.shown:
                     self.terminal.say(
                         f"epoch {progress.epoch:g} of {progress.epochs}: val F1 {shown['val_f1_macro']:.3f}, "
                         f"{shown['images_per_second']:.0f} images/s"
                     )
         except Exception as error:
+            mirror.end("failed", type(error).__name__)
             if sys.gettrace() is not None:  # a debugger wants to see it
                 raise
             self.terminal.faults(
                 [f"{type(error).__name__}: {error}", f"log: {self.study.folder(stage).path('log.txt')}"]
             )
             return FAILED
+        finally:
+            mirror.end("done" if self.study.folder(stage).result() else "stopped")
+            mirror.close(MIRROR_SECONDS)
         self.terminal.say(f"done: {self.study.folder(stage).path()}")
         return DONE
 
@@ -119,6 +132,7 @@ class Launch:
         from sweep.ray_session import ray_session
 
         costs = self.inputs.costs(self.plan.stages)
+        mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
             with self.interrupts.deferred():
                 capacity = stack.enter_context(ray_session(address))
@@ -131,7 +145,8 @@ class Launch:
             stack.callback(heartbeat.end)
             schedule = Schedule(self._tasks(costs, slots, worker), scores, fail_fast=self.asked.fail_fast)
             watchers = Watchers(watch, heartbeat)
-            driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker)
+            told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
+            driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker, mirror=told)
             self.interrupts.guard(driver)
             tune.run(driver, room.ClusterRoom(capacity, worker, driver, self.asked, watch.seconds), worker)
         self._tell_failures(watch)

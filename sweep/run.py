@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
     _add_limits(p)
+    _add_mirror(p)
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
     return p
 
@@ -77,6 +78,19 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
         metavar="N",
         help="workers a stage is given at most (default: GPUs that are idle; 1 on CPUs)",
     )
+
+
+def _add_mirror(p: argparse.ArgumentParser) -> None:
+    """Add whether and where the study is mirrored."""
+    p.add_argument(
+        "--wandb",
+        choices=("auto", "online", "offline", "off"),
+        default="auto",
+        help="mirror the study in Weights & Biases (default: auto, online where there is a key and the server answers)",
+    )
+    p.add_argument("--wandb-project", metavar="NAME", help="default: WANDB_PROJECT, or scenario-sweep")
+    p.add_argument("--wandb-entity", metavar="NAME", help="user or team (default: the one of the key)")
+    p.add_argument("--wandb-images", action="store_true", help="pictures of the data may leave this machine")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -166,6 +166,10 @@ class Schedule:
             self._lacking[down] -= 1
             self._offer(down)
 
+    def set_aside(self, key: str) -> list[str]:
+        """Note that a person stopped a running stage: it is left for another run, with all that waits for it."""
+        return self._given_up(key, "stopped", "stopped")
+
     def stopped(self, key: str) -> None:
         """Note that a running stage was given back: drained, or interrupted. It is no failure and counts as none."""
         self._running.discard(key)

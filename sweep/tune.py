@@ -19,12 +19,15 @@ from ray.tune.search import Searcher
 
 from sweep.driver import Driver, Order
 from sweep.limits import Admits
+from sweep.mirror.worker import Mirror
 from sweep.room import resources
 from trainables.errors import DamagedError, LostError
 from trainables.site import Workers
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
+MIRROR_SECONDS = 10.0
+"""A process that ends waits at most so long for what W&B is still to be told. ``sweep.wandb sync`` tells the rest."""
 
 
 class StageTrial(tune.Trainable):
@@ -32,6 +35,7 @@ class StageTrial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first attempt."""
+        self._mirror = Mirror()
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -44,13 +48,22 @@ class StageTrial(tune.Trainable):
         try:
             progress = next(self._epochs)
         except StopIteration:
+            self._mirror.end("done")
             return _report({"error": None}, done=True)
         except LostError as error:
+            self._mirror.end("lost")
             return _report({"lost": str(error)}, done=True)
         except DamagedError as error:
+            self._mirror.end("failed", type(error).__name__)
             return _report({"damaged": error.key, "error": f"{type(error).__name__}: {error}"}, done=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
+            self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
+        self._mirror.epoch(progress["shown"])
+        if self._mirror.stop_asked:  # in the dashboard
+            self._epochs.close()
+            self._mirror.end("stopped")
+            return _report({"stopped": True}, done=True)
         return _report(progress, done=False)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -62,9 +75,11 @@ class StageTrial(tune.Trainable):
     def cleanup(self) -> None:
         """Stop the attempt where it is: what it has done is kept in its checkpoint."""
         self._epochs.close()
+        self._mirror.end("stopped")
+        self._mirror.close(MIRROR_SECONDS)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._epochs = _epochs(Order.loads(config["order"]))
+        self._epochs = _epochs(Order.loads(config["order"]), self._mirror)
 
 
 def _report(content: dict[str, Any], done: bool) -> dict[str, Any]:
@@ -76,11 +91,13 @@ def _reported(result: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads((result or {}).get(REPORTED, "{}")))
 
 
-def _epochs(order: Order) -> Generator[dict[str, Any]]:
+def _epochs(order: Order, mirror: Mirror) -> Generator[dict[str, Any]]:
     from trainables.stage import run_stage
     from trainables.storage import Storage
     from trainables.study import Study
 
+    # Not before the first step: Tune also sets up a process with a stage that it then gives to another one.
+    mirror.begin(order.mirror, order.study, order.stage, order.site)
     study = Study(Storage(order.study))
     for progress in run_stage(order.stage, study, order.site, order.attempt, order.workers):
         yield asdict(progress)
@@ -119,11 +136,13 @@ class _NextStage(_Forgotten, Searcher):
         if key is None:
             return
         report = _reported(result)
-        if error or not report.keys() & {"error", "lost"}:
+        if error or not report.keys() & {"error", "lost", "stopped"}:
             if not self._driver.stopping:
                 self._driver.lost(key)
         elif "lost" in report:
             self._driver.lost(key, report["lost"])
+        elif "stopped" in report:
+            self._driver.set_aside(key)
         elif "damaged" in report:
             self._driver.damaged(key, report["damaged"], report["error"])
         else:

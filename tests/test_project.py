@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("sweep", "trainables", "analysis")
 SOURCES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 KNOWS = {"trainables": set[str](), "analysis": {"trainables"}, "sweep": {"trainables"}}
-MAY_CALL_ANALYSIS = {"sweep/launch.py", "sweep/status.py"}
+MAY_CALL_ANALYSIS = {"sweep/launch.py", "sweep/status.py", "sweep/wandb.py"}
 
 
 def name(file: Path) -> str:

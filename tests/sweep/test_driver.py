@@ -324,6 +324,17 @@ def test_what_is_not_admitted_does_not_start(drive: Any) -> None:
     assert set(driver.states.values()) == {"stopped"}
 
 
+def test_a_stage_that_a_person_stopped_is_left_for_another_run(drive: Any, study: Study) -> None:
+    driver, heard = drive()
+    order = driver.next(1)
+    driver.set_aside(str(order.stage.key))
+    assert driver.states[str(order.stage.key)] == "stopped"
+    assert study.folder(order.stage).failure() is None
+    assert "stopped by a person" in heard.of("failed")[0][1]
+    InMemory(study).run(driver)
+    assert set(driver.states.values()) == {"done", "stopped"}
+
+
 def test_a_damaged_upstream_result_is_taken_back(drive: Any, plan: Plan, study: Study) -> None:
     pretrain = next(stage for stage in plan.stages if stage.kind == "pretrain")
     InMemory(study).commit(pretrain)

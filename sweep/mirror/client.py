@@ -1,0 +1,101 @@
+"""The calls to the W&B client. They may raise anything and take their time: see ``worker``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sweep.mirror.content import LONGEST, config_of, group_of, tags_of
+from sweep.mirror.link import Link
+from sweep.mirror.settings import MirrorSettings, Mode
+from trainables.specs import Stage
+
+INIT_SECONDS, FINISH_SECONDS = 15.0, 30.0
+CURVES = ("train_*", "val_*", "learning_rate", "images_per_second", "seconds")
+FOREIGN = ("SWEEP_ID", "SWEEP_PARAM_PATH", "RUN_ID", "RUN_GROUP", "RESUME", "NAME", "TAGS", "JOB_TYPE", "NOTES")
+"""Variables that would make a run something else than the stage's: with a sweep's, the client ignores our id."""
+
+
+def client() -> Any:
+    """Return the client's module, silent: what goes wrong with it is no business of the terminal."""
+    for name in FOREIGN:
+        os.environ.pop(f"WANDB_{name}", None)
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    return wandb
+
+
+def open_run(
+    settings: MirrorSettings,
+    mode: Mode,
+    folder: str,
+    stage: Stage,
+    stage_folder: str,
+    link: Link,
+    stop: Callable[[], None],
+) -> Any:
+    """Begin or continue the run of a stage.
+
+    Args:
+        settings: of the study.
+        mode: online or offline, this time.
+        folder: where the client keeps its logs.
+        stage: what it mirrors.
+        stage_folder: path of the stage's folder, for people.
+        link: names the run.
+        stop: called when someone stops the run in the dashboard.
+
+    Raises:
+        Exception: whatever the client raises.
+    """
+    wandb = client()
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    run = wandb.init(
+        entity=settings.entity,
+        project=settings.project,
+        dir=folder,
+        id=link.run,
+        name=stage.name[:LONGEST],
+        group=group_of(stage),
+        job_type=stage.kind,
+        tags=tags_of(stage.fold, stage.learning_rate),
+        config=config_of(stage, settings.study, stage_folder),
+        mode=mode,
+        resume="allow",
+        reinit="create_new",  # leaves alone whatever a network of the user's does with the client
+        settings=wandb.Settings(sweep_id=settings.sweep, stop_fn=stop, **LEAN),
+    )
+    run.define_metric("epoch")
+    for curve in CURVES:
+        run.define_metric(curve, step_metric="epoch")
+    return run
+
+
+LEAN: dict[str, Any] = {
+    "console": "off",
+    "disable_git": True,
+    "save_code": False,
+    "silent": True,
+    "init_timeout": INIT_SECONDS,
+    "finish_timeout": FINISH_SECONDS,
+    "finish_timeout_raises": True,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "x_transaction_log_flush_interval": 1.0,  # else a killed process loses 15 seconds
+}
+
+
+def forget() -> None:
+    """Give up the client's process, which may be dead: the next run starts another."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None:
+        with suppress(Exception):  # a dead one says so once
+            wandb.teardown()

@@ -1,0 +1,52 @@
+"""The study as a W&B sweep: its page has parallel coordinates and parameter importance.
+
+Ray runs the stages, no agent of W&B's does. A run belongs to a sweep by the sweep's id in its settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from sweep.mirror.client import client
+from sweep.mirror.content import METRIC
+from sweep.mirror.link import write_study_link
+from trainables.study import Study
+
+
+def sweep_config(name: str, axes: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the sweep's configuration: the axes of the grid as its parameters.
+
+    Args:
+        name: of the study.
+        axes: the values that each axis takes in the cells. A rate that a range test finds is none beforehand.
+    """
+    values = {axis: [value for value in found if value is not None] for axis, found in axes.items()}
+    return {
+        "name": name,
+        "method": "grid",
+        "program": "sweep.run",
+        "metric": {"name": METRIC, "goal": "maximize"},
+        "parameters": {axis: {"values": found} for axis, found in values.items() if found},
+    }
+
+
+def create_sweep(study: Study, project: str, entity: str, runs: Sequence[str] = ()) -> str:
+    """Create the study's sweep, once, and write its id down; return it.
+
+    Args:
+        study: whose.
+        project: of W&B.
+        entity: of W&B.
+        runs: ids of runs that are there already, to be attached.
+
+    Raises:
+        Exception: whatever the client raises.
+    """
+    config = sweep_config(str((study.header or {}).get("name")), study.plan["axes"])
+    with contextlib.redirect_stdout(io.StringIO()):  # the client prints; the terminal has one owner
+        sweep = str(client().sweep(config, entity=entity, project=project, prior_runs=list(runs) or None))
+    write_study_link(study.storage, project=project, entity=entity, sweep=sweep)
+    return sweep

@@ -1,0 +1,124 @@
+"""``python -m sweep.wandb sync|attach|view|report STUDY``: a study's place in Weights & Biases, afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sweep.terminal import Terminal
+from trainables.errors import UserError
+
+if TYPE_CHECKING:
+    from sweep.mirror.settings import MirrorSettings
+    from trainables.study import Study
+
+DONE, NOT_ALL, BAD_INPUT = 0, 1, 2
+"""Exit status: part of the command's contract."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    p = argparse.ArgumentParser(
+        prog="python -m sweep.wandb",
+        description="Bring a study to Weights & Biases, or what is not there of it.",
+        epilog="exit status: 0 all done · 1 something is not there yet, the same command goes on · 2 bad input",
+    )
+    what = p.add_subparsers(dest="what", required=True, metavar="sync|attach|view|report")
+    for name, text in (
+        ("sync", "upload offline runs, and what the server was not told of finished stages"),
+        ("attach", "make the study a W&B sweep, and attach its runs"),
+        ("view", "save a view of the workspace: parallel coordinates, importance, curves"),
+        ("report", "save a W&B report with the study's tables"),
+    ):
+        command = what.add_parser(name, help=text, description=text)
+        command.add_argument("study", metavar="STUDY", help="folder or URI of the study, e.g. studies/smoke")
+        command.add_argument("--wandb-project", metavar="NAME", help="default: the one that the study was run with")
+        command.add_argument("--wandb-entity", metavar="NAME", help="user or team; default: the one of the key")
+        if name == "sync":
+            command.add_argument(
+                "--wandb-images", action="store_true", help="pictures of the data may leave this machine"
+            )
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    arguments = parser().parse_args(argv)
+    terminal = Terminal()
+    from trainables.study import Study
+
+    try:
+        study = Study.open(arguments.study)
+        settings = _settings(study, arguments)
+        return {"sync": _sync, "attach": _attach, "view": _view, "report": _report}[arguments.what](
+            study, settings, terminal
+        )
+    except UserError as error:
+        terminal.faults(error.faults)
+        return BAD_INPUT
+    except Exception as error:  # noqa: BLE001 - of the client; its message may hold anything, the key included
+        terminal.faults(
+            [f"W&B: {type(error).__name__} while asked to {arguments.what}. Try again: what is there is kept"]
+        )
+        return NOT_ALL
+
+
+def _settings(study: Study, arguments: argparse.Namespace) -> MirrorSettings:
+    from sweep.mirror.choice import PROJECT
+    from sweep.mirror.connection import ask
+    from sweep.mirror.link import read_study_link
+    from sweep.mirror.settings import MirrorSettings
+
+    answer = ask()
+    if answer.why:
+        raise UserError(f"W&B cannot be used: {answer.why}")
+    known = read_study_link(study.storage)
+    project = arguments.wandb_project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
+    entity = arguments.wandb_entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or answer.entity
+    header = study.header or {}
+    images = bool(getattr(arguments, "wandb_images", False))
+    return MirrorSettings("online", project, entity, known.get("sweep"), header["name"], header["uid"], images)
+
+
+def _sync(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
+    from sweep.mirror.sync import sync
+
+    done = sync(study, settings)
+    terminal.say(f"{done.logs} offline logs uploaded, {done.stages} finished stages told from the study folder")
+    terminal.faults(f"not there yet: {name}" for name in done.failed)
+    if not settings.sweep:
+        terminal.say(f"its sweep: python -m sweep.wandb attach {study.storage.path()}")
+    return NOT_ALL if done.failed else DONE
+
+
+def _attach(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
+    from sweep.mirror.attach import attach
+    from sweep.mirror.connection import app_url
+
+    sweep, count = attach(study, settings)
+    terminal.say(f"{count} runs attached: {app_url(str(settings.entity), settings.project, 'sweeps', sweep)}")
+    return DONE
+
+
+def _view(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
+    from sweep.mirror.views import save_view
+
+    terminal.say(f"view: {save_view(study, settings)}")
+    return DONE
+
+
+def _report(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
+    from analysis.report import build
+    from sweep.mirror.views import save_report
+
+    report = build(study)
+    tables = [report.scores.to_markdown(), report.per_class.to_markdown()]
+    terminal.say(f"report: {save_report(study, settings, tables)}")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

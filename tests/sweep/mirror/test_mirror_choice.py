@@ -1,0 +1,133 @@
+"""What ``--wandb`` comes to, and that it says which and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from wandb_server import KEY, Fault, WandbServer
+
+from sweep.mirror import choice, connection
+from sweep.mirror.attach import attach
+from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
+from sweep.mirror.link import epochs_of, read_link, read_study_link
+from sweep.mirror.settings import MirrorSettings
+from sweep.mirror.sweeps import sweep_config
+from trainables.errors import UserError
+from trainables.study import Study
+
+
+def test_auto_without_a_key_is_off_and_says_so(study: Study, wandb_environment: Path) -> None:
+    said: list[str] = []
+    assert decide(MirrorChoice(), study, said.append) is None
+    assert said == ["W&B: off: no key is configured (`wandb login`, or WANDB_API_KEY)"]
+    with pytest.raises(UserError, match="--wandb online: no key"):
+        decide(MirrorChoice("online"), study, said.append)
+    assert read_study_link(study.storage) == {}
+
+
+def test_off_says_nothing_and_asks_nobody(study: Study, server: WandbServer) -> None:
+    assert decide(MirrorChoice("off"), study, pytest.fail) is None
+    assert not server.asked
+
+
+def test_online_creates_the_sweep_once(study: Study, server: WandbServer) -> None:
+    said: list[str] = []
+    first = decide(MirrorChoice(), study, said.append)
+    assert first is not None
+    assert (first.mode, first.entity, first.project, first.sweep) == ("online", "team", "scenario-sweep", "swp00000")
+    assert said == ["W&B: online", f"W&B: {server.url}/team/scenario-sweep/sweeps/swp00000"]
+    assert decide(MirrorChoice(), study, said.append) == first
+    assert len(server.sweeps) == 1
+    elsewhere = decide(MirrorChoice(project="other"), study, said.append)
+    assert elsewhere is not None
+    assert elsewhere.sweep == "swp00001", "a sweep belongs to its project"
+    known = decide(MirrorChoice("offline"), study, said.append)
+    assert known is not None
+    assert (known.mode, known.project, known.sweep) == ("offline", "other", "swp00001")
+
+
+def test_a_key_in_the_netrc_file_counts(
+    study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login user password {KEY}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert not connection.ask().why
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"), [(Fault("", 500), "answers 500"), (Fault("", 429), "answers 429"), (None, "does not answer")]
+)
+def test_a_server_that_is_unwell(
+    study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch, fault: Fault | None, why: str
+) -> None:
+    if fault is None:
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    else:
+        server.faults.append(fault)
+    said: list[str] = []
+    assert decide(MirrorChoice(), study, said.append) is None
+    asked = decide(MirrorChoice("online"), study, said.append)
+    assert asked is not None
+    assert asked.mode == "offline", "asked for by name: kept, and uploaded later"
+    assert all(why in line for line in said)
+    assert KEY not in "".join(said)
+
+
+def test_a_wrong_key_is_said_without_it(study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "c" * 40)
+    with pytest.raises(UserError, match="answers 401") as refused:
+        decide(MirrorChoice("online"), study, pytest.fail)
+    assert "ccc" not in str(refused.value)
+
+
+def test_a_sweep_that_takes_too_long_is_left_for_later(
+    study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "SWEEP_SECONDS", 0.1)
+    server.faults.append(Fault("UpsertSweep", seconds=0.6, times=1))
+    said: list[str] = []
+    settings = decide(MirrorChoice(), study, said.append)
+    assert settings is not None
+    assert settings.sweep is None
+    assert "python -m sweep.wandb attach" in said[-1]
+
+
+def test_runs_that_come_later_are_attached_to_the_same_sweep(
+    study: Study, server: WandbServer, stages: list, settings: MirrorSettings, finish
+) -> None:
+    from sweep.mirror.sync import sync
+
+    for stage in stages[:2]:
+        finish(study, stage)
+    unswept = replace(settings, sweep=None)
+    assert sync(study, unswept).stages == 2, "never mirrored before"
+    sweep, count = attach(study, unswept)
+    assert count == 2
+    finish(study, stages[2])
+    assert sync(study, unswept).stages == 1
+    assert attach(study, unswept) == (sweep, 1)
+    link = read_link(study.folder(stages[2]))
+    assert link is not None
+    assert server.runs[link.run]["sweep"] == sweep
+    epochs = [row["epoch"] for row in server.history(link.run) if "epoch" in row]
+    assert epochs == list(range(6)), "told once"
+
+
+def test_a_rate_that_is_found_is_no_parameter() -> None:
+    axes = {"architecture": ["a"], "learning_rate": [None], "fold": [0, 1]}
+    assert set(sweep_config("s", axes)["parameters"]) == {"architecture", "fold"}
+
+
+def test_many_processes_do_not_come_at_once(settings: MirrorSettings) -> None:
+    assert stagger_seconds(settings, 1) == 0
+    assert 5 < stagger_seconds(settings, 64) < stagger_seconds(settings, 10_000) <= 30
+    assert stagger_seconds(replace(settings, mode="offline"), 64) == 0
+
+
+def test_rows_say_which_epochs_they_are() -> None:
+    assert epochs_of((), 3) == [0, 1, 2]
+    assert epochs_of((0, 2), 4) == [0, 2, 3, 4]
+    assert epochs_of((0, 2, 3, 1), 3) == [0, 2, 3]

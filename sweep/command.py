@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import signal
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from sweep.grid import Grid
 from sweep.inputs import Inputs, gather
@@ -19,8 +17,7 @@ from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
-from sweep.plan import Plan, identifier, make_plan, summary
-from sweep.reconcile import reconcile
+from sweep.plan import Plan, make_plan
 from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
 from sweep.room import Asked
@@ -69,7 +66,10 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         terminal.raw(why(plan, study, *arguments.why))
         return DONE
     if arguments.plan:
-        _print_plan(terminal, plan, study, name, inputs, arguments.json)
+        from sweep.show_plan import Assumed, show_plan
+
+        assumed = Assumed(arguments.device, arguments.gpus, arguments.prices)
+        show_plan(terminal, plan, study, name, inputs, assumed, arguments.json)
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
@@ -101,7 +101,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
     """Read the limits of the run. Raises UserError where one is none."""
     faults = []
     if arguments.max_cost is not None and not arguments.price:
-        faults.append("--max-cost wants to know what a worker costs: give --price, e.g. --price 1.006 for an A10G-hour")
+        faults.append("--max-cost wants to know what a worker costs: give --price, e.g. --price 1.0 for a GPU-hour")
     for name in ("max_cost", "price", "widest"):
         if (value := getattr(arguments, name)) is not None and value <= 0:
             faults.append(f"--{name.replace('_', '-')} must be above 0, found {value:g}")
@@ -163,22 +163,3 @@ def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:
     study.storage.write("grid.yaml", plan.grid.resolved().encode())
     study.storage.write_json("plan.json", plan.document(name, inputs))
     study.write_problems(inputs.problems)
-
-
-def _print_plan(terminal: Terminal, plan: Plan, study: Study, name: str, inputs: Inputs, as_json: bool) -> None:
-    states = study.states()
-    costs = inputs.costs(plan.stages)
-    rows: list[dict[str, Any]] = [
-        {**summary(stage), "state": states.get(str(stage.key)[:16], "waiting"), "gflop": costs[identifier(stage)]}
-        for stage in plan.stages
-    ]
-    if as_json:
-        left_alone = reconcile(plan, [folder.name for folder in study.folders()]).left_alone
-        more = {"missing": inputs.missing, "unshared": plan.unshared, "left_alone": left_alone}
-        document = {**plan.document(name, inputs), **more, "stages": rows}
-        terminal.raw(json.dumps(document, indent=1))
-        return
-    from sweep.printing import plan_tables
-
-    for table in plan_tables(plan, rows, inputs.missing):
-        terminal.show(table)

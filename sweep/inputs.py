@@ -10,8 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweep.estimate import cost
+from sweep.estimate import cost, train_images
 from sweep.grid import Grid, published
+from sweep.schema import GridFile
 from trainables.data.packed import Packed, Progress, prepare
 from trainables.data.splits import Split, cross_validation, single
 from trainables.errors import UserError
@@ -42,12 +43,12 @@ class Inputs:
     weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
-    def costs(self, stages: Iterable[Stage]) -> dict[str, float]:
-        """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown)."""
-        images = {}
-        for split in self.splits.values():
-            parts = split.table.column("split").to_pylist()
-            images[split.digest] = parts.count("train") // len(set(split.table.column("fold").to_pylist()))
+    def costs(self, stages: Iterable[Stage], file: GridFile) -> dict[str, float]:
+        """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown).
+
+        Of a data set that is not at hand the published size serves, where there is one.
+        """
+        images = train_images(file, self.splits)
         return {stage.key or stage.name: cost(stage, images) for stage in stages}
 
     @property

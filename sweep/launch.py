@@ -131,7 +131,7 @@ class Launch:
     def _run(self, scores: dict[str, float | None], address: str | None) -> int:
         from sweep.ray_session import ray_session
 
-        costs = self.inputs.costs(self.plan.stages)
+        costs = self.inputs.costs(self.plan.stages, self.plan.grid.file)
         mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
             with self.interrupts.deferred():

@@ -54,6 +54,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
+    p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
+    p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
+    p.add_argument("--prices", metavar="FILE", help="with --plan: a table like sweep/prices.yaml of your own")
     _add_limits(p)
     _add_mirror(p)
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")

@@ -97,7 +97,7 @@ def test_costs_count_the_training_images_of_one_fold(load: Load, grid_text: str,
     grid = load(grid_text)
     inputs = look(grid)
     plan = make_plan(grid, inputs)
-    costs = inputs.costs(plan.stages)
+    costs = inputs.costs(plan.stages, plan.grid.file)
     [pretrain] = [stage for stage in plan.stages if stage.kind == "pretrain"]
     trained = {
         "pretrain": inputs.splits["tissue"].table.column("split").to_pylist().count("train"),

@@ -310,7 +310,7 @@ def test_costs_are_known_for_every_stage(load: Callable[..., Grid], at_hand: Any
     grid = load(rich)
     for inputs in (at_hand(grid), Inputs()):
         plan = make_plan(grid, inputs)
-        costs = inputs.costs(plan.stages)
+        costs = inputs.costs(plan.stages, plan.grid.file)
         assert costs.keys() == {identifier(stage) for stage in plan.stages}
         assert all(cost > 0 for cost in costs.values())
 

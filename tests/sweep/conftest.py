@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
+from tiny_grid import tiny_grid
 
 from sweep.grid import Grid
 from sweep.inputs import Inputs, WeightsFile
@@ -29,24 +30,7 @@ settings.load_profile("project")
 
 ROOT = Path(__file__).parents[2]
 
-GRID = """\
-target: cells
-data:
-  cells: {reader: generated, generator: blood_cells, images_per_class: 6, size: 32}
-  tissue: {reader: generated, generator: tissue_patches, images_per_class: 6, size: 32}
-split: {folds: 2, val_fraction: 0.3}
-architectures:
-  tiny: {model: timm/test_resnet}
-scenarios:
-  Random: {}
-  Tissue: {pretrain: tissue}
-axes:
-  architecture: [tiny]
-  learning_rate: [0.02, 0.05]
-recipe: {image_size: 32, batch_size: 8}
-pretrain: {epochs: 2, learning_rate: 0.02}
-finetune: {epochs: 3}
-"""
+GRID = tiny_grid(images=6, pretrain_epochs=2, finetune_epochs=3)
 
 
 @pytest.fixture(scope="session", autouse=True)

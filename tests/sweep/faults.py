@@ -21,27 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[2]
-GRID = """
-target: cells
-data:
-  cells: {reader: generated, generator: blood_cells, images_per_class: 12, size: 32}
-  tissue: {reader: generated, generator: tissue_patches, images_per_class: 12, size: 32}
-split: {folds: 2, val_fraction: 0.3}
-architectures:
-  tiny: {model: timm/test_resnet}
-scenarios:
-  Random: {}
-  Tissue: {pretrain: tissue}
-axes:
-  architecture: [tiny]
-  learning_rate: [0.02, 0.05]
-recipe: {image_size: 32, batch_size: 8, precision: float32}
-pretrain: {epochs: 12, learning_rate: 0.02}
-finetune: {epochs: 12}
-"""
-STAGES = 9
+GRID = tiny_grid(images=12, pretrain_epochs=12, finetune_epochs=12)
 
 
 @dataclass

@@ -17,28 +17,12 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
+from tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
-GRID = """
-target: cells
-data:
-  cells: {reader: generated, generator: blood_cells, images_per_class: 12, size: 32}
-  tissue: {reader: generated, generator: tissue_patches, images_per_class: 12, size: 32}
-split: {folds: 2, val_fraction: 0.3}
-architectures:
-  tiny: {model: timm/test_resnet}
-scenarios:
-  Random: {}
-  Tissue: {pretrain: tissue}
-axes:
-  architecture: [tiny]
-  learning_rate: [0.02, 0.05]
-recipe: {image_size: 32, batch_size: 8}
-pretrain: {epochs: 2, learning_rate: 0.02}
-finetune: {epochs: 2}
-"""
+GRID = tiny_grid(images=12, pretrain_epochs=2, finetune_epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -10,4 +10,12 @@ from numpy.typing import NDArray
 def codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """Number the distinct values of a column in order of appearance; -1 where there is none."""
     found = column.combine_chunks().dictionary_encode().indices.fill_null(-1)
-    return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.int64)
+    # Not to_numpy, which imports pandas wherever it is installed.
+    return np.frombuffer(found.buffers()[1] or b"", np.int32, len(found), found.offset * 4).astype(np.int64)
+
+
+def equal(column: pa.ChunkedArray, text: str) -> NDArray[np.bool_]:
+    """Say which values of a column are a text, shape (length,)."""
+    names = column.combine_chunks().dictionary_encode().dictionary.to_pylist()
+    found: NDArray[np.bool_] = codes(column) == (names.index(text) if text in names else len(names))
+    return found

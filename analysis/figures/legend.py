@@ -1,0 +1,28 @@
+"""Legends: a line of samples, each with its word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from analysis.figures.shapes import Line, Mark, Shape, Text, width_of
+
+SIZE = 11.0
+Sample = Callable[[float, float], Shape]
+
+
+def legend(x: float, y: float, entries: Sequence[tuple[Sample, str]]) -> Iterator[Shape]:
+    """Yield samples with their words from (x, y) to the right."""
+    for sample, word in entries:
+        yield sample(x, y - 4)
+        yield Text(x + 28, y, word, "soft", SIZE)
+        x += 28 + width_of(word, SIZE) + 18
+
+
+def line_sample(like: Line) -> Sample:
+    """Return a sample of a line."""
+    return lambda x, y: Line(((x, y), (x + 22, y)), like.role, like.width, like.dash, like.opacity)
+
+
+def mark_sample(like: Mark) -> Sample:
+    """Return a sample of a mark."""
+    return lambda x, y: Mark(x + 12, y, like.radius, like.role, like.form, like.hollow)

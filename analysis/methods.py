@@ -8,12 +8,14 @@ from typing import Any
 from analysis.arrow import read_parquet
 from analysis.average import rate_text
 from analysis.collect import Collected
-from analysis.facts import Question, environment, question, recipe
+from analysis.facts import Question, environment, question
 from analysis.planned import PlannedStage
+from trainables.specs import Recipe
 from trainables.study import SELECTED_ON, Study
 
 VERSIONS = ("python", "torch", "torchvision", "timm", "ray", "numpy")
 COMMIT_LETTERS = 12
+NAMES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
 def methods(collected: Collected, proof: str) -> str:
@@ -24,11 +26,11 @@ def methods(collected: Collected, proof: str) -> str:
         proof: what holds for the split, from ``split_proof``.
     """
     asked = question(collected)
-    known = {fact.name: fact.text for fact in (*environment(collected), *recipe(collected))}
+    known = {fact.name: fact.text for fact in environment(collected)}
     sentences = (
         *_design(collected, asked),
         *_division(collected, asked, proof),
-        *_training(known),
+        *_training(collected),
         *_selection(collected),
         *_software(known),
         "Scores follow Glüge et al. (2024), supplement 1.1, with ddof = 1 and 0/0 = 0. Every figure was recomputed "
@@ -86,21 +88,37 @@ def _division(collected: Collected, asked: Question, proof: str) -> Iterator[str
         yield f"Checked on the table of the split: {proof.rstrip('.')}."
 
 
-def _training(known: Mapping[str, str]) -> Iterator[str]:
-    wanted = ("optimizer", "momentum", "weight_decay", "epochs", "batch_size", "decay", "image_size")
-    if all(name in known for name in wanted):
-        yield (
-            f"Training: {known['optimizer']} (momentum {known['momentum']}, weight decay {known['weight_decay']}), "
-            f"{known['epochs']} epochs, batch {known['batch_size']}, {known['decay']} learning rate, images of "
-            f"{known['image_size']} px, class weights {known.get('class_weights', 'none')}."
-        )
+def _training(collected: Collected) -> Iterator[str]:
+    """Say how was trained; of architectures that differ, each by itself."""
+    of_recipe: dict[str, dict[str, None]] = {}
+    for cell in collected.cells:
+        of_recipe.setdefault(_recipe(cell.stage.recipe), {})[cell.planned.architecture] = None
+    for said, architectures in of_recipe.items():
+        whose = f" of {', '.join(architectures)}" if len(of_recipe) > 1 else ""
+        yield f"Fine-tuning{whose}: {said}."
+
+
+def _recipe(recipe: Recipe) -> str:
+    parts = [
+        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} (momentum {rate_text(recipe.momentum)}, weight decay "
+        f"{rate_text(recipe.weight_decay)})",
+        f"{recipe.epochs} epochs",
+        f"batch {recipe.batch_size}",
+        f"{recipe.decay} learning rate"
+        + (f" after {rate_text(recipe.warmup_epochs)} epochs of warm-up" if recipe.warmup_epochs else ""),
+        f"images of {recipe.image_size} px",
+    ]
+    parts += ["classes weighted by frequency"] if recipe.class_weights == "balanced" else []
+    parts += [f"label smoothing {rate_text(recipe.label_smoothing)}"] if recipe.label_smoothing else []
+    parts += [f"early stopping after {recipe.patience} epochs without a better val score"] if recipe.patience else []
+    return ", ".join(parts)
 
 
 def _selection(collected: Collected) -> Iterator[str]:
     rates = {len(choice.candidates) for choice in collected.choices}
     tests = [stage for stage in collected.plan.stages if stage.kind == "lr_range"]
     yield (
-        f"The epoch was chosen on {SELECTED_ON}, on images of the fold's training part kept apart for it; the test part was "
+        f"The epoch was chosen by the highest macro F1 on val ({SELECTED_ON}), on images of the fold's training part kept apart for it; the test part was "
         "scored once, at the end."
     )
     if max(rates, default=1) > 1:

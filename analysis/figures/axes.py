@@ -30,6 +30,8 @@ class Scale:
     def share(self, value: float) -> float:
         """Return where a value lies: 0 at ``low``, 1 at ``high``."""
         if self.log:
+            if value <= 0:
+                return -math.inf
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 

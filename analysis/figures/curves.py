@@ -10,27 +10,29 @@ from analysis.figures.legend import legend, line_sample, mark_sample
 from analysis.figures.read import SPLITS, History
 from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text
 
-WIDTH, HEIGHT = 572.0, 272.0
+WIDTH, HEIGHT = 572.0, 264.0
 # Dashed against solid, thin against thick: colour is not needed to tell them apart.
 STYLES = {
     "train": Line((), "soft", 1.1, (4.0, 3.0), 0.85),
     "val": Line((), "accent", 1.6, (), 0.85),
 }
+WIDE = 30.0
+"""From so many times the lowest loss on, the axis is logarithmic: a first peak would hide all that follows."""
 CHOSEN = Mark(0, 0, 4.0, "second")
 
 
 def curves_drawing(title: str, histories: Sequence[History]) -> Drawing:
     """Draw the histories of one row (at least one)."""
-    shapes: list[Shape] = [Text(12, 20, title, size=13, bold=True)]
+    shapes: list[Shape] = [Text(4, 20, title, size=13, bold=True)]
     entries = [(line_sample(STYLES[name]), name) for name in SPLITS]
     if any(one.chosen is not None for one in histories):
         entries.append((mark_sample(CHOSEN), "epoch chosen on val"))
-    shapes += legend(12, 42, entries)
+    shapes += legend(4, 42, entries)
     last = max((epoch for one in histories for found in one.epochs.values() for epoch in found), default=0.0)
     across = Scale(0, max(last, 1.0))
     for place, (name, heading) in enumerate((("loss", "Loss"), ("f1", "Macro F1"))):
         panel = Panel(52 + place * 282, 76, 222, 148, across, _scale(name, histories))
-        shapes += panel.frame("epoch", heading, whole=True)
+        shapes += panel.frame("epoch, from 0", heading + (" (logarithmic)" if panel.up.log else ""), whole=True)
         shapes += _lines(panel, histories, name)
     return Drawing(WIDTH, HEIGHT, title, _told(histories), tuple(shapes))
 
@@ -38,7 +40,11 @@ def curves_drawing(title: str, histories: Sequence[History]) -> Drawing:
 def _scale(name: str, histories: Sequence[History]) -> Scale:
     if name == "f1":
         return Scale(0, 1)
-    return Scale.around([0.0, *(value for one in histories for found in one.loss.values() for value in found)])
+    losses = [value for one in histories for found in one.loss.values() for value in found]
+    above = [value for value in losses if value > 0]
+    if above and max(above) >= WIDE * min(above):
+        return Scale.around(above, log=True)
+    return Scale.around([0.0, *losses])
 
 
 def _lines(panel: Panel, histories: Sequence[History], name: str) -> Iterator[Shape]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.comparisons import Comparison
-from analysis.figures.axes import Panel, Scale
+from analysis.figures.axes import Panel, Scale, tick_text
 from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text, width_of
 from analysis.shown import value_text
 
@@ -22,13 +22,13 @@ def differences_drawing(title: str, family: Sequence[Comparison]) -> Drawing | N
     names = [f"{one.first} − {one.second}" for one in tested]
     left = 20 + max(width_of(name, 11) for name in names)
     panel = Panel(left, 40, WIDTH, len(tested) * STEP, _scale(tested), Scale(0, 1))
-    shapes: list[Shape] = [Text(12, 20, title, size=13, bold=True)]
+    shapes: list[Shape] = [Text(4, 20, title, size=13, bold=True)]
     bottom = panel.y + panel.height
     for value in panel.across.ticks():
         x, _ = panel.place(value, 0)
         zero = abs(value) < 1e-12
         rule = Line(((x, panel.y), (x, bottom)), "soft" if zero else "line", 1.4 if zero else 1.0)
-        shapes += [rule, Text(x, bottom + 16, value_text(value, "number"), "soft", anchor="middle")]
+        shapes += [rule, Text(x, bottom + 16, tick_text(value), "soft", anchor="middle")]
     shapes.append(Text(left + WIDTH / 2, bottom + 34, "difference in macro F1, 95 % interval", anchor="middle"))
     for place, (name, one) in enumerate(zip(names, tested, strict=True)):
         shapes += _line(panel, panel.y + (place + 0.5) * STEP, name, one)

@@ -40,10 +40,10 @@ def heat_drawing(
     edge = 26.0 if len(columns) > 12 else 34.0
     left = 34 + max(width_of(name, SIZE) for name in names)
     # Column names stand upright above narrow columns.
-    top = 66 + max(width_of(name, SIZE) for name in heads) * 0.94
+    top = 62 + max(width_of(name, SIZE) for name in heads)
     width, height = len(columns) * edge, len(lines) * edge
-    shapes: list[Shape] = [Text(12, 20, title, size=13, bold=True)]
-    shapes.append(Text(left + width / 2, 46, sides[1], "soft", SIZE, "middle"))
+    shapes: list[Shape] = [Text(4, 20, title, size=13, bold=True)]
+    shapes.append(Text(left + width / 2, 44, sides[1], "soft", SIZE, "middle"))
     shapes.append(Text(16, top + height / 2, sides[0], "soft", SIZE, "middle", turn=-90))
     shapes += [
         Text(left + (place + 0.5) * edge + 4, top - 8, name, "ink", SIZE, turn=-90) for place, name in enumerate(heads)
@@ -52,8 +52,8 @@ def heat_drawing(
         Text(left - 8, top + (place + 0.5) * edge + 4, name, "ink", SIZE, "end") for place, name in enumerate(names)
     ]
     shapes += _cells(left, top, edge, shares)
-    shapes += _key(left, top + height + 14, scale)
-    whole = max(left + width + 16, width_of(title, 13) + 30, left + 150 + width_of(scale, SIZE))
+    shapes += _key(16, top + height + 14, scale)
+    whole = max(left + width + 16, width_of(title, 13) + 30, 148 + width_of(_scaled(scale), SIZE))
     return Drawing(whole, top + height + 44, title, told, tuple(shapes))
 
 
@@ -80,7 +80,11 @@ def _cells(left: float, top: float, edge: float, shares: Sequence[Sequence[float
 def _key(x: float, y: float, scale: str) -> Iterator[Shape]:
     steps = (0.02, 0.25, 0.5, 0.75, 1.0)
     yield from (Box(x + 22 * place, y, 21, 12, "heat", share) for place, share in enumerate(steps))
-    yield Text(x + 22 * len(steps) + 8, y + 10, f"0 to 100 % {scale}", "soft", SIZE)
+    yield Text(x + 22 * len(steps) + 8, y + 10, _scaled(scale), "soft", SIZE)
+
+
+def _scaled(scale: str) -> str:
+    return f"0 to 100 % {scale}"
 
 
 def _role(share: float) -> Role:

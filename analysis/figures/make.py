@@ -16,6 +16,7 @@ from analysis.figures.figure import Figure, distinct, file_name
 from analysis.figures.heat import heat_drawing
 from analysis.figures.reliability import reliability_drawing
 from analysis.questions import Answer
+from analysis.shown import value_text
 
 Ints = NDArray[np.int64]
 
@@ -43,7 +44,9 @@ def class_figure(collected: Collected, rows: Sequence[RowScores]) -> tuple[Figur
         f"{name}: {', '.join(f'{c} {value:.2f}' for c, value in zip(classes, of_row, strict=True))}"
         for name, of_row in zip(names, shares, strict=True)
     )
-    drawing = heat_drawing(title, f"{said}.", names, classes, shares, ("row", "class"), "F1, in per cent", longest=44)
+    drawing = heat_drawing(
+        title, f"{said}.", names, classes, shares, ("architecture, scenario", "class"), "F1", longest=44
+    )
     return (Figure("classes-f1", drawing, "An empty place: an F1 below 0.005.", _stages(shown)),)
 
 
@@ -58,13 +61,18 @@ def reliability_figures(rows: Sequence[RowScores]) -> tuple[Figure, ...]:
         Figure(
             file_name("reliability", row.architecture, row.scenario),
             reliability_drawing(_title(row), pooled(cell.calibration for cell in row.cells)),
-            f"{row.runs} runs.",
+            _pooled(row),
             _stages((row,)),
             row.architecture,
         )
         for row in rows
         if row.runs
     )
+
+
+def _pooled(row: RowScores) -> str:
+    ece = value_text(pooled(cell.calibration for cell in row.cells).ece, "score")
+    return f"{row.runs} runs pooled: ECE {ece}. The table has the mean over the runs."
 
 
 def _confusion(collected: Collected, row: RowScores) -> Figure:

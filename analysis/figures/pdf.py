@@ -10,6 +10,7 @@ from analysis.figures.shapes import Box, Drawing, Line, Mark, Shape, Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 DOTS = 96
 """CSS pixels of an inch."""
@@ -41,9 +42,10 @@ def _add(axes: Axes, shape: Shape, order: int) -> None:
     colour = LIGHT[shape.role]
     if isinstance(shape, Line):
         xs, ys = zip(*shape.points, strict=True)
-        style = (0, tuple(part / shape.width for part in shape.dash)) if shape.dash else "-"
-        width = shape.width * POINT
-        axes.add_line(Line2D(xs, ys, color=colour, linewidth=width, linestyle=style, alpha=shape.opacity, zorder=order))
+        line = Line2D(xs, ys, color=colour, linewidth=shape.width * POINT, alpha=shape.opacity, zorder=order)
+        if shape.dash:  # in units of the line's width
+            line.set_linestyle((0, tuple(part / shape.width for part in shape.dash)))
+        axes.add_line(line)
     elif isinstance(shape, Box):
         axes.add_patch(
             Rectangle(
@@ -62,7 +64,7 @@ def _add(axes: Axes, shape: Shape, order: int) -> None:
         _text(axes, shape, order)
 
 
-def _mark(shape: Mark, order: int) -> object:
+def _mark(shape: Mark, order: int) -> Line2D:
     from matplotlib.lines import Line2D
 
     return Line2D(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from analysis.figures.axes import Panel, Scale
-from analysis.figures.legend import legend, line_sample, mark_sample
+from analysis.figures.legend import Sample, legend, line_sample, mark_sample
 from analysis.figures.read import RangeTest
 from analysis.figures.shapes import Drawing, Form, Line, Mark, Shape, Text
 
@@ -26,8 +26,8 @@ def range_drawing(title: str, test: RangeTest) -> Drawing:
     log = low > 0 and high / low >= WIDE
     reach = (*test.rates, test.learning_rate)
     panel = Panel(56, 82, WIDTH - 76, 174, Scale.around(reach, log), _losses(test))
-    shapes: list[Shape] = [Text(12, 20, title, size=13, bold=True)]
-    shapes += legend(12, 42, _entries(test))
+    shapes: list[Shape] = [Text(4, 20, title, size=13, bold=True)]
+    shapes += legend(4, 42, _entries(test))
     shapes += panel.frame(f"learning rate{' (logarithmic)' if log else ''}", "Loss")
     for values, style in ((test.loss, RAW), (test.smoothed, SMOOTHED)):
         shapes.append(
@@ -53,8 +53,8 @@ def _losses(test: RangeTest) -> Scale:
     return Scale.around([min(ceiling, value) for value in (*test.loss, *test.smoothed)])
 
 
-def _entries(test: RangeTest) -> list[tuple[object, str]]:
-    entries: list[tuple[object, str]] = [(line_sample(RAW), "loss"), (line_sample(SMOOTHED), "smoothed")]
+def _entries(test: RangeTest) -> list[tuple[Sample, str]]:
+    entries: list[tuple[Sample, str]] = [(line_sample(RAW), "loss"), (line_sample(SMOOTHED), "smoothed")]
     if test.place is None:
         entries.append((line_sample(Line((), "second", 1.4, (5.0, 4.0))), "fallback"))
     else:

@@ -10,22 +10,20 @@ from analysis.figures.axes import Panel, Scale
 from analysis.figures.legend import legend, line_sample, mark_sample
 from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text
 
-WIDTH, HEIGHT = 320.0, 340.0
+WIDTH, HEIGHT = 320.0, 324.0
 PERFECT = Line((), "soft", 1.0, (4.0, 3.0))
-LARGEST, SMALLEST = 9.0, 2.5
+LARGEST, SMALLEST = 9.0, 3.2
 
 
 def reliability_drawing(title: str, total: Calibration) -> Drawing:
     """Draw the bins of some images; the area of a dot grows with the images in its bin."""
     panel = Panel(52, 82, WIDTH - 72, 202, Scale(0, 1), Scale(0, 1))
-    shapes: list[Shape] = [Text(12, 20, title, size=13, bold=True)]
+    shapes: list[Shape] = [Text(4, 20, title, size=13, bold=True)]
     dot = Mark(0, 0, 5, "accent")
-    shapes += legend(12, 42, [(line_sample(PERFECT), "calibrated"), (mark_sample(dot), "bin; area: images")])
+    shapes += legend(4, 42, [(line_sample(PERFECT), "calibrated"), (mark_sample(dot), "bin; area: images")])
     shapes += panel.frame("mean confidence", "Accuracy")
     shapes.append(Line((panel.place(0, 0), panel.place(1, 1)), PERFECT.role, PERFECT.width, PERFECT.dash))
     shapes += _bins(panel, total)
-    ece = "" if total.ece is None else f"ECE {total.ece:.3f}, pooled"
-    shapes.append(Text(panel.x + 8, panel.y + 16, ece, "soft"))
     return Drawing(WIDTH, HEIGHT, title, _told(total), tuple(shapes))
 
 

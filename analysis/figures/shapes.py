@@ -9,7 +9,7 @@ Role = Literal["paper", "ink", "soft", "line", "accent", "second", "heat", "on-l
 Anchor = Literal["start", "middle", "end"]
 Form = Literal["dot", "square", "diamond"]
 Point = tuple[float, float]
-LETTER = 0.56
+LETTER = 0.62
 """Mean width of a letter, of the size of its font: enough to leave room for labels."""
 
 

@@ -67,8 +67,16 @@ def _pretrained(collected: Collected, faults: Faults) -> Iterator[Figure]:
 
 
 def _curves(title: str, name: tuple[str, ...], drawn: list[History], group: str) -> Figure:
-    caption = ", ".join(one.label for one in drawn) + ". Epochs are counted from 0."
+    caption = _listed([one.label for one in drawn])
     return Figure(file_name(*name), curves_drawing(title, drawn), caption, tuple(one.stage for one in drawn), group)
+
+
+def _listed(labels: list[str]) -> str:
+    """Return ``Folds 0, 1, 2.`` of labels that begin alike, else the labels."""
+    first = labels[0].partition(" ")[0]
+    if len(labels) > 1 and all(label.startswith(f"{first} ") and "," not in label for label in labels):
+        return f"{first.capitalize()}s {', '.join(label.removeprefix(f'{first} ') for label in labels)}."
+    return f"{'; '.join(labels).capitalize()}."
 
 
 def _finished(collected: Collected, kind: str) -> Iterator[tuple[PlannedStage, StageFolder]]:

@@ -16,7 +16,7 @@ STYLES = {
     "train": Line((), "soft", 1.1, (4.0, 3.0), 0.85),
     "val": Line((), "accent", 1.6, (), 0.85),
 }
-WIDE = 30.0
+WIDE = 15.0
 """From so many times the lowest loss on, the axis is logarithmic: a first peak would hide all that follows."""
 CHOSEN = Mark(0, 0, 4.0, "second")
 

@@ -14,8 +14,9 @@ def legend(x: float, y: float, entries: Sequence[tuple[Sample, str]]) -> Iterato
     """Yield samples with their words from (x, y) to the right."""
     for sample, word in entries:
         yield sample(x, y - 4)
-        yield Text(x + 28, y, word, "soft", SIZE)
-        x += 28 + width_of(word, SIZE) + 18
+        room = 18 if isinstance(sample(x, y - 4), Mark) else 28
+        yield Text(x + room, y, word, "soft", SIZE)
+        x += room + width_of(word, SIZE) + 12
 
 
 def line_sample(like: Line) -> Sample:
@@ -25,4 +26,4 @@ def line_sample(like: Line) -> Sample:
 
 def mark_sample(like: Mark) -> Sample:
     """Return a sample of a mark."""
-    return lambda x, y: Mark(x + 12, y, like.radius, like.role, like.form, like.hollow)
+    return lambda x, y: Mark(x + 7, y, like.radius, like.role, like.form, like.hollow)

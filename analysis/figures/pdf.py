@@ -86,7 +86,7 @@ def _text(axes: Axes, shape: Text, order: int) -> None:
         shape.text,
         color=LIGHT[shape.role],
         fontsize=shape.size * POINT,
-        fontweight=600 if shape.bold else 400,
+        fontweight="bold" if shape.bold else "normal",
         ha=ANCHORS[shape.anchor],
         va="baseline",
         rotation=-shape.turn,

@@ -10,7 +10,7 @@ from analysis.figures.legend import Sample, legend, line_sample, mark_sample
 from analysis.figures.read import RangeTest
 from analysis.figures.shapes import Drawing, Form, Line, Mark, Shape, Text
 
-WIDTH, HEIGHT = 440.0, 306.0
+WIDTH, HEIGHT = 480.0, 306.0
 RAW = Line((), "soft", 1.0, (), 0.6)
 SMOOTHED = Line((), "accent", 2.0)
 WIDE = 30.0

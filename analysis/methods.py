@@ -11,7 +11,7 @@ from analysis.collect import Collected
 from analysis.facts import Question, environment, question
 from analysis.planned import PlannedStage
 from trainables.specs import Recipe
-from trainables.study import SELECTED_ON, Study
+from trainables.study import SELECTED_ON, StageFolder, Study
 
 VERSIONS = ("python", "torch", "torchvision", "timm", "ray", "numpy")
 COMMIT_LETTERS = 12
@@ -104,10 +104,10 @@ def _recipe(recipe: Recipe) -> str:
         f"{rate_text(recipe.weight_decay)})",
         f"{recipe.epochs} epochs",
         f"batch {recipe.batch_size}",
-        f"{recipe.decay} learning rate"
-        + (f" after {rate_text(recipe.warmup_epochs)} epochs of warm-up" if recipe.warmup_epochs else ""),
+        f"{recipe.decay} learning rate",
         f"images of {recipe.image_size} px",
     ]
+    parts += [f"warm-up (epochs: {rate_text(recipe.warmup_epochs)})"] if recipe.warmup_epochs else []
     parts += ["classes weighted by frequency"] if recipe.class_weights == "balanced" else []
     parts += [f"label smoothing {rate_text(recipe.label_smoothing)}"] if recipe.label_smoothing else []
     parts += [f"early stopping after {recipe.patience} epochs without a better val score"] if recipe.patience else []
@@ -141,7 +141,7 @@ def _range_tests(collected: Collected, tests: list[PlannedStage]) -> str:
         choice = (folder.result() or {}).get("choice")
         if isinstance(choice, Mapping):
             rules.append(str(choice.get("rule")))
-        ramps.append(_ramp(folder.stage()))
+        ramps.append(_ramp(folder))
     found = f"Start rates came from {_count(tests, 'learning-rate range test')} (Smith 2017)"
     found += f", {', '.join(_each(ramps))}" if any(ramps) else ""
     found += f"; {', '.join(_counted(rules))}." if rules else "; none is finished yet."
@@ -156,8 +156,12 @@ def _shared(collected: Collected, tests: list[PlannedStage]) -> bool:
     return any(of_no_fold & set(cell.upstream) for cell in collected.plan.cells)
 
 
-def _ramp(document: Mapping[str, Any]) -> str:
-    ramp = document.get("ramp")
+def _ramp(folder: StageFolder) -> str:
+    """Return a range test's ramp in words, or "" where its specification cannot be read."""
+    try:
+        ramp = folder.stage().get("ramp")
+    except (OSError, ValueError, TypeError):
+        return ""
     if not isinstance(ramp, Mapping) or not {"start", "end", "steps", "loss"} <= ramp.keys():
         return ""
     start, end = (

@@ -37,7 +37,7 @@ def heat_drawing(
         longest: letters of a line's name that are shown.
     """
     names, heads = [shortened(name, longest) for name in lines], [shortened(name, LONGEST) for name in columns]
-    edge = 26.0 if len(columns) > 12 else 34.0
+    edge = 22.0 if len(columns) > 12 else 34.0
     left = 34 + max(width_of(name, SIZE) for name in names)
     # Column names stand upright above narrow columns.
     top = 62 + max(width_of(name, SIZE) for name in heads)
@@ -69,7 +69,7 @@ def _cells(left: float, top: float, edge: float, shares: Sequence[Sequence[float
     for role in ("on-low", "on-high"):
         for x, y, share in shown:
             if _role(share) == role:
-                yield Text(x + edge / 2, y + edge / 2 + 4, f"{100 * share:.0f}", _role(share), 10.5, "middle")
+                yield Text(x + edge / 2, y + edge / 2 + 4, f"{100 * share:.0f}", _role(share), 10, "middle")
     dash = [(x, y) for x, y, share in places if share is None]
     yield from (Text(x + edge / 2, y + edge / 2 + 4, "–", "soft", 10.5, "middle") for x, y in dash)
     width, height = len(shares[0]) * edge, len(shares) * edge

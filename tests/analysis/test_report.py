@@ -157,11 +157,12 @@ def test_markup_in_names_and_errors_stays_text(hostile: Any) -> None:
 def test_page_names_what_is_missing(small: Any) -> None:
     small.edit_result("resnet18-Random-f0-r0.02", selected_on="test f1_macro")
     small.fail("vit_b_32-PCam-f0-r0.02", "ValueError", "too hot")
+    (small.folder("vit_b_32-PCam-f1-r0.02") / "predictions.parquet").write_bytes(b"torn")
     report = build(small.study)
     text = page_of(small).text
     for out in report.left_out:
         assert f"{out.name}: {out.reason}" in text
-    assert "22 of 24 cells are done and verified; 1 refused, 1 failed." in text
+    assert "21 of 24 cells are done and verified; 2 refused, 1 failed." in text
 
 
 def test_mixed_environments_are_said(small: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from analysis import facts
 from analysis.collect import WEIGHTS, Collected, collect
 from analysis.planned import PlannedStage, explain
-from analysis.report import TABLES, build
+from analysis.report import FIGURES, TABLES, build
 from analysis.verify import Cell
 from trainables.errors import UserError
 from trainables.study import RESULT, STAGE, StageFolder, Study
@@ -31,7 +31,7 @@ README = """# {name}
 
 A study of {target}: {cells} of {planned} planned cells, verified. Packed by `python -m analysis.bundle`.
 
-- `report/`: the report page, and its tables as CSV, Markdown and LaTeX
+- `report/`: the report page, its tables as CSV, Markdown and LaTeX, its figures as files
 - `grid.yaml`, `plan.json`: what was asked; `stages/*/stage.json`: the full specification of each stage
 - `splits/`: which image was train, val and test in each fold
 - `stages/*/predictions.parquet`: logits of every val and test image, from which all tables are computed
@@ -68,6 +68,8 @@ def contents(study: Study, weights: str) -> Iterator[File]:
         for suffix in ("csv", "md", "tex"):
             name = f"{TABLES}/{table.name}.{suffix}"
             yield name, _reader(study, name)
+    for name in sorted(study.storage.child(FIGURES).files()):
+        yield f"{FIGURES}/{name}", _reader(study, f"{FIGURES}/{name}")
     yield from _splits(study)
     wanted = {cell.folder.name for cell in with_weights(collected, weights)}
     for folder in _folders(collected):

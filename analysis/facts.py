@@ -11,7 +11,6 @@ import numpy as np
 
 from analysis.average import rate_text
 from analysis.collect import Collected
-from trainables.study import SELECTED_ON
 
 PER_STAGE = frozenset({"node", "hostname", "host", "seconds", "started", "finished", "process"})
 """Facts of an environment that may differ from stage to stage without a word."""
@@ -82,55 +81,6 @@ def environment(collected: Collected) -> tuple[Fact, ...]:
 def recipe(collected: Collected) -> tuple[Fact, ...]:
     """Return how the verified cells were trained."""
     return _facts(cell.stage.recipe.model_dump(mode="json") for cell in collected.cells)
-
-
-def methods(collected: Collected) -> str:
-    """Return the methods in a paragraph."""
-    asked = question(collected)
-    known = {fact.name: fact.text for fact in (*environment(collected), *recipe(collected))}
-    sentences = [
-        f"{_count(asked.architectures, 'architecture')} ({', '.join(asked.architectures)}) and "
-        f"{_count(asked.scenarios, 'scenario')} of initial weights ({', '.join(asked.scenarios)}) were "
-        f"compared on {collected.plan.target} ({len(asked.classes)} classes{_images(asked)}) by "
-        f"{len(asked.folds)}-fold cross-validation, {_count(asked.seeds, 'seed')}.",
-        _division(asked),
-        f"Epoch and start learning rate were chosen on {SELECTED_ON}, within architecture, scenario, fold "
-        "and seed, on images of the fold's training part kept apart for it; the test part was scored once.",
-        *_training(known),
-        "Scores follow Glüge et al. (2024), supplement 1.1, with ddof = 1 and 0/0 = 0. Every figure was "
-        "recomputed from the stored logits, after their digests, split and selection rule had been verified.",
-    ]
-    return " ".join(sentences)
-
-
-def _count(items: tuple[Any, ...], noun: str) -> str:
-    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
-
-
-def _images(asked: Question) -> str:
-    return "" if asked.images is None else f", {asked.images:,} images"
-
-
-def _division(asked: Question) -> str:
-    if asked.images is None:
-        return "The split could not be read."
-    if asked.grouped:
-        return "Folds are stratified by class and keep the images of a group together."
-    return (
-        "Folds are stratified by class and drawn on images: no groups are known, so images of one patient "
-        "may lie on both sides of a split."
-    )
-
-
-def _training(known: Mapping[str, str]) -> Iterator[str]:
-    wanted = ("optimizer", "epochs", "batch_size", "decay", "image_size", "precision")
-    if all(name in known for name in wanted):
-        yield (
-            f"Training: {known['optimizer']}, {known['epochs']} epochs, batch {known['batch_size']}, "
-            f"{known['decay']} learning rate, images of {known['image_size']} px, {known['precision']}."
-        )
-    if "device" in known:
-        yield f"It ran on {known['device']}."
 
 
 def _facts(settings: Iterable[Mapping[str, Any]]) -> tuple[Fact, ...]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
 
+from markupsafe import Markup
+
 from analysis import facts
 from analysis.collect import Collected, LeftOut
-from analysis.html import engine
+from analysis.figures import palette
+from analysis.html import engine, source
+from analysis.methods import methods
+from analysis.pictures import Gallery
 from analysis.progress import State
 from analysis.sections import Tables
 
-TEMPLATE = "report.html.j2"
+TEMPLATE, STYLE, SCRIPT = "report.html.j2", "style.css.j2", "script.js.j2"
 SHOWN_PROBLEMS = 200
 STATES: dict[State, str] = {
     "refused": "Left out, because the result cannot be relied on",
@@ -22,27 +29,66 @@ STATES: dict[State, str] = {
     "not run": "Not run",
     "excluded": "Excluded by a rule of the grid",
 }
+BACK = ("cost", "runs")
+"""Sections after the methods."""
 
 
-def render(collected: Collected, tables: Tables) -> str:
-    """Return the page."""
+def render(collected: Collected, tables: Tables, gallery: Gallery, proof: str, pdf: bool = False) -> str:
+    """Return the page.
+
+    Args:
+        collected: what counts.
+        tables: tables, figures and answers made of it.
+        gallery: the explanations.
+        proof: what holds for the split.
+        pdf: whether the drawings lie beside it as PDF too.
+    """
+    style, script = f"{source(STYLE)}{palette.css()}\n", source(SCRIPT)
+    sections = {section.name: section for section in tables.sections}
+    front = [section for section in tables.sections if section.name not in BACK]
+    contents = [
+        ("question", "Question"),
+        *((section.name, section.heading) for section in front),
+        *(("methods", "Methods"), ("cost", "Cost"), ("missing", "What is missing"), ("problems", "Data problems")),
+        *(("runs", "Sources"), ("files", "Files")),
+    ]
     return (
         engine()
         .get_template(TEMPLATE)
         .render(
+            policy=_policy(style, script),
+            # Ours, word for word: escaped, their hashes would not fit.
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            contents=contents,
             study=collected.header,
             plan=collected.plan,
             split=collected.split,
             question=facts.question(collected),
             progress=_progress(collected),
             tables=tables,
+            front=front,
+            **{name: sections[name] for name in BACK},
+            gallery=gallery,
             missing=_by_state(collected.left_out),
             problems=collected.problems[:SHOWN_PROBLEMS],
+            problem_total=len(collected.problems),
             problem_counts=_problem_counts(collected.problems),
-            methods=facts.methods(collected),
+            methods=methods(collected, proof),
             environment=facts.environment(collected),
             recipe=facts.recipe(collected),
+            pdf=pdf,
         )
+    )
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the content security policy: nothing is loaded, and no style or script runs but these two."""
+    hashes = (b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_hash, script_hash = (f"'sha256-{one}'" for one in hashes)
+    return (
+        f"default-src 'none'; style-src {style_hash}; script-src {script_hash}; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
     )
 
 

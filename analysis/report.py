@@ -15,6 +15,7 @@ from analysis import cli, terminal
 
 if TYPE_CHECKING:
     from analysis.collect import LeftOut
+    from analysis.figures.figure import Figure
     from analysis.sections import Options, Tables
     from analysis.tables import Table
     from trainables.selection import Choice
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 INDEX = "report/index.html"
 TABLES = "report/tables"
+FIGURES = "report/figures"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Report:
     """A report that was written.
 
     Attributes:
-        tables: all of them, and the questions answered in sentences.
+        tables: all of them, the figures, and the questions answered in sentences.
         index_path: full path (or URI) of the page.
         left_out: the planned cells that do not count, each with its reason.
         choices: the rates chosen on val, with the candidates.
@@ -51,26 +53,34 @@ class Report:
         return self.tables.per_class
 
 
-def build(study: Study, options: Options | None = None) -> Report:
+def build(study: Study, options: Options | None = None, pdf: bool = False) -> Report:
     """Verify what the study has, and write ``report/`` into it.
 
     Args:
         study: finished or not.
         options: what may be chosen about the tables.
+        pdf: whether to write the figures as PDF too, which takes matplotlib and some seconds.
 
     Raises:
         UserError: if the folder has no readable ``study.json`` or ``plan.json``.
         OSError: if the report cannot be written.
     """
     from analysis.collect import collect
+    from analysis.methods import split_proof
     from analysis.page import render
+    from analysis.pictures import gallery
     from analysis.sections import make_tables
 
     collected = collect(study)
-    tables = make_tables(collected, options)
+    explained = gallery(study, {cell.result.key for cell in collected.cells})
+    tables = make_tables(collected, options, [network.checks for network in explained.networks])
     for table in tables.all:
         _write(study, table)
-    study.storage.write(INDEX, render(collected, tables).encode())
+    for figure in tables.figures:
+        _write_figure(study, figure, pdf)
+    page = render(collected, tables, explained, split_proof(study, collected), pdf)
+    # JSON may hold halves of a letter, which UTF-8 cannot.
+    study.storage.write(INDEX, page.encode(errors="replace"))
     return Report(tables, study.storage.path(INDEX), collected.left_out, collected.choices)
 
 
@@ -84,7 +94,7 @@ def _work(asked: argparse.Namespace) -> None:
     from trainables.study import Study
 
     options = Options() if asked.min_support is None else Options(least_support=asked.min_support)
-    _show(build(Study.open(asked.study), options))
+    _show(build(Study.open(asked.study), options, asked.pdf))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,12 +106,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="classes of fewer images than N are rare, and left out of a table of its own (50)",
     )
+    parser.add_argument("--pdf", action="store_true", help="write each figure as PDF too, beside the SVG")
     return parser
 
 
 def _write(study: Study, table: Table) -> None:
     for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
         study.storage.write(f"{TABLES}/{table.name}.{suffix}", text.encode())
+
+
+def _write_figure(study: Study, figure: Figure, pdf: bool) -> None:
+    from analysis.figures.svg import as_file
+
+    study.storage.write(f"{FIGURES}/{figure.name}.svg", as_file(figure.drawing))
+    if pdf:
+        from analysis.figures.pdf import as_pdf
+
+        study.storage.write(f"{FIGURES}/{figure.name}.pdf", as_pdf(figure.drawing))
 
 
 def _show(report: Report) -> None:

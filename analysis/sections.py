@@ -1,4 +1,4 @@
-"""All tables of a study, in the order of the page, under their headings."""
+"""All tables and figures of a study, in the order of the page, under their headings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from analysis.collect import Collected
 from analysis.comparison_tables import comparisons_table, intervals_table, ranks_table
 from analysis.comparisons import Comparer
 from analysis.cost_table import cost_table
+from analysis.figures.figure import Figure
+from analysis.figures.make import class_figure, confusion_figures, difference_figures, reliability_figures
+from analysis.figures.training import curve_figures, range_figures
 from analysis.grid_notes import Domain
 from analysis.published_table import published_table
 from analysis.questions import Answer, answers, limits
 from analysis.rate_tables import rates_table, sources_table, used_rates
 from analysis.score_tables import LEAST_SUPPORT, common_classes_table, per_class_table, runs_table, scores_table
+from analysis.shown import value_text
 from analysis.tables import Table
 
 
@@ -35,22 +39,26 @@ class Options:
 
 @dataclass(frozen=True)
 class Section:
-    """Tables under one heading, with what is said above them.
+    """Figures and tables under one heading, with what is said above them.
 
     Attributes:
         name: of its anchor in the page.
+        sentences: what it comes to.
+        notes: what its figures rest on, or why some are missing; ``noted`` says which of it.
     """
 
     name: str
     heading: str
-    tables: tuple[Table, ...]
+    tables: tuple[Table, ...] = ()
     sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    noted: str = ""
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
 class Tables:
-    """All that was made of a study.
+    """All that was made of a study's cells.
 
     Attributes:
         scores, per_class: the two that other programs read.
@@ -68,35 +76,97 @@ class Tables:
         """Every table once."""
         return tuple(table for section in self.sections for table in section.tables)
 
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """Every figure once."""
+        return tuple(figure for section in self.sections for figure in section.figures)
 
-def make_tables(collected: Collected, options: Options | None = None) -> Tables:
-    """Make all tables and comparisons of a study."""
+
+def make_tables(collected: Collected, options: Options | None = None, checks: Sequence[Table] = ()) -> Tables:
+    """Make all tables, comparisons and figures of a study.
+
+    Args:
+        collected: what counts.
+        options: what a user may choose.
+        checks: the tables that stand beside the explanations.
+    """
     chosen = options or Options()
     rows = row_scores(collected)
     comparer = Comparer(collected, rows)
     found = answers(comparer, chosen.domains)
     scores, per_class = scores_table(collected, rows), per_class_table(collected, rows)
     beside = (common_classes_table(collected, rows, chosen.least_support), published_table(collected))
-    compared = (
-        comparisons_table(collected, found),
-        intervals_table(collected, comparer, rows),
-        ranks_table(collected, comparer, rows),
-    )
-    said = tuple(f"{answer.question} {answer.sentence}" for answer in found)
     sections = (
-        Section("answer", "Scores", (scores, *(table for table in beside if table is not None))),
-        Section("comparisons", "Comparisons", compared, said, limits(collected)),
-        *_others(collected, rows, per_class),
+        Section("answer", "Scores", (scores, *(table for table in beside if table is not None)), best(rows)),
+        _compared(collected, comparer, found),
+        *_by_class(collected, rows, per_class),
+        *_trained(collected),
+        *_agreement(collected, rows),
+        Section("explanations", "Explanations", tuple(checks)),
+        Section("cost", "Cost", (cost_table(collected),)),
+        Section("runs", "Where each figure came from", (runs_table(collected, rows),)),
     )
     return Tables(scores, per_class, found, sections)
 
 
-def _others(collected: Collected, rows: Sequence[RowScores], per_class: Table) -> tuple[Section, ...]:
-    used = used_rates(collected)
+def best(rows: Sequence[RowScores]) -> tuple[str, ...]:
+    """Name the row of the highest mean F1, as a description."""
+    ranked = sorted((row for row in rows if row.runs), key=lambda row: row.mean("f1") or 0.0, reverse=True)
+    if not ranked:
+        return ("No cell counts yet: there is no score to show.",)
+    first = ranked[0]
+    mean, std = value_text(first.mean("f1"), "score"), value_text(first.std("f1"), "score")
+    runs = f"{first.runs} of {first.planned_runs} runs" if first.runs < first.planned_runs else f"{first.runs} runs"
     return (
-        Section("classes", "Each class", (per_class, f1_mcc_table(collected, rows), confusion_table(collected, rows))),
-        Section("calibration", "Calibration", (calibration_table(collected, rows), reliability_table(collected, rows))),
-        Section("rates", "Learning rates", (rates_table(collected, used), sources_table(collected, used))),
-        Section("cost", "Cost", (cost_table(collected),)),
-        Section("runs", "Runs", (runs_table(collected, rows),)),
+        f"The highest mean F1 is {mean} ± {std}: {first.architecture}, {first.scenario} ({runs}). "
+        "That describes these runs; whether it differs from the next is asked below.",
+    )
+
+
+def _compared(collected: Collected, comparer: Comparer, found: tuple[Answer, ...]) -> Section:
+    rows = comparer.rows
+    tables = (
+        comparisons_table(collected, found),
+        intervals_table(collected, comparer, rows),
+        ranks_table(collected, comparer, rows),
+    )
+    return Section(
+        "comparisons",
+        "Comparisons",
+        tables,
+        notes=limits(collected),
+        noted="Known limits",
+        figures=difference_figures(found),
+    )
+
+
+def _by_class(collected: Collected, rows: Sequence[RowScores], per_class: Table) -> tuple[Section, ...]:
+    tables = (per_class, f1_mcc_table(collected, rows))
+    return (Section("classes", "Each class", tables, figures=class_figure(collected, rows)),)
+
+
+def _trained(collected: Collected) -> tuple[Section, ...]:
+    curves, undrawn_curves = curve_figures(collected)
+    tests, undrawn_tests = range_figures(collected)
+    used = used_rates(collected)
+    tables = (rates_table(collected, used), sources_table(collected, used))
+    noted = "Not drawn"
+    said = () if curves else ("No learning curve can be drawn yet.",)
+    heading = "Learning rates and range tests" if tests or undrawn_tests else "Learning rates"
+    return (
+        Section("curves", "Learning curves", (), said, undrawn_curves, noted, curves),
+        Section("rates", heading, tables, (), undrawn_tests, noted, tests),
+    )
+
+
+def _agreement(collected: Collected, rows: Sequence[RowScores]) -> tuple[Section, ...]:
+    calibrated = (calibration_table(collected, rows), reliability_table(collected, rows))
+    return (
+        Section(
+            "confusion",
+            "Confusion matrices",
+            (confusion_table(collected, rows),),
+            figures=confusion_figures(collected, rows),
+        ),
+        Section("calibration", "Calibration", calibrated, figures=reliability_figures(rows)),
     )

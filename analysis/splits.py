@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from analysis.arrow import equal, numbers, one_array, read_parquet, take
+from trainables.data.columns import codes
 from trainables.study import Study
 
 PARTS = ("val", "test")
@@ -118,12 +118,10 @@ def _divide(digest: str, table: pa.Table) -> Split:
 
 def _groups(column: pa.ChunkedArray) -> NDArray[np.int64] | None:
     """Return a number for the group of each row, shape (rows,); an image without a group is one by itself."""
-    encoded = one_array(column).dictionary_encode()
-    names = encoded.dictionary.to_pylist()
+    names = one_array(column).dictionary_encode().dictionary.to_pylist()
     if not any(not name.startswith(IDENTICAL) for name in names):
         return None
-    alone = pc.is_null(encoded.indices).to_pylist() if encoded.null_count else []
-    codes = numbers(encoded.indices.fill_null(0), np.int32).astype(np.int64)
-    missing = np.flatnonzero(alone)
-    codes[missing] = len(names) + np.arange(len(missing))
-    return codes
+    found = codes(column)
+    missing = np.flatnonzero(found < 0)
+    found[missing] = len(names) + np.arange(len(missing))
+    return found

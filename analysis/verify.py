@@ -32,6 +32,7 @@ class Result(BaseModel):
     status: Literal["done"]
     key: str
     selected_on: str
+    selected_epoch: int | None = None
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
     classes: tuple[str, ...]
     metrics: dict[str, float | None]

@@ -89,6 +89,22 @@ def small(finished: Small, tmp_path: Path) -> Small:
     return Small(Path(shutil.copytree(finished.root, tmp_path / "small")))
 
 
+HOSTILE = ("<b>'\"&</b>", "</script><img src=x onerror=alert(1)>", "{{ 7 * 7 }}", "`${1}`]]>-->")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
+    """A finished study whose classes, images, name and errors try to be markup."""
+    monkeypatch.setitem(globals(), "CLASSES", HOSTILE)
+    hostile = Small(tmp_path / "hostile")
+    write_study(Study(Storage(hostile.root)))
+    for file, field in (("study.json", "name"), ("study.json", "target"), ("plan.json", "target")):
+        hostile.edit(file, lambda document, field=field: document.update({field: HOSTILE[1]}))
+    hostile.study.write_problems([{"data_set": HOSTILE[0], "image_id": HOSTILE[1], "what": HOSTILE[2]}])
+    hostile.fail("vit_b_32-PCam-f0-r0.02", HOSTILE[1], HOSTILE[0])
+    return hostile
+
+
 def write_study(study: Study) -> None:
     split = make_split()
     digest = split_digest(split)

@@ -24,6 +24,7 @@ COUNTS = (
     *(3055, 4040, 6557, 9968, 29424, 3538, 294, 2740, 7629, 11994),
 )
 PATIENTS = 945
+EPOCHS = 20
 GRID = """
 target: bone_marrow
 scenarios:
@@ -126,7 +127,8 @@ def write_cell(study: Study, stage: Stage, ids: pa.Array, labels: NDArray[np.int
     )
     folder = study.folder(stage)
     folder.begin(stage)
-    digest = folder.write_table("predictions.parquet", table)
+    digests = {"predictions.parquet": folder.write_table("predictions.parquet", table)}
+    digests["history.parquet"] = folder.write_table("history.parquet", make_history(rng))
     folder.commit(
         {
             "status": "done",
@@ -135,8 +137,21 @@ def write_cell(study: Study, stage: Stage, ids: pa.Array, labels: NDArray[np.int
             "learning_rate": stage.learning_rate,
             "classes": list(CLASSES),
             "metrics": metrics,
-            "digests": {"predictions.parquet": digest},
+            "digests": digests,
+            "selected_epoch": EPOCHS - 1,
             "environment": {"device": "cpu", "precision": "float32", "world_size": 1},
             "seconds": 3600.0,
+        }
+    )
+
+
+def make_history(rng: np.random.Generator) -> pa.Table:
+    falling = 3 * 0.8 ** np.repeat(np.arange(EPOCHS), 2)
+    return pa.table(
+        {
+            "epoch": np.repeat(np.arange(EPOCHS), 2),
+            "split": ["train", "val"] * EPOCHS,
+            "loss": falling + 0.1 * rng.random(2 * EPOCHS),
+            "f1_macro": 0.8 - falling / 4,
         }
     )

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from trainables.data.columns import codes
+from trainables.data.columns import codes, equal
 
 Ints = NDArray[np.int64]
 
@@ -27,12 +27,12 @@ def prove(table: pa.Table) -> str:
     faults = []
     if (np.bincount(fold * images + image, minlength=folds * images) != 1).any():
         faults.append("an image is missing or repeated in a fold")
-    used = pc.not_equal(table.column("split"), "test").to_numpy() | (folds > 1)  # pre-training leaves test images alone
+    used = ~equal(table.column("split"), "test") | (folds > 1)  # pre-training leaves test images alone
     grouped = (group >= 0) & used
     shared = _shared(fold[grouped], group[grouped], part[grouped], groups)
     if shared:
         faults.append(f"{shared} of {groups} groups lie in two parts of a fold")
-    tested = np.bincount(image[pc.equal(table.column("split"), "test").to_numpy()], minlength=images)
+    tested = np.bincount(image[equal(table.column("split"), "test")], minlength=images)
     if folds > 1 and (tested != 1).any():
         faults.append(f"{int((tested != 1).sum())} images are not tested exactly once")
     if faults:

@@ -1,0 +1,8 @@
+"""``python -m sweep.cluster``: token, check, wait, doctor, down."""
+
+import sys
+
+from sweep.cluster.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

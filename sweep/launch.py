@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.driver import Driver, Watchers
@@ -57,6 +58,10 @@ class Launch:
             {name: str(data.folder.absolute()) for name, data in self.inputs.data.items()},
             {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
             self.plan.grid.file.keep_weights,
+            # An object store is far: between two checkpoints there, more lie on the node's own disk.
+            scratch=None
+            if self.study.storage.is_local
+            else str(Path("~/.cache/scenario-sweep/checkpoints").expanduser()),
         )
 
     def all(self, address: str | None) -> int:

@@ -277,3 +277,17 @@ def test_a_stage_alone_names_what_it_needs_first(finished: Path, folder: Path) -
     assert refused.returncode == 2
     assert "--cell" in refused.stderr
     assert not results(folder)
+
+
+def test_a_stage_that_all_wait_for_is_trained_by_several_workers(folder: Path) -> None:
+    """On CPU only where it is asked for, and with a network without batch norm."""
+    network = "{model: torchvision/squeezenet1_1, options: {dropout: 0.0}}"
+    text = GRID.replace("{model: timm/test_resnet}", network).replace("  Random: {}\n", "")
+    (folder / "tiny.yaml").write_text(text.replace("[0.02, 0.05]", "[0.002]"))
+    done = run(folder, "--widest", "2", "--set", "pretrain.learning_rate=0.002")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {name.partition("-")[0]: json.loads(text) for name, text in results(folder).items()}
+    if len(os.sched_getaffinity(0)) > 1:
+        assert found["pretrain"]["environment"]["world_size"] == 2
+    assert found["finetune"]["environment"]["world_size"] in (1, 2)
+    assert len(results(folder)) == 3

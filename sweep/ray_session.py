@@ -55,6 +55,7 @@ def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
         os.environ.pop("RAY_AUTH_TOKEN", None)
     import ray
 
+    _read_the_environment_again()
     try:
         if address is None:
             ray.init(
@@ -82,11 +83,19 @@ def capacity() -> Capacity:
     return Capacity(tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive))
 
 
+def _read_the_environment_again() -> None:
+    """Make Ray see how to authenticate: it reads that when it is imported, which may have been long before."""
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 @cache
 def _own_token() -> Path:
     """Give the local clusters of this process a token of their own, and return its file.
 
-    Ray listens on all interfaces, and its own token file is readable by all. It reads the token once a process.
+    Ray listens on all interfaces, and its own token file is readable by all.
     """
     folder = tempfile.TemporaryDirectory(prefix="sweep-token-")
     atexit.register(folder.cleanup)

@@ -35,6 +35,7 @@ class Comparison:
         pairs: the pairs of rows whose differences are averaged within each fold.
         folds: the folds that every pair has.
         without: pairs that have no fold in common, and do not count.
+        against: pairs whose own difference, over the same folds, has the other sign than that of the mean.
         test: None where no fold is left.
         p_holm: corrected for the family it was asked in.
         interval: percentile interval over draws of the test images; None where no fold is left.
@@ -45,6 +46,7 @@ class Comparison:
     pairs: tuple[tuple[Name, Name], ...]
     folds: tuple[int, ...] = ()
     without: tuple[tuple[Name, Name], ...] = ()
+    against: tuple[tuple[Name, Name], ...] = ()
     test: PairedTest | None = None
     p_holm: float | None = None
     interval: tuple[float, float] | None = None
@@ -106,12 +108,22 @@ class Comparer:
         folds = tuple(sorted(set.intersection(*(set(by_pair[pair]) for pair in pairs)))) if pairs else ()
         if not folds:
             return replace(asked, without=without)
-        values = np.array([np.mean([by_pair[pair][fold][0] for pair in pairs]) for fold in folds])
+        each = np.array([[by_pair[pair][fold][0] for pair in pairs] for fold in folds])
+        values = each.mean(axis=1)
+        against = each.mean(axis=0) * values.mean() < 0
         drawn = [_differences(self.drawn, pair) for pair in pairs]
         draws = np.mean([[found[fold] for fold in folds] for found in drawn], axis=(0, 1))
         test = corrected_t_test(values, self._ratio(folds))
         interval = self.resampled.interval(draws)
-        return replace(asked, pairs=pairs, without=without, folds=folds, test=test, interval=interval)
+        return replace(
+            asked,
+            pairs=pairs,
+            without=without,
+            against=tuple(pair for pair, other in zip(pairs, against, strict=True) if other),
+            folds=folds,
+            test=test,
+            interval=interval,
+        )
 
     def _ratio(self, folds: Sequence[int]) -> float:
         """Return test images / training images, over the folds."""

@@ -160,7 +160,16 @@ def sentence(family: tuple[Comparison, ...], first: str, second: str, name: str)
         verdict = "Settled by these folds"
     else:
         verdict = "Not settled by these folds"
-    return f"{verdict}: {what}{over} ({figures})."
+    return f"{verdict}: {what}{over} ({figures}).{_against(head)}"
+
+
+def _against(head: Comparison) -> str:
+    """Say where the mean over pairs hides that some of them point the other way."""
+    if not head.against:
+        return ""
+    shown = "; ".join(" against ".join(", ".join(name) for name in pair) for pair in head.against[:3])
+    more = f"; and {len(head.against) - 3} more" if len(head.against) > 3 else ""
+    return f" The other way round in {len(head.against)} of the {len(head.pairs)} pairs: {shown}{more}."
 
 
 def _figures(head: Comparison, family: int) -> str:

@@ -80,6 +80,33 @@ def test_domains_come_from_names_from_the_grid_or_from_the_caller(study: Study, 
     assert turned.comparisons[0].test.mean == pytest.approx(-answer.comparisons[0].test.mean)
 
 
+def test_an_answer_names_the_pairs_that_point_the_other_way(study: Study) -> None:
+    one = comparer(study)
+    mean_f1 = {name: float(np.mean([value[0] for value in runs.values()])) for name, runs in one.scores.items()}
+    for answer in answers(one):
+        head = answer.comparisons[0]
+        assert head.test is not None
+        against = [(a, b) for a, b in head.pairs if (mean_f1[a] - mean_f1[b]) * head.test.mean < 0]
+        assert list(head.against) == against
+        assert (f"The other way round in {len(against)} of the {len(head.pairs)} pairs" in answer.sentence) == bool(
+            against
+        )
+    mixed = one.one(Comparison("a", "b", ((best(mean_f1), worst(mean_f1)), (worst(mean_f1), second(mean_f1)))))
+    assert len(mixed.against) == 1
+
+
+def best(scores: dict[tuple[str, str], float]) -> tuple[str, str]:
+    return max(scores, key=scores.__getitem__)
+
+
+def worst(scores: dict[tuple[str, str], float]) -> tuple[str, str]:
+    return min(scores, key=scores.__getitem__)
+
+
+def second(scores: dict[tuple[str, str], float]) -> tuple[str, str]:
+    return sorted(scores, key=scores.__getitem__)[-2]
+
+
 def test_architectures_are_compared_over_the_scenarios_both_have(study: Study) -> None:
     answer = by_name(study)["architecture"]
     (only,) = answer.comparisons

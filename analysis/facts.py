@@ -16,6 +16,10 @@ PER_STAGE = frozenset({"node", "hostname", "host", "seconds", "started", "finish
 """Facts of an environment that may differ from stage to stage without a word."""
 
 
+MEMORY = "peak_memory_bytes"
+"""It never is the same twice."""
+
+
 @dataclass(frozen=True)
 class Fact:
     """A setting with the values found and the number of cells of each, most frequent first."""
@@ -74,8 +78,9 @@ def question(collected: Collected) -> Question:
 
 
 def environment(collected: Collected) -> tuple[Fact, ...]:
-    """Return on what the verified cells ran."""
-    return _facts(cell.result.environment for cell in collected.cells)
+    """Return on what the verified cells ran. Memory is told with the cost."""
+    environments = (cell.result.environment for cell in collected.cells)
+    return _facts({name: value for name, value in one.items() if name != MEMORY} for one in environments)
 
 
 def recipe(collected: Collected) -> tuple[Fact, ...]:

@@ -99,8 +99,9 @@ def _training(collected: Collected) -> Iterator[str]:
 
 
 def _recipe(recipe: Recipe) -> str:
+    inertia = "beta1" if recipe.optimizer == "adamw" else "momentum"
     parts = [
-        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} (momentum {rate_text(recipe.momentum)}, weight decay "
+        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} ({inertia} {rate_text(recipe.momentum)}, weight decay "
         f"{rate_text(recipe.weight_decay)})",
         f"{recipe.epochs} epochs",
         f"batch {recipe.batch_size}",

@@ -7,6 +7,7 @@ and results are ours, so a trial that fails is a trial that ended; Tune never re
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Generator
@@ -17,7 +18,8 @@ from typing import Any, Protocol
 from ray import tune
 from ray.tune.search import Searcher
 
-from sweep.driver import Driver, Order
+from sweep.drain import draining
+from sweep.driver import LOST, Driver, Order
 from sweep.limits import Admits
 from sweep.mirror.worker import Mirror
 from sweep.room import resources
@@ -30,12 +32,20 @@ MIRROR_SECONDS = 10.0
 """A process that ends waits at most so long for what W&B is still to be told. ``sweep.wandb sync`` tells the rest."""
 
 
+DRAINED = "its node is about to be taken away"
+
+
+class NodeDrainedError(Exception):
+    """The node is about to be taken, and this process with it."""
+
+
 class StageTrial(tune.Trainable):
     """One attempt at a stage in a trial process that the next attempt reuses."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the first attempt."""
         self._mirror = Mirror()
+        self._drained = False
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -44,7 +54,14 @@ class StageTrial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Go on to the end of the next epoch. An error is reported, not raised: it would end the process."""
+        """Go on to the end of the next epoch. An error is reported, not raised: it would end the process.
+
+        Raises:
+            NodeDrainedError: on a node that is about to be taken, so that Tune gives up the process, and not a stage
+                to it. What the stage has done is in its checkpoint, and it goes on elsewhere.
+        """
+        if self._drained:
+            raise NodeDrainedError
         try:
             progress = next(self._epochs)
         except StopIteration:
@@ -60,6 +77,11 @@ class StageTrial(tune.Trainable):
             self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
         self._mirror.epoch(progress["shown"])
+        if draining():
+            self._epochs.close()
+            self._mirror.end("lost")
+            self._drained = True  # told now, raised at the next step: Tune does not pass on what was raised
+            return _report({"going": DRAINED}, done=False)
         if self._mirror.stop_asked:  # in the dashboard
             self._epochs.close()
             self._mirror.end("stopped")
@@ -118,6 +140,7 @@ class _NextStage(_Forgotten, Searcher):
         self._driver = driver
         self._room = room
         self._running: dict[str, str] = {}
+        self._going: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
         order = self._driver.next(self._room.slots(), self._room.admits())
@@ -128,7 +151,9 @@ class _NextStage(_Forgotten, Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         report = _reported(result)
-        if "epoch" in report:
+        if "going" in report:
+            self._going[trial_id] = report["going"]
+        elif "epoch" in report:
             self._driver.progressed(self._running[trial_id], report)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -138,7 +163,7 @@ class _NextStage(_Forgotten, Searcher):
         report = _reported(result)
         if error or not report.keys() & {"error", "lost", "stopped"}:
             if not self._driver.stopping:
-                self._driver.lost(key)
+                self._driver.lost(key, self._going.pop(trial_id, LOST))
         elif "lost" in report:
             self._driver.lost(key, report["lost"])
         elif "stopped" in report:
@@ -203,6 +228,9 @@ def run(driver: Driver, room: Room, worker: Workers) -> None:
     """Run all stages to their end, as many at a time as there is room for."""
     # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL
+    )  # a lost process is told by the driver, without a traceback
     with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
         tuner = tune.Tuner(
             tune.with_resources(StageTrial, partial(_resources, worker)),

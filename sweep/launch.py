@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,16 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.driver import Driver, Watchers
+from sweep.estimate import train_images
 from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
 from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
 from sweep.mirror.worker import Mirror
+from sweep.outlook import Lookout
+from sweep.pace import Pace
 from sweep.plan import Plan
+from sweep.prices import PriceTable
 from sweep.reconcile import stale
 from sweep.room import Asked
 from sweep.schedule import Schedule, Task
-from sweep.terminal import Terminal, Watch
+from sweep.terminal import Terminal
+from sweep.watch import Watch
 from sweep.widths import widest
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
@@ -39,9 +45,14 @@ DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launch:
-    """A plan with all that running it needs."""
+    """A plan with all that running it needs.
+
+    Attributes:
+        begun: when the command began, by ``time.monotonic``: the deadline counts from then.
+        worker_seconds: that were used so far.
+    """
 
     plan: Plan
     study: Study
@@ -50,6 +61,10 @@ class Launch:
     interrupts: Interrupts
     asked: Asked
     mirror: MirrorChoice
+    prices: PriceTable
+    speeds_file: Path
+    begun: float
+    worker_seconds: float = 0.0
 
     @cached_property
     def site(self) -> Site:
@@ -145,17 +160,41 @@ class Launch:
 
             worker = room.worker_shape(capacity(), max(stage.recipe.threads for stage in self.plan.stages))
             slots = room.slots(capacity(), worker)
-            watch = stack.enter_context(self.terminal.watching(self.plan.stages, costs, scores, slots))
-            heartbeat = Heartbeat(self.study, slots)
-            stack.callback(heartbeat.end)
-            schedule = Schedule(self._tasks(costs, slots, worker), scores, fail_fast=self.asked.fail_fast)
-            watchers = Watchers(watch, heartbeat)
+            tasks, devices = self._tasks(costs, slots, worker), capacity().devices
+            asked = replace(self.asked, price=self._price(devices))
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
+            schedule, watchers = Schedule(tasks, scores, fail_fast=asked.fail_fast), Watchers()
             driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker, mirror=told)
+            images = train_images(self.plan.grid.file, self.inputs.splits)
+            pace = Pace(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
+            cluster = room.ClusterRoom(
+                capacity, worker, driver, asked, pace.seconds, begun=self.begun, before=self.worker_seconds
+            )
+            lookout = Lookout(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
+            watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, lookout.outlook))
+            heartbeat = Heartbeat(self.study, lookout.outlook)
+            stack.callback(heartbeat.end)
+            watchers.add(pace, lookout, watch, heartbeat)
             self.interrupts.guard(driver)
-            tune.run(driver, room.ClusterRoom(capacity, worker, driver, self.asked, watch.seconds), worker)
+            tune.run(driver, cluster, worker)
+            self.worker_seconds = cluster.worker_seconds()
         self._tell_failures(watch)
+        self._tell_stopped(schedule)
         return self._status(driver)
+
+    def _price(self, devices: Sequence[str]) -> float:
+        """Return what one worker costs for one hour: as asked, or by the price table.
+
+        Raises:
+            UserError: if money is limited and nothing is known of what a worker costs.
+        """
+        price = self.asked.price or self.prices.price(devices)
+        if not price and math.isfinite(self.asked.max_cost):
+            raise UserError(
+                f"--max-cost wants to know what a worker costs, and the price table has no price above 0 for "
+                f"{', '.join(devices) or 'this cluster'}: give --price, e.g. --price 1.0 for a GPU-hour, or --prices FILE"
+            )
+        return price
 
     def _tasks(self, costs: Mapping[str, float], slots: int, worker: Workers) -> list[Task]:
         """What the schedule knows of the stages.
@@ -169,17 +208,24 @@ class Launch:
         widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
         return [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
 
+    def _tell_stopped(self, schedule: Schedule) -> None:
+        """Say how many stages a limit kept from starting, and the reason of the first."""
+        stopped = schedule.stopped_by
+        names = {str(stage.key): stage.name for stage in self.plan.stages}
+        for key, reason in list(stopped.items())[:1]:
+            self.terminal.say(f"not started, for the limits: {len(stopped)} stages, e.g. {names[key]}: {reason}")
+
     def _status(self, driver: Driver) -> int:
         if self.interrupts.status is not None:
             raise KeyboardInterrupt
         for reason in (driver.halted, driver.limit):
             if reason is not None:
                 self.terminal.say(f"stopped: {reason}")
-        if {"failed", "blocked"} & set(driver.states.values()):
-            return FAILED
         left = [state for state in driver.states.values() if state != "done"]
         if left:
             self.terminal.say(f"{len(left)} stages are left; what is finished is kept; this goes on: {same_command()}")
+        if {"failed", "blocked"} & set(driver.states.values()):
+            return FAILED
         return STOPPED if left else DONE
 
     def _scores_of_done(self) -> dict[str, float | None]:

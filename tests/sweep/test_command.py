@@ -259,7 +259,7 @@ def begin(folder: Path) -> Study:
     grid = load_grid(str(folder / "grid.yaml"))
     inputs = gather(grid, folder / "data", None, folder / "studies/.cache")
     study = Study(Storage(folder / "studies/grid"))
-    command._write_down(study, "grid", make_plan(grid, inputs), inputs)
+    command._write_down(study, "grid", make_plan(grid, inputs), inputs, {})
     return study
 
 
@@ -478,7 +478,7 @@ def test_nothing_heavy_is_imported(
     done = subprocess.run(call, cwd=there, env=bare_environment, capture_output=True, text=True, timeout=60)
     shown, *imported = done.stderr.splitlines()[-1].split()
     assert shown == str(status)
-    if "grid.yaml" in arguments:  # pyarrow imports pandas where it reads the index of prepared data
+    if "grid.yaml" in arguments:  # pyarrow imports pandas where data are prepared and divided
         imported = [name for name in imported if name != "pandas"]
     assert not imported
 

@@ -22,7 +22,7 @@ from sweep.plan import Plan, make_plan
 from sweep.prices import load_prices
 from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
-from sweep.room import Asked
+from sweep.room import Asked, too_wide_here
 from sweep.speeds_file import SPEEDS, read_speeds
 from sweep.terminal import Terminal
 from sweep.why import why
@@ -74,9 +74,13 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
 
         assumed = Assumed(arguments.device, arguments.gpus, prices, read_speeds(cache / SPEEDS))
         show_plan(terminal, plan, study, name, inputs, assumed, arguments.json)
+        if not arguments.json and not arguments.address and assumed.is_here and (stuck := _too_wide(plan)):
+            terminal.say(f"\nnot on this machine: {stuck}")
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
+    if not arguments.cell and not arguments.address and (stuck := _too_wide(plan)):
+        raise UserError(stuck)
     mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
     launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun)
     cell = launch.find(arguments.cell) if arguments.cell else None
@@ -90,6 +94,10 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         if arguments.reuse:
             _take_over(terminal, plan, study, arguments.reuse)
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+def _too_wide(plan: Plan) -> str | None:
+    return too_wide_here([stage.recipe.threads for stage in plan.stages])
 
 
 def of_study(grid: Grid, study: Study) -> Grid:

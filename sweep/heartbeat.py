@@ -54,7 +54,8 @@ class Heartbeat(Watcher):
     def end(self) -> None:
         """Nothing runs any more."""
         self._running.clear()
-        self._write(now=True)
+        with suppress(OSError):
+            self._study.storage.remove(FILE)
 
     def _write(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._last < SECONDS:

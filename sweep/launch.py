@@ -24,11 +24,11 @@ from sweep.pace import Pace
 from sweep.plan import Plan
 from sweep.prices import PriceTable
 from sweep.reconcile import stale
-from sweep.room import Asked
+from sweep.room import Asked, no_room
 from sweep.schedule import Schedule, Task
 from sweep.terminal import Terminal
 from sweep.watch import Watch
-from sweep.widths import widest
+from sweep.widths import too_wide, widest
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
 from trainables.site import Site, Workers
@@ -200,13 +200,14 @@ class Launch:
         """What the schedule knows of the stages.
 
         Raises:
-            UserError: if the cluster has no room for a single stage.
+            UserError: if a stage is wider than the cluster.
         """
-        if slots < 1:
-            raise UserError(f"a stage needs {worker.cpus:g} CPUs on one node (recipe.threads), and no node has so many")
         most = self.asked.widest or (slots if worker.gpus else 1)  # on CPUs a narrow stage is quicker to start
         widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
-        return [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+        tasks = [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+        if stuck := too_wide(tasks, slots):
+            raise UserError(no_room(len(stuck), worker))
+        return tasks
 
     def _tell_stopped(self, schedule: Schedule) -> None:
         """Say how many stages a limit kept from starting, and the reason of the first."""
@@ -264,7 +265,7 @@ class Launch:
             say(f"{len(others)} stages belong to an earlier grid and are left alone, e.g. {others[0]}")
 
     def _tell_failures(self, watch: Watch) -> None:
-        for error, stages in watch.errors.items():
+        for error, stages in watch.errors.values():
             self.terminal.say(f"{len(stages)} failed with {error}")
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
             self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")

@@ -14,7 +14,6 @@ from sweep.schedule import State
 from trainables.specs import Stage
 
 HOUR = 3600.0
-LEAST_SECONDS = 1.0
 COSTS_AT_MOST = 0.05
 """Share of the driver's time that looking ahead may take."""
 
@@ -105,7 +104,7 @@ class Lookout(Watcher):
         began = self._now()
         if began >= self._next:
             self._seen = self._look()
-            self._next = self._now() + max(LEAST_SECONDS, (self._now() - began) / COSTS_AT_MOST)
+            self._next = self._now() + (self._now() - began) / COSTS_AT_MOST
 
     def _look(self) -> Outlook:
         driver, place = self._driver, self._place

@@ -14,6 +14,7 @@ from sweep.forecast import HOUR, Forecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan, identifier
 from sweep.prices import PriceTable
+from sweep.terminal import duration
 from sweep.widths import EXPONENT
 
 STATES = ("done", "failed", "stale")
@@ -46,7 +47,7 @@ def plan_tables(
     yield from _splits(inputs)
     yield _kinds(plan, rows, forecast)
     saved = plan.unshared - len(plan.stages)
-    hours = "" if forecast is None else f" and {_hours(forecast.unshared - forecast.whole)}"
+    hours = "" if forecast is None else f" and {duration(forecast.unshared - forecast.whole)}"
     yield Text(
         f"\n{len(plan.cells)} cells, {len(plan.stages)} stages; {plan.unshared} if each cell trained its own pre-training: sharing saves {saved}{hours}"
     )
@@ -103,25 +104,25 @@ def _kinds(plan: Plan, rows: Sequence[dict[str, Any]], forecast: Forecast | None
     if forecast is not None:
         table.add_column("GPU-hours")
         for stage in plan.stages:
-            hours[stage.kind] += forecast.seconds[identifier(stage)] / HOUR
+            hours[stage.kind] += forecast.seconds[identifier(stage)]
     for kind, count in plan.counts().items():
         states = Counter(row["state"] for row in rows if row["kind"] == kind)
         shown = [*(states[state] for state in STATES), count - states["done"]]
-        table.add_row(kind, str(count), *map(str, shown), *([f"{hours[kind]:,.1f}"] if forecast else []))
+        table.add_row(kind, str(count), *map(str, shown), *([_hours(hours[kind])] if forecast else []))
     return table
 
 
 def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
     table = Table("what", "estimate", title="\nwhat is left takes", title_justify="left", box=None, show_header=False)
-    table.add_row("GPU-hours", f"{forecast.slot_seconds / HOUR:,.1f}")
-    table.add_row("wall time", f"{_hours(forecast.wall)} on {forecast.slots} ({forecast.busy:.0%} of them busy)")
+    table.add_row("GPU-hours", _hours(forecast.slot_seconds))
+    table.add_row("wall time", f"{duration(forecast.wall)} on {forecast.slots} ({forecast.busy:.0%} of them busy)")
     if prices is not None and forecast.device.on_demand:
         money = f"{forecast.money():,.0f} {prices.currency} on demand, about {forecast.money(spot=True):,.0f} on spot"
         table.add_row("money", money)
     seconds, keys = forecast.chain
     names = {identifier(stage): stage.name for stage in plan.stages}
     chain = " → ".join(names[key] for key in keys)
-    table.add_row("longest chain", Text(f"{_hours(seconds)} on one GPU: {chain}" if keys else "none"))
+    table.add_row("longest chain", Text(f"{duration(seconds)} on one of them: {chain}" if keys else "none"))
     disk = forecast.disk
     images = "of a size not known before they are there" if disk.images is None else _bytes(disk.images)
     table.add_row(
@@ -144,7 +145,7 @@ def _speeds(forecast: Forecast) -> str:
 
 
 def _hours(seconds: float) -> str:
-    return f"{seconds / HOUR:,.1f} h" if seconds >= HOUR else f"{seconds / 60:.0f} min"
+    return f"{seconds / HOUR:,.1f}" if seconds >= HOUR / 10 else f"{seconds / HOUR:.3f}"
 
 
 def _bytes(count: int) -> str:

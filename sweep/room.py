@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.driver import Driver
 from sweep.limits import Admits, Limits, anything
+from sweep.precision import gpu_capabilities
 from sweep.ray_session import Capacity
 from trainables.site import Workers
 
@@ -99,7 +101,7 @@ class ClusterRoom:
         """Say which limit would be passed if all did not stop now: to stop takes time as well. None: none."""
         if self._elapsed + self._reserve >= self.asked.deadline:
             return f"the deadline of {self.asked.deadline:.0f} s is near"
-        while_stopping = self.driver.busy * STOPPING_SECONDS * self.price / HOUR
+        while_stopping = min(self.driver.busy * STOPPING_SECONDS * self.price / HOUR, self.asked.max_cost / 4)
         if self.spent() + while_stopping >= self.asked.max_cost:
             return f"{self.spent():.2f} of {self.asked.max_cost:.2f} are spent"
         return None
@@ -126,6 +128,21 @@ def worker_shape(capacity: Capacity, threads: int) -> Workers:
 def slots(capacity: Capacity, worker: Workers) -> int:
     """Return how many workers there is room for: one a GPU, or one for so many CPU threads."""
     return capacity.gpus if worker.gpus else sum(int(cpus // worker.cpus) for cpus, _ in capacity.nodes)
+
+
+def no_room(stages: int, worker: Workers) -> str:
+    """Return the message that stages can never run."""
+    return (
+        f"{stages} stages are wider than the cluster: each needs {worker.cpus:g} CPUs on one node (recipe.threads), "
+        "and no node has so many. Take fewer threads (--set recipe.threads=…) or another cluster (--address)"
+    )
+
+
+def too_wide_here(threads: Sequence[int]) -> str | None:
+    """Say that this machine alone can never run stages of so many CPU threads each; None if it can."""
+    here = Capacity(((os.cpu_count() or 1, len(gpu_capabilities())),))
+    worker = worker_shape(here, max(threads))
+    return None if slots(here, worker) else no_room(len(threads), worker)
 
 
 def resources(worker: Workers) -> Mapping[str, float]:

@@ -35,6 +35,11 @@ class Assumed:
     speeds: Speeds
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is this machine."""
+        return self.gpus is None and self.device == "cpu"
+
+    @property
     def slots(self) -> int:
         """How many workers there would be."""
         return self.gpus or (len(os.sched_getaffinity(0)) if self.device == "cpu" else 1)

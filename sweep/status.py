@@ -18,15 +18,19 @@ from rich.text import Text
 from analysis.planned import Plan, PlannedStage, read_plan
 from analysis.progress import Progress
 from sweep import heartbeat
+from sweep.attempts import alike
 from sweep.heartbeat import Beat
 from sweep.rehearsal import SUFFIX
 from sweep.schedule import State
-from sweep.terminal import Terminal
-from sweep.watch import duration, numbers
+from sweep.terminal import Terminal, duration
+from sweep.watch import numbers
 from trainables.errors import UserError
 from trainables.study import Study
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
+
+MOST_NAMES = 4
+"""So many stages of a kind are named."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,23 @@ def show(study: Study, plan: Plan, states: Sequence[StageState], beat: Beat | No
     errors: dict[str, list[StageState]] = {}
     for state in states:
         if state.state == "failed":
-            errors.setdefault(state.why, []).append(state)
-    for why, failed in errors.items():
-        yield Text(f"{len(failed)} {why}")
+            errors.setdefault(alike(state.why), []).append(state)
+    for failed in errors.values():
+        yield Text(f"{len(failed)} {failed[0].why}")
+        yield Text(f"  stages: {_some(failed)}")
         yield Text(f"  log: {failed[0].log}")
         yield Text(f"  alone: {command(study, plan, str(failed[0].key)[:16])}")
+    blocked: dict[str, list[StageState]] = {}
+    for state in states:
+        if state.state == "blocked":
+            blocked.setdefault(state.why, []).append(state)
+    for why, waiting in blocked.items():
+        yield Text(f"{len(waiting)} {why}: {_some(waiting)}")
+
+
+def _some(states: Sequence[StageState]) -> str:
+    more = f" and {len(states) - MOST_NAMES} more" if len(states) > MOST_NAMES else ""
+    return ", ".join(state.name for state in states[:MOST_NAMES]) + more
 
 
 def command(study: Study, plan: Plan, key: str) -> str:

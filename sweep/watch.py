@@ -11,9 +11,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from sweep.attempts import alike
 from sweep.driver import Watcher
 from sweep.matrix import Cells, matrix
 from sweep.outlook import Outlook
+from sweep.terminal import duration
 from trainables.specs import Stage
 
 PLAIN_SUMMARY_SECONDS = 30.0
@@ -42,7 +44,9 @@ class Watch(Watcher):
         self._gone: dict[str, str] = {}  # key -> failed or blocked
         self._begun = time.monotonic()
         self._last_summary = self._begun
-        self.errors: dict[str, list[Stage]] = {}
+        self._said: set[str] = set()
+        self.errors: dict[str, tuple[str, list[Stage]]] = {}
+        """Stages that failed for good, and the first one's error, by what their errors have in common."""
 
     def started(self, stage: Stage, attempt: int) -> None:
         """Note that an attempt began."""
@@ -72,28 +76,35 @@ class Watch(Watcher):
         self._running.pop(key, None)
         if not again:
             self._gone |= {key: "failed", **{str(b.key): "blocked" for b in blocked}}
-            self.errors.setdefault(error, []).append(stage)
+            self.errors.setdefault(alike(error), (error, []))[1].append(stage)
         what = (
             "failed, will be tried again" if again else f"FAILED{f', blocks {len(blocked)} stages' if blocked else ''}"
         )
-        self._line(f"         {stage.kind} {stage.name}: {what}: {error}")
+        known = error in self._said
+        self._said.add(error)
+        self._line(f"         {stage.kind} {stage.name}: {what}: {'the same error as before' if known else error}")
 
     def summary(self) -> str:
         """Return one line: done, failed, how busy, how long still, money."""
         self._last_summary = time.monotonic()
+        return f"{self._done()}, {numbers(self._outlook())}"
+
+    def _done(self) -> str:
         gone = Counter(self._gone.copy().values())
         done = f"{len(self._scores)} of {len(self._stages)} stages done"
-        return ", ".join([done, *(f"{count} {state}" for state, count in gone.items()), numbers(self._outlook())])
+        return ", ".join([done, *(f"{count} {state}" for state, count in gone.items())])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render what goes on in all, what runs, and the matrix: as much of it as there are lines."""
-        lines = max(8, options.height or console.height) - 1
-        summary = Text(f"{self.summary()}, {duration(time.monotonic() - self._begun)} so far", style="bold")
-        running = list(self._running_lines(options.max_width))
-        lines -= len(summary.wrap(console, options.max_width)) + len(running)
-        yield matrix(self._cells(), options.max_width, lines)
+        width, lines = options.max_width, max(8, options.height or console.height) - 1
+        so_far = f"{self._done()}; {duration(time.monotonic() - self._begun)} so far"
+        summary = [
+            line for text in (so_far, numbers(self._outlook())) for line in Text(text, "bold").wrap(console, width)
+        ]
+        running = list(self._running_lines(width))
+        yield matrix(self._cells(), width, lines - len(running) - len(summary))
         yield from running
-        yield summary
+        yield from summary
 
     def _running_lines(self, width: int) -> Iterator[Text]:
         """The stages that run, the oldest first: share done, time, and as much of the name as fits."""
@@ -131,14 +142,3 @@ def numbers(outlook: Outlook) -> str:
 def left(outlook: Outlook) -> str:
     """Return how long the rest will take, or ``?`` while nothing is known."""
     return "? left" if outlook.end is None else f"{duration(max(0.0, outlook.end - time.monotonic()))} left"
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as people say them: ``48 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

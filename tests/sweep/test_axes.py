@@ -130,6 +130,11 @@ def test_a_rule_for_pretraining_is_about_the_cells_that_start_from_it(planned: P
 
 
 FAULTS = [
+    ("learning_rate={table: {Random: {tiny: 1}, Tissue: {tiny: 1}, Tisue: {tiny: 2}}}", "unknown scenario Tisue; did you mean Tissue"),
+    ("learning_rate={table: {Random: {tiny: 1}, Tissue: {tiny: 1}}, times: []}", "times is empty"),
+    ("learning_rate={range_test: {fallback: 0.1}, times: []}", "times is empty"),
+    ("exclude=all", "exclude: input should be a list, found 'all'"),
+    ("data.tissue={generator: scenes}", "data.tissue: give it a reader, there are bone_marrow,"),
     ("axes.sead=[1]", "unknown key axes.sead; did you mean seed"),
     ("axes.recipe.batchsize=[1]", "unknown key recipe.batchsize; did you mean batch_size"),
     ("axes.recipe.epochs=[3, 0]", "recipe.epochs: input should be greater than or equal to 1, found 0"),
@@ -145,9 +150,9 @@ FAULTS = [
     ("zip=[[scenario, fold], [fold, learning_rate]]", "zip: fold goes together with others already"),
     ("exclude=[{}]", "exclude leaves no cell"),
     ("exclude=[{archtecture: tiny}]", "not on archtecture; did you mean architecture"),
-    ("exclude=[{scenario: Tisue}]", "matches no cell (scenario: Tisue); did you mean Tissue"),
+    ("exclude=[{scenario: Tisue}]", "the rule for scenario: Tisue matches no cell; did you mean Tissue"),
     ("exclude=[{learning_rate: 0.3}]", "matches no cell"),
-    ("defaults=[{match: {architecture: tinny}, set: {}}]", "matches no stage (architecture: tinny); did you mean tiny"),
+    ("defaults=[{match: {architecture: tinny}, set: {}}]", "the rule for architecture: tinny matches no stage; did you mean tiny"),
 ]  # fmt: skip
 
 

@@ -97,6 +97,10 @@ def test_what_a_failed_stage_blocks_is_said(tmp_path: Path, plan: Plan, capsys: 
     study.folder(plan.stages[0]).fail("E", "x", "", 1)
     _, out = shown(study, capsys, "--json")
     assert [stage["state"] for stage in json.loads(out)["stages"]].count("blocked") == 4
+    _, out = shown(study, capsys)
+    [said] = [line for line in out.splitlines() if line.startswith("4 blocked by ")]
+    assert f"blocked by {plan.stages[0].name}: " in said
+    assert all(cell.name in said for cell in plan.cells if cell.scenario == "Tissue")
 
 
 def test_a_driver_that_is_not_heard_of_runs_nothing(
@@ -110,6 +114,15 @@ def test_a_driver_that_is_not_heard_of_runs_nothing(
     assert heartbeat.read(study) is None
     code, out = shown(study, capsys)
     assert (code, "no driver is running it" in out) == (0, True)
+
+
+def test_a_run_that_has_ended_runs_nothing(tmp_path: Path, plan: Plan) -> None:
+    study = make_study(tmp_path, plan)
+    beat = heartbeat_of(study)
+    beat.started(plan.stages[0], 1)
+    assert heartbeat.read(study) is not None
+    beat.end()
+    assert heartbeat.read(study) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"time": "x"}', "{torn"])

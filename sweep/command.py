@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import re
 import signal
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,10 +62,10 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     storage = Storage(arguments.storage)
     study, cache = Study(storage.child(name)), cache_folder(storage)
     grid = of_study(grid, study)
-    with terminal.preparing() as progress:
+    with terminal.preparing() as progress, _few_collections():
         weights = Path(arguments.weights) if arguments.weights else None
         inputs = gather(grid, Path(arguments.data), weights, cache, progress)
-    plan = make_plan(grid, inputs)
+        plan = make_plan(grid, inputs)
     faults = _of_another_study(study, grid, inputs)
     if faults:
         raise UserError([*faults, *inputs.missing])
@@ -94,6 +97,17 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         if arguments.reuse:
             _take_over(terminal, plan, study, arguments.reuse)
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Within, garbage is looked for rarely: hundreds of thousands of images and stages are made, and none is dropped."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _too_wide(plan: Plan) -> str | None:

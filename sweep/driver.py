@@ -122,7 +122,6 @@ class Driver:
         self._at_work: dict[str, int] = {}
         self._shares: dict[str, float] = {}
         self._worker_seconds, self._counted_until = 0.0, clock()
-        self._one_has_ended = False
         self._stopping = False
         self.limit: str | None = None
 
@@ -196,14 +195,12 @@ class Driver:
     def _free(self, slots: int) -> int:
         """How many slots a stage may take.
 
-        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. An
-        idle trial process may be kept warm in the place of a wide stage, so a wide one is given one slot less.
+        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. (A process
+        that idles in the place of a wide stage Tune ends as soon as it hears of that stage.)
         """
         free = slots - sum(self._widths.values())
         any_wide = any(width > 1 for width in self._widths.values())
-        if free <= 0:
-            return int(free == 0 and not any_wide)
-        return free - 1 if self._one_has_ended and free > 1 else free
+        return int(not any_wide) if free == 0 else free
 
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
@@ -262,8 +259,7 @@ class Driver:
         self.worker_seconds()
         self._shares.pop(key, None)
         self._at_work.pop(key, None)
-        width = self._widths.pop(key, 1)
-        self._one_has_ended = self._one_has_ended or width == 1
+        self._widths.pop(key, None)
 
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)

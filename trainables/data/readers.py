@@ -76,7 +76,7 @@ class ImageFolder(Source):
             raise UserError(
                 f"no image in a class folder of {folder}; {what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
             )
-        return _of_files(folder, names, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
+        return _of_files(folder, names, lambda name: name.partition("/")[0], _read_groups(folder, self.groups))
 
 
 class PCam(Source):

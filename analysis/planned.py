@@ -53,13 +53,18 @@ class PlannedStage(_Read):
 
 
 class Plan(_Read):
-    """``plan.json``: the stages as last planned."""
+    """``plan.json``: the stages as last planned.
+
+    Attributes:
+        places: where its inputs lay on the machine that planned: ``data``, ``weights``.
+    """
 
     grid: str
     study: str
     target: str
     classes: tuple[str, ...]
     axes: dict[str, Any] = {}
+    places: dict[str, str | None] = {}
     stages: tuple[PlannedStage, ...]
 
     @cached_property

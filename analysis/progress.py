@@ -88,6 +88,8 @@ def _is_driven(study: Study) -> bool:
         holder = study.storage.read_json(DRIVER)
         if holder["host"] != socket.gethostname():
             return True
+        if int(holder["process"]) == os.getpid():  # the driver asks itself, when its run has ended
+            return False
         os.kill(int(holder["process"]), 0)
     except PermissionError:  # it lives, as another user's
         return True

@@ -77,11 +77,11 @@ class Attempts:
         """Why to stop the run: the first several stages all failed with one error, none was done; or None."""
         several = self._budgets.alike
         first = self._ends[:several]
-        if not first or len(first) < several or self._any_done or len({_alike(error) for error in first}) > 1:
+        if not first or len(first) < several or self._any_done or len({alike(error) for error in first}) > 1:
             return None
         return f"the first {several} stages failed alike: {first[0]}"
 
 
-def _alike(error: str) -> str:
-    """An error without what differs from stage to stage: keys and numbers."""
+def alike(error: str) -> str:
+    """Return an error without what differs from stage to stage: keys and numbers."""
     return re.sub(r"\b[0-9a-f]{8,}\b|\d+", "#", error)

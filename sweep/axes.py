@@ -114,6 +114,11 @@ class Combination:
         """The points that no ``exclude`` rule leaves out at every rate."""
         return tuple(point for point in self.points() if not self.excluding(point))
 
+    @cached_property
+    def by_rate(self) -> bool:
+        """Whether an ``exclude`` rule matches on the learning rate; else all rates of a point go the same way."""
+        return any("learning_rate" in rule for rule in self.file.exclude)
+
     def excluding(self, point: Point, rate: Rate | None = None) -> list[int]:
         """Return the numbers of the ``exclude`` rules that leave out a cell; without a rate, all cells of the point."""
         rules = self.file.exclude

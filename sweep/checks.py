@@ -13,7 +13,7 @@ from sweep.grid import Grid, model_of, nested, published
 from sweep.precision import AUTO
 from sweep.rates import parse_rates, rates_of
 from sweep.rule_checks import axis_setting_faults, rule_faults
-from sweep.schema import ALL, GridFile, RangeRates, RangeTest, Rates, Scenario
+from sweep.schema import ALL, GridFile, RangeRates, RangeTest, Rates, RateTable, Scenario
 from trainables.errors import UserError, nearest
 from trainables.identity import canonical
 from trainables.specs import Augmentation, Recipe
@@ -39,8 +39,14 @@ def _name_faults(file: GridFile) -> list[Fault]:
         faults.append((("target",), f"no data set {file.target} under data{nearest(file.target, file.data)}"))
     for name, scenario in file.scenarios.items():
         place: Place = ("scenarios", name)
-        if scenario.start not in ("random", *file.weights):
-            faults.append(((*place, "start"), f"no weights {scenario.start}; known: random, {', '.join(file.weights)}"))
+        known = ("random", *file.weights)
+        if scenario.start not in known:
+            faults.append(
+                (
+                    (*place, "start"),
+                    f"no weights {scenario.start} under weights{nearest(scenario.start, known)}; known: {', '.join(known)}",
+                )
+            )
         for data in scenario.pretrain:
             if data not in file.data:
                 faults.append(((*place, "pretrain"), f"no data set {data} under data{nearest(data, file.data)}"))
@@ -70,7 +76,7 @@ def _axis_faults(file: GridFile) -> list[Fault]:
         except UserError as error:
             faults.append((("axes", "architecture", i), error.faults[0]))
         except TypeError as error:
-            faults.append((("architectures", name, "options"), str(error)))
+            faults.append((("architectures", name, "options"), str(error).replace("value", "options", 1)))
     if axes.scenario != ALL:
         faults += [
             (("axes", "scenario", i), f"unknown scenario {name}{nearest(name, file.scenarios)}")
@@ -197,6 +203,17 @@ def _faults_of_rates(place: Place, rates: Rates, grid: Grid, pairs: Iterable[tup
                 if name not in grid.models
             ]
         pairs = dict.fromkeys([*pairs, *((name, s) for s, row in rates.overrides.items() for name in row)])
+    if isinstance(rates, RateTable):
+        faults += [
+            ((*place, "table", scenario), f"unknown scenario {scenario}{nearest(scenario, grid.file.scenarios)}")
+            for scenario in rates.table
+            if scenario not in grid.file.scenarios
+        ]
+    if isinstance(rates, RateTable | RangeRates) and not rates.times:
+        return [
+            *faults,
+            ((*place, "times"), "times is empty: there would be no rate. Give at least one factor, e.g. [1]"),
+        ]
     for architecture, scenario in pairs:
         try:
             rates_of(rates, scenario, architecture)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import math
 import re
 import signal
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +22,11 @@ from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, make_plan
+from sweep.prices import load_prices
 from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
-from sweep.room import Asked
+from sweep.room import Asked, too_wide_here
+from sweep.speeds_file import SPEEDS, read_speeds
 from sweep.terminal import Terminal
 from sweep.why import why
 from trainables.errors import UserError
@@ -48,17 +54,18 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:
-    asked = _asked(arguments)
+    begun = time.monotonic()
+    asked, prices = _asked(arguments), load_prices(Path(arguments.prices) if arguments.prices else None)
     grid = replace(load_grid(arguments.grid, arguments.set), rehearsal=arguments.rehearse)
     name = _study_name(arguments.study or grid.file.study or Path(arguments.grid).stem)
     name += SUFFIX if arguments.rehearse else ""
     storage = Storage(arguments.storage)
-    study = Study(storage.child(name))
+    study, cache = Study(storage.child(name)), cache_folder(storage)
     grid = of_study(grid, study)
-    with terminal.preparing() as progress:
+    with terminal.preparing() as progress, _few_collections():
         weights = Path(arguments.weights) if arguments.weights else None
-        inputs = gather(grid, Path(arguments.data), weights, cache_folder(storage), progress)
-    plan = make_plan(grid, inputs)
+        inputs = gather(grid, Path(arguments.data), weights, cache, progress)
+        plan = make_plan(grid, inputs)
     faults = _of_another_study(study, grid, inputs)
     if faults:
         raise UserError([*faults, *inputs.missing])
@@ -68,17 +75,21 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     if arguments.plan:
         from sweep.show_plan import Assumed, show_plan
 
-        assumed = Assumed(arguments.device, arguments.gpus, arguments.prices)
+        assumed = Assumed(arguments.device, arguments.gpus, prices, read_speeds(cache / SPEEDS))
         show_plan(terminal, plan, study, name, inputs, assumed, arguments.json)
+        if not arguments.json and not arguments.address and assumed.is_here and (stuck := _too_wide(plan)):
+            terminal.say(f"\nnot on this machine: {stuck}")
         return DONE
     if inputs.missing:
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
+    if not arguments.cell and not arguments.address and (stuck := _too_wide(plan)):
+        raise UserError(stuck)
     mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
-    launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror)
+    launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun)
     cell = launch.find(arguments.cell) if arguments.cell else None
     with lease(study):
         try:
-            _write_down(study, name, plan, inputs)
+            _write_down(study, name, plan, inputs, _places(arguments))
         except OSError as error:
             raise UserError(
                 f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can"
@@ -86,6 +97,21 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         if arguments.reuse:
             _take_over(terminal, plan, study, arguments.reuse)
         return launch.one(cell) if cell else launch.all(arguments.address)
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """Within, garbage is looked for rarely: hundreds of thousands of images and stages are made, and none is dropped."""
+    before = gc.get_threshold()
+    gc.set_threshold(100_000, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def _too_wide(plan: Plan) -> str | None:
+    return too_wide_here([stage.recipe.threads for stage in plan.stages])
 
 
 def of_study(grid: Grid, study: Study) -> Grid:
@@ -100,9 +126,7 @@ def of_study(grid: Grid, study: Study) -> Grid:
 def _asked(arguments: argparse.Namespace) -> Asked:
     """Read the limits of the run. Raises UserError where one is none."""
     faults = []
-    if arguments.max_cost is not None and not arguments.price:
-        faults.append("--max-cost wants to know what a worker costs: give --price, e.g. --price 1.0 for a GPU-hour")
-    for name in ("max_cost", "price", "widest"):
+    for name in ("max_cost", "price", "widest", "gpus"):
         if (value := getattr(arguments, name)) is not None and value <= 0:
             faults.append(f"--{name.replace('_', '-')} must be above 0, found {value:g}")
     seconds = math.inf
@@ -115,7 +139,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
     if faults:
         raise UserError(faults)
     cost = math.inf if arguments.max_cost is None else arguments.max_cost
-    return Asked(arguments.fail_fast, seconds, cost, arguments.price or 0.0, arguments.widest)
+    return Asked(arguments.fail_fast, seconds, cost, arguments.price, arguments.widest)
 
 
 def _take_over(terminal: Terminal, plan: Plan, study: Study, other: str) -> None:
@@ -150,7 +174,13 @@ def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
     ]
 
 
-def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:
+def _places(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """Where the inputs lie: so that the command that runs one stage again can be told later."""
+    given = {"data": arguments.data, "weights": arguments.weights}
+    return {name: None if place is None else str(Path(place).absolute()) for name, place in given.items()}
+
+
+def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs, places: dict[str, str | None]) -> None:
     """Write what the study is, before anything runs in it."""
     target = plan.grid.file.target
     for split in inputs.splits.values():
@@ -161,5 +191,5 @@ def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs) -> None:
         made_with["precision"] = plan.grid.auto_precision
         study.storage.write_json("study.json", {**identity, **made_with})
     study.storage.write("grid.yaml", plan.grid.resolved().encode())
-    study.storage.write_json("plan.json", plan.document(name, inputs))
+    study.storage.write_json("plan.json", {**plan.document(name, inputs), "places": places})
     study.write_problems(inputs.problems)

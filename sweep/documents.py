@@ -77,7 +77,7 @@ def parse(text: str, name: str) -> Document:
         faults: list[str] = []
         _note_lines(root, (), document, faults)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date, for one
-        raise UserError(f"{name} is no YAML: {_first_line(error)}") from error
+        raise UserError(_no_yaml(name, error)) from error
     if not isinstance(value, dict):
         raise UserError(f"{name} is empty or no mapping of keys to values")
     if faults:
@@ -100,6 +100,15 @@ def _note_lines(node: yaml.Node | None, path: Path, document: Document, faults: 
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
             _note_lines(value, (*path, i), document, faults)
+
+
+def _no_yaml(name: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"{name} is no YAML to read: a part of it contains itself, or is nested too deep"
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        what = ", ".join(filter(None, (error.context, error.problem)))
+        return f"{name}:{error.problem_mark.line + 1}: this is no YAML: {what}"
+    return f"{name} is no YAML: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -66,9 +66,13 @@ class Watcher(Protocol):
 class Watchers:
     """Several watchers as one."""
 
-    def __init__(self, *watchers: Watcher) -> None:
-        """Tell these, in this order."""
-        self._watchers = watchers
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._watchers: list[Watcher] = []
+
+    def add(self, *watchers: Watcher) -> None:
+        """Tell these too, in this order."""
+        self._watchers += watchers
 
     def started(self, stage: Stage, attempt: int) -> None:
         """Pass it on."""
@@ -115,9 +119,9 @@ class Driver:
         self._clock = clock
         self._mirror = mirror
         self._widths: dict[str, int] = {}
+        self._at_work: dict[str, int] = {}
         self._shares: dict[str, float] = {}
         self._worker_seconds, self._counted_until = 0.0, clock()
-        self._one_has_ended = False
         self._stopping = False
         self.limit: str | None = None
 
@@ -151,6 +155,16 @@ class Driver:
         """The stages that were handed out and have not ended -> their number of workers."""
         return self._widths
 
+    @property
+    def at_work(self) -> Mapping[str, int]:
+        """The same of those that have their place: one may be handed out ahead of it."""
+        return self._at_work
+
+    @property
+    def busy(self) -> int:
+        """How many workers have a stage."""
+        return sum(self._at_work.values())
+
     def share(self, key: str) -> float:
         """Return how much of a running stage is done, 0 to 1."""
         return self._shares.get(key, 0.0)
@@ -158,7 +172,7 @@ class Driver:
     def worker_seconds(self) -> float:
         """Return for how many seconds workers were given to stages, in all."""
         now = self._clock()
-        self._worker_seconds += (now - self._counted_until) * sum(self._widths.values())
+        self._worker_seconds += (now - self._counted_until) * self.busy
         self._counted_until = now
         return self._worker_seconds
 
@@ -173,7 +187,6 @@ class Driver:
         started = None if self._stopping or free < 1 else self._schedule.start(free, slots, admits)
         if started is None:
             return None
-        self.worker_seconds()
         self._widths[started.key] = started.width
         workers = replace(self._worker, count=started.width)
         stage = self._stages[started.key]
@@ -182,17 +195,17 @@ class Driver:
     def _free(self, slots: int) -> int:
         """How many slots a stage may take.
 
-        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. An
-        idle trial process may be kept warm in the place of a wide stage, so a wide one is given one slot less.
+        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. (A process
+        that idles in the place of a wide stage Tune ends as soon as it hears of that stage.)
         """
         free = slots - sum(self._widths.values())
         any_wide = any(width > 1 for width in self._widths.values())
-        if free <= 0:
-            return int(free == 0 and not any_wide)
-        return free - 1 if self._one_has_ended and free > 1 else free
+        return int(not any_wide) if free == 0 else free
 
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
+        self.worker_seconds()
+        self._at_work[str(order.stage.key)] = order.workers.count
         self._watcher.started(order.stage, order.attempt)
 
     def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
@@ -245,8 +258,8 @@ class Driver:
     def _leaves(self, key: str) -> None:
         self.worker_seconds()
         self._shares.pop(key, None)
-        width = self._widths.pop(key, 1)
-        self._one_has_ended = self._one_has_ended or width == 1
+        self._at_work.pop(key, None)
+        self._widths.pop(key, None)
 
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)

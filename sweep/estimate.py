@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -97,10 +97,7 @@ class Speeds:
 
     def __init__(self, table: Mapping[str, float] | None = None) -> None:
         """Begin with what ``table`` returned earlier."""
-        self._work: dict[str, float] = defaultdict(float)
-        self._seconds: dict[str, float] = defaultdict(float)
-        for name, rate in (table or {}).items():
-            self._add(name, rate, 1.0)
+        self._rates: dict[str, list[float]] = {name: [rate] for name, rate in (table or {}).items()}
 
     def measured(self, stage: Stage, device: str, images_per_second: float, width: int = 1) -> None:
         """Take in how many images a second were trained.
@@ -113,25 +110,30 @@ class Speeds:
         """
         if images_per_second > 0:
             work = BACKWARD * gflops(stage.model, stage.recipe.image_size)
-            self._add(_name(stage, device), work * images_per_second / speedup(width), 1.0)
+            rates = self._rates.setdefault(_name(stage, device), [])
+            rates.append(work * images_per_second / speedup(width))
 
-    def rate(self, stage: Stage, device: str) -> float | None:
-        """Return the GFLOP/s at which a device does a stage's work; None while that was not measured."""
-        name = _name(stage, device)
-        return self._work[name] / self._seconds[name] if name in self._seconds else None
+    def rate(self, stage: Stage, devices: Iterable[str]) -> float | None:
+        """Return the GFLOP/s at which devices of one kind do a stage's work; None while that was not measured."""
+        rates = [rate for device in devices for rate in self._rates.get(_name(stage, device), ())]
+        return sum(rates) / len(rates) if rates else None
 
     def table(self) -> dict[str, float]:
-        """Return the rates as plain values, to be kept in a file."""
-        return {name: self._work[name] / self._seconds[name] for name in sorted(self._seconds)}
+        """Return the mean rates as plain values, to be kept in a file."""
+        return {name: sum(self._rates[name]) / len(self._rates[name]) for name in sorted(self._rates)}
 
-    def _add(self, name: str, work: float, seconds: float) -> None:
-        self._work[name] += work
-        self._seconds[name] += seconds
+    def devices(self) -> list[str]:
+        """Return the devices that something was measured on."""
+        return list(dict.fromkeys(name.partition(ON)[2] for name in self._rates))
+
+
+ON = " on "
 
 
 def _name(stage: Stage, device: str) -> str:
     recipe = stage.recipe
-    return f"{stage.model.model} {recipe.image_size} px {recipe.precision} on {device}"
+    threads = f" {recipe.threads} threads" if device.startswith("cpu") else ""  # there a worker is so many
+    return f"{stage.model.model} {recipe.image_size} px {recipe.precision}{threads}{ON}{device}"
 
 
 @dataclass(frozen=True)
@@ -139,23 +141,28 @@ class Estimator:
     """Seconds from work, on one kind of device.
 
     Attributes:
-        device: its name, as results give it.
         assumed: GFLOP/s it is assumed to do of each precision, while nothing was measured.
         speeds: what was measured.
+        devices: the names by which devices of its kind call themselves in what was measured.
     """
 
-    device: str
     assumed: Mapping[str, float]
     speeds: Speeds
+    devices: Sequence[str] = ()
 
     def seconds(self, stage: Stage, work: float) -> float:
         """Return the seconds that some work (GFLOP) of a stage takes on one worker."""
-        rate = self.speeds.rate(stage, self.device)
-        return work / (rate if rate is not None else self.assumed[stage.recipe.precision])
+        measured = self.measured_seconds(stage, work)
+        return work / self.assumed[stage.recipe.precision] if measured is None else measured
 
-    def is_measured(self, stages: Iterable[Stage]) -> bool:
-        """Say whether there is a measured rate for every one of the stages."""
-        return all(self.speeds.rate(stage, self.device) is not None for stage in stages)
+    def measured_seconds(self, stage: Stage, work: float) -> float | None:
+        """Return the same where the speed was measured, else None."""
+        rate = self.speeds.rate(stage, self.devices)
+        return None if rate is None else work / rate
+
+    def is_measured(self, stage: Stage) -> bool:
+        """Say whether there is a measured rate for a stage."""
+        return self.speeds.rate(stage, self.devices) is not None
 
 
 class Clock:
@@ -173,9 +180,15 @@ class Clock:
         self._work[architecture] += work
         self._seconds[architecture] += seconds
 
+    def own_seconds(self, architecture: str, work: float) -> float | None:
+        """Return the seconds some work will take on one worker, or None while none of its architecture was measured."""
+        if not self._work.get(architecture):
+            return None
+        return work * self._seconds[architecture] / self._work[architecture]
+
     def seconds(self, architecture: str, work: float) -> float | None:
-        """Return the seconds some work will take on one worker, or None while nothing was measured."""
-        if self._work.get(architecture):
-            return work * self._seconds[architecture] / self._work[architecture]
-        total = sum(self._work.values())
-        return work * sum(self._seconds.values()) / total if total else None
+        """Return the same, or None while nothing was measured."""
+        own, total = self.own_seconds(architecture, work), sum(self._work.values())
+        if own is not None or not total:
+            return own
+        return work * sum(self._seconds.values()) / total

@@ -46,7 +46,8 @@ class Forecast:
         slot_seconds: that are paid for: more than ``to_do``, because widening costs something.
         busy: share of the cluster's time in use.
         chain: seconds on one slot of the longest chain that is left, and its stages.
-        measured: whether every rate behind it was measured; else FLOPs and an assumed utilisation serve.
+        measured: architectures with something to do whose speed was measured.
+        assumed: those whose speed comes from FLOPs and an assumed utilisation.
         device: the kind of device it is made for, and its price.
     """
 
@@ -60,7 +61,8 @@ class Forecast:
     slot_seconds: float
     busy: float
     chain: tuple[float, tuple[str, ...]]
-    measured: bool
+    measured: tuple[str, ...]
+    assumed: tuple[str, ...]
     device: DevicePrice
     disk: Disk
 
@@ -89,7 +91,8 @@ class Forecast:
                 "checkpoints": self.disk.checkpoints,
                 "images": self.disk.images,
             },
-            "measured": self.measured,
+            "measured": not self.assumed,
+            "speeds": {"measured": list(self.measured), "from_flops": list(self.assumed)},
             "widening_exponent": EXPONENT,
         }
 
@@ -103,11 +106,14 @@ def tasks_of(stages: Sequence[Stage], costs: Mapping[str, float], slots: int, wi
         slots: of the cluster.
         wide: whether a stage may have several slots (on GPUs; on CPU batch norm over several workers is refused).
     """
-    names = [identifier(stage) for stage in stages]
-    return [
-        Task(name, stage.upstream, costs[name], widest(stage.recipe, slots) if wide else 1)
-        for name, stage in zip(names, stages, strict=True)
-    ]
+    widths: dict[int, int] = {}  # by batch size: there are few
+    tasks = []
+    for stage in stages:
+        name, batch = identifier(stage), stage.recipe.batch_size
+        if batch not in widths:
+            widths[batch] = widest(stage.recipe, slots) if wide else 1
+        tasks.append(Task(name, stage.upstream, costs[name], widths[batch]))
+    return tasks
 
 
 def forecast(
@@ -132,8 +138,12 @@ def forecast(
     """
     seconds = {identifier(stage): estimator.seconds(stage, gflop[identifier(stage)]) for stage in stages}
     tasks = tasks_of(stages, seconds, slots, wide=device.match != "cpu")
-    run = simulate(tasks, slots, done)
-    chain, names = Graph(_without(tasks, done)).longest_chain()
+    graph = Graph(_without(tasks, done))
+    run = simulate(graph, slots)
+    chain, names = graph.longest_chain()
+    kinds = {(s.architecture, id(s.recipe)): s for s in stages if identifier(s) not in done}  # far fewer than stages
+    assumed = dict.fromkeys(stage.architecture for stage in kinds.values() if not estimator.is_measured(stage))
+    measured = dict.fromkeys(name for name, _ in kinds if name not in assumed)
     return Forecast(
         gflop=gflop,
         seconds=seconds,
@@ -145,13 +155,16 @@ def forecast(
         slot_seconds=run.slot_time,
         busy=run.busy,
         chain=(chain, tuple(names)),
-        measured=estimator.is_measured(stages),
+        measured=tuple(measured),
+        assumed=tuple(assumed),
         device=device,
         disk=disk(stages, file, slots),
     )
 
 
-def _without(tasks: Sequence[Task], done: frozenset[str]) -> list[Task]:
+def _without(tasks: list[Task], done: frozenset[str]) -> list[Task]:
+    if not done:
+        return tasks
     left = [task for task in tasks if task.key not in done]
     return [Task(t.key, tuple(up for up in t.upstream if up not in done), t.cost, t.widest, t.narrowest) for t in left]
 

@@ -70,10 +70,16 @@ class Graph:
                 self._next[key] = following
         return behind
 
+    def _is_upstream_first(self) -> bool:
+        place = {key: i for i, key in enumerate(self.tasks)}
+        return all(place[up] < i for i, task in enumerate(self.tasks.values()) for up in task.upstream)
+
     def _upstream_first(self) -> tuple[str, ...]:
         unknown = {up for task in self.tasks.values() for up in task.upstream} - self.tasks.keys()
         if unknown:
             raise ValueError(f"upstream stages that are in no plan: {', '.join(sorted(unknown))}")
+        if self._is_upstream_first():  # as a plan gives them: a large one is not sorted again
+            return tuple(self.tasks)
         try:
             return tuple(TopologicalSorter({key: task.upstream for key, task in self.tasks.items()}).static_order())
         except CycleError as error:

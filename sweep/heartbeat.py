@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sweep.driver import Watcher
+from sweep.outlook import Outlook
 from trainables.specs import Stage
 from trainables.study import Study
 
@@ -16,13 +19,13 @@ STALE_SECONDS = 60.0
 """Of a driver that has not been heard of for so long nothing is said to run."""
 
 
-class Heartbeat:
+class Heartbeat(Watcher):
     """A watcher that writes down what runs, at a bounded rate."""
 
-    def __init__(self, study: Study, slots: int) -> None:
+    def __init__(self, study: Study, outlook: Callable[[], Outlook]) -> None:
         """Begin with nothing running."""
         self._study = study
-        self._slots = slots
+        self._outlook = outlook
         self._running: dict[str, dict[str, Any]] = {}
         self._last = 0.0
         self._write(now=True)
@@ -51,20 +54,42 @@ class Heartbeat:
     def end(self) -> None:
         """Nothing runs any more."""
         self._running.clear()
-        self._write(now=True)
+        with suppress(OSError):
+            self._study.storage.remove(FILE)
 
     def _write(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._last < SECONDS:
             return
         self._last = time.monotonic()
+        numbers = asdict(self._outlook())
+        if numbers["end"] is not None:  # by the time of day: the other clock is this process's own
+            numbers["end"] += time.time() - time.monotonic()
         with suppress(OSError):  # a mirror for people: the study does without
-            self._study.storage.write_json(FILE, {"time": time.time(), "slots": self._slots, "running": self._running})
+            self._study.storage.write_json(FILE, {"time": time.time(), "outlook": numbers, "running": self._running})
 
 
-def read(study: Study) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Beat:
+    """What a driver wrote down last.
+
+    Attributes:
+        running: key -> name, kind, attempt, since, epoch, epochs of each stage that runs.
+        outlook: its numbers, by the clock of this process.
+    """
+
+    running: dict[str, dict[str, Any]]
+    outlook: Outlook
+
+
+def read(study: Study) -> Beat | None:
     """Return what runs, as last written, or None where no driver was heard of lately."""
     try:
         beat = dict(study.storage.read_json(FILE))
-        return beat if time.time() - float(beat["time"]) < STALE_SECONDS else None
+        if time.time() - float(beat["time"]) >= STALE_SECONDS:
+            return None
+        numbers = dict(beat["outlook"])
+        if numbers["end"] is not None:
+            numbers["end"] += time.monotonic() - time.time()
+        return Beat(dict(beat["running"]), Outlook(**numbers))
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -14,6 +14,7 @@ from sweep.estimate import cost, train_images
 from sweep.grid import Grid, published
 from sweep.schema import GridFile
 from trainables.data.packed import Packed, Progress, prepare
+from trainables.data.split_cache import kept_split
 from trainables.data.splits import Split, cross_validation, single
 from trainables.errors import UserError
 from trainables.specs import ModelSpec, Stage
@@ -67,10 +68,7 @@ def gather(
     for name, spec in grid.data_specs.items():
         try:
             data = prepare(name, spec, data_root, cache / "data", progress)
-            is_target = name == grid.file.target
-            inputs.splits[name] = (
-                cross_validation(name, data, grid.file.split) if is_target else single(data, grid.file.split)
-            )
+            inputs.splits[name] = _split(name, data, grid.file, cache / "splits")
             inputs.data[name] = data
         except UserError as error:
             inputs.missing += [
@@ -92,18 +90,27 @@ def gather(
     return inputs
 
 
+def _split(name: str, data: Packed, file: GridFile, cache: Path) -> Split:
+    spec = file.split
+    if name == file.target:
+        return kept_split("folds", data, spec, cache, lambda: cross_validation(name, data, spec))
+    return kept_split("single", data, spec, cache, lambda: single(data, spec))
+
+
 def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
     """Say which pre-training sets hold images of the target: those would be trained on before they are tested on."""
     if target not in data:
         return []
-    tested = set(data[target].index.column("sha256").to_pylist())
+    import pyarrow.compute as pc
+
+    tested = data[target].index.column("sha256")
     shared = {
-        name: tested.intersection(d.index.column("sha256").to_pylist()) for name, d in data.items() if name != target
+        name: pc.sum(pc.is_in(d.index.column("sha256"), tested)).as_py() for name, d in data.items() if name != target
     }
     return [
-        f"data set {name}: {len(found)} of its images are also in the target {target}. Take them out: pre-training would see test images"
-        for name, found in shared.items()
-        if found
+        f"data set {name}: {count} of its images are also in the target {target}. Take them out: pre-training would see test images"
+        for name, count in shared.items()
+        if count
     ]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,17 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.driver import Driver, Watchers
+from sweep.estimate import train_images
 from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
 from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
 from sweep.mirror.worker import Mirror
+from sweep.outlook import Lookout
+from sweep.pace import Pace
 from sweep.plan import Plan
+from sweep.prices import PriceTable
 from sweep.reconcile import stale
-from sweep.room import Asked
+from sweep.room import Asked, no_room
 from sweep.schedule import Schedule, Task
-from sweep.terminal import Terminal, Watch
-from sweep.widths import widest
+from sweep.terminal import Terminal
+from sweep.watch import Watch
+from sweep.widths import too_wide, widest
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
 from trainables.site import Site, Workers
@@ -39,9 +45,14 @@ DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Launch:
-    """A plan with all that running it needs."""
+    """A plan with all that running it needs.
+
+    Attributes:
+        begun: when the command began, by ``time.monotonic``: the deadline counts from then.
+        worker_seconds: that were used so far.
+    """
 
     plan: Plan
     study: Study
@@ -50,6 +61,10 @@ class Launch:
     interrupts: Interrupts
     asked: Asked
     mirror: MirrorChoice
+    prices: PriceTable
+    speeds_file: Path
+    begun: float
+    worker_seconds: float = 0.0
 
     @cached_property
     def site(self) -> Site:
@@ -145,29 +160,61 @@ class Launch:
 
             worker = room.worker_shape(capacity(), max(stage.recipe.threads for stage in self.plan.stages))
             slots = room.slots(capacity(), worker)
-            watch = stack.enter_context(self.terminal.watching(self.plan.stages, costs, scores, slots))
-            heartbeat = Heartbeat(self.study, slots)
-            stack.callback(heartbeat.end)
-            schedule = Schedule(self._tasks(costs, slots, worker), scores, fail_fast=self.asked.fail_fast)
-            watchers = Watchers(watch, heartbeat)
+            tasks, devices = self._tasks(costs, slots, worker), capacity().devices
+            asked = replace(self.asked, price=self._price(devices))
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
+            schedule, watchers = Schedule(tasks, scores, fail_fast=asked.fail_fast), Watchers()
             driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker, mirror=told)
+            images = train_images(self.plan.grid.file, self.inputs.splits)
+            pace = Pace(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
+            cluster = room.ClusterRoom(
+                capacity, worker, driver, asked, pace.seconds, begun=self.begun, before=self.worker_seconds
+            )
+            lookout = Lookout(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
+            watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, lookout.outlook))
+            heartbeat = Heartbeat(self.study, lookout.outlook)
+            stack.callback(heartbeat.end)
+            watchers.add(pace, lookout, watch, heartbeat)
             self.interrupts.guard(driver)
-            tune.run(driver, room.ClusterRoom(capacity, worker, driver, self.asked, watch.seconds), worker)
+            tune.run(driver, cluster, worker)
+            self.worker_seconds = cluster.worker_seconds()
         self._tell_failures(watch)
+        self._tell_stopped(schedule)
         return self._status(driver)
+
+    def _price(self, devices: Sequence[str]) -> float:
+        """Return what one worker costs for one hour: as asked, or by the price table.
+
+        Raises:
+            UserError: if money is limited and nothing is known of what a worker costs.
+        """
+        price = self.asked.price or self.prices.price(devices)
+        if not price and math.isfinite(self.asked.max_cost):
+            raise UserError(
+                f"--max-cost wants to know what a worker costs, and the price table has no price above 0 for "
+                f"{', '.join(devices) or 'this cluster'}: give --price, e.g. --price 1.0 for a GPU-hour, or --prices FILE"
+            )
+        return price
 
     def _tasks(self, costs: Mapping[str, float], slots: int, worker: Workers) -> list[Task]:
         """What the schedule knows of the stages.
 
         Raises:
-            UserError: if the cluster has no room for a single stage.
+            UserError: if a stage is wider than the cluster.
         """
-        if slots < 1:
-            raise UserError(f"a stage needs {worker.cpus:g} CPUs on one node (recipe.threads), and no node has so many")
         most = self.asked.widest or (slots if worker.gpus else 1)  # on CPUs a narrow stage is quicker to start
         widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
-        return [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+        tasks = [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
+        if stuck := too_wide(tasks, slots):
+            raise UserError(no_room(len(stuck), worker))
+        return tasks
+
+    def _tell_stopped(self, schedule: Schedule) -> None:
+        """Say how many stages a limit kept from starting, and the reason of the first."""
+        stopped = schedule.stopped_by
+        names = {str(stage.key): stage.name for stage in self.plan.stages}
+        for key, reason in list(stopped.items())[:1]:
+            self.terminal.say(f"not started, for the limits: {len(stopped)} stages, e.g. {names[key]}: {reason}")
 
     def _status(self, driver: Driver) -> int:
         if self.interrupts.status is not None:
@@ -175,11 +222,11 @@ class Launch:
         for reason in (driver.halted, driver.limit):
             if reason is not None:
                 self.terminal.say(f"stopped: {reason}")
-        if {"failed", "blocked"} & set(driver.states.values()):
-            return FAILED
         left = [state for state in driver.states.values() if state != "done"]
         if left:
             self.terminal.say(f"{len(left)} stages are left; what is finished is kept; this goes on: {same_command()}")
+        if {"failed", "blocked"} & set(driver.states.values()):
+            return FAILED
         return STOPPED if left else DONE
 
     def _scores_of_done(self) -> dict[str, float | None]:
@@ -218,7 +265,7 @@ class Launch:
             say(f"{len(others)} stages belong to an earlier grid and are left alone, e.g. {others[0]}")
 
     def _tell_failures(self, watch: Watch) -> None:
-        for error, stages in watch.errors.items():
+        for error, stages in watch.errors.values():
             self.terminal.say(f"{len(stages)} failed with {error}")
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
             self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")

@@ -18,6 +18,7 @@ from sweep.documents import Document, parse
 from sweep.documents import Path as Place
 from sweep.grid import Grid
 from sweep.schema import Axes, GridFile
+from trainables.data.readers import DataSpec
 from trainables.errors import UserError, nearest
 from trainables.specs import Frozen
 
@@ -40,9 +41,9 @@ def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
     document = parse(*_read(name_or_file))
     for setting in settings:
         dotted, equals, text = setting.partition("=")
-        if not equals:
+        if not (equals and dotted):
             raise UserError(f"--set {setting}: give section.key=value, e.g. --set finetune.epochs=3")
-        document.put(f"axes.{dotted}" if dotted in Axes.model_fields else dotted, text, _path_of(dotted))
+        document.put(dotted, text, _path_of(dotted))
     try:
         file = GridFile.model_validate(document.value)
     except ValidationError as error:
@@ -57,7 +58,9 @@ def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
 
 
 def _path_of(dotted: str) -> tuple[str, ...] | None:
-    """Return the path of a setting that is an axis by its dotted name; None of what its dots say themselves."""
+    """Return the path of a setting that is an axis, by its name; None of what its dots say themselves."""
+    if dotted in Axes.model_fields:
+        return ("axes", dotted)
     axis = dotted.removeprefix("axes.")
     is_setting = axis != dotted and axis.partition(".")[0] in SECTIONS and "." in axis
     return ("axes", axis) if is_setting else None
@@ -110,9 +113,20 @@ def _schema_fault(document: Document, fault: Any) -> str:
     name = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
         return f"{document.where(place)}: unknown key {name}{nearest(str(place[-1]), _names_at(fault['loc']))}"
+    if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{document.where(place)}: {name}: {_no_such_kind(fault)}"
     found = "" if fault["type"] == "missing" else f", found {short(fault['input'])}"
     missing = ".".join(filter(None, [name, str(fault["loc"][-1])])) if fault["type"] == "missing" else name
-    return f"{document.where(place)}: {missing}: {fault['msg'].lower()}{found}"
+    said = fault["msg"].lower().replace("valid tuple", "list")
+    return f"{document.where(place)}: {missing}: {said}{found}"
+
+
+def _no_such_kind(fault: Any) -> str:
+    """Of a data set without a known reader: which readers there are."""
+    readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
+    given = fault["ctx"].get("tag")
+    what = "give it a reader" if given is None else f"unknown reader {given}"
+    return f"{what}, there are {', '.join(readers)}{nearest(given or '', readers)}"
 
 
 def _place_in(document: Any, loc: Iterable[str | int]) -> Place:

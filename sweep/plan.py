@@ -10,7 +10,7 @@ from typing import Any
 from sweep.grid import Grid
 from sweep.inputs import Inputs
 from sweep.planner import Excluded, Planner, identifier
-from sweep.touched import touches
+from sweep.touched import Touch, touches
 from trainables.errors import UserError
 from trainables.specs import Stage
 
@@ -45,9 +45,9 @@ class Plan:
         return sum(1 + len(above(cell.upstream)) for cell in self.cells)
 
     @cached_property
-    def touched(self) -> list[tuple[str, int]]:
-        """How many cells each rule of the grid (zip, exclude, defaults) is about: the rule as text, the count."""
-        return [(touch.text, touch.cells) for touch in touches(self.grid)]
+    def touched(self) -> list[Touch]:
+        """Each rule of the grid (zip, exclude, defaults) with the number of cells it is about."""
+        return touches(self.grid)
 
     def document(self, study: str, inputs: Inputs) -> dict[str, Any]:
         """Return the content of ``plan.json``."""
@@ -60,19 +60,26 @@ class Plan:
             "target": file.target,
             "classes": list(target.classes) if target else [],
             "split": split.digest if split else None,
+            "splits": {name: split.document() for name, split in inputs.splits.items()},
             "axes": self.axes(),
-            "rules": [{"rule": text, "cells": cells} for text, cells in self.touched],
+            "rules": [
+                {"rule": touch.text, "cells": touch.cells, "where": self.grid.document.where(touch.place)}
+                for touch in self.touched
+            ],
             "excluded": [cell.document() for cell in self.excluded],
             "stages": [summary(stage) for stage in self.stages],
         }
 
     def axes(self) -> dict[str, list[Any]]:
         """Return the values that each axis takes in the cells; a rate that is yet to be found as its factor."""
+        return {axis: list(counts) for axis, counts in self.cells_of_axes().items()}
+
+    def cells_of_axes(self) -> dict[str, dict[Any, int]]:
+        """Return for each axis its values, as in ``axes``, with the number of cells of each."""
         cells = self.cells
         named = ("architecture", "scenario", "fold", "seed")
-        axes = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in named}
-        rates = dict.fromkeys(_rate(cell) for cell in cells)
-        return {**axes, "learning_rate": list(rates)}
+        axes = {axis: dict(Counter(getattr(cell, axis) for cell in cells)) for axis in named}
+        return {**axes, "learning_rate": dict(Counter(map(_rate, cells)))}
 
     def counts(self) -> dict[str, int]:
         """Return how many stages there are of each kind."""

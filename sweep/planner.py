@@ -76,10 +76,10 @@ class Planner:
         yield from cells
 
     def _cells(self, point: Point) -> Iterator[Stage]:
-        excluding = self._grid.combination.excluding
-        always = bool(excluding(point))
-        for rate in self._rates(point, always):
-            if rules := excluding(point, rate):
+        combination = self._grid.combination
+        always = combination.excluding(point)
+        for rate in self._rates(point, bool(always)):
+            if rules := combination.excluding(point, rate) if combination.by_rate else always:
                 self._leave_out(point, rate, rules[0])
             elif rate is not None:
                 yield self._cell(point, rate)
@@ -109,13 +109,31 @@ class Planner:
         if isinstance(rate, Sought):
             test = self._range_test(point, rate, file.target, recipe, upstream, f"{about}-", point.fold)
             needed, more = (*needed, identifier(test)), _found(test, rate)
-        alike = (point.architecture, point.scenario, id(recipe), needed, more.get("found_rate"))
         name = readable(f"{about}-fold{point.fold}-{_rate_name(rate)}-seed{point.seed}")
-        own = {"name": name, "scenario": point.label, "fold": point.fold, "seed": point.seed}
+        own = {"name": name, "scenario": point.label, "fold": point.fold, "seed": point.seed, **more}
+        return self._made("finetune", point, file.target, recipe, upstream, own, needed)
+
+    def _made(
+        self,
+        kind: Kind,
+        point: Point,
+        data: str,
+        recipe: Recipe,
+        before: Stage | None,
+        own: dict[str, Any],
+        needed: tuple[str, ...],
+    ) -> Stage:
+        """Return a stage that trains, made after the first of its like; ``own`` are the plain fields of its own."""
+        alike = (kind, data, point.architecture, point.scenario, id(recipe), own.pop("found_rate", None))
         if alike not in self._prototypes:
-            stage = self._stage("finetune", point, file.target, recipe, upstream, **own, **more, upstream=needed)
+            found = {"found_rate": alike[-1]}
+            stage = self._stage(kind, point, data, recipe, before, **own, **found, upstream=needed)
             self._prototypes[alike] = Prototype(stage)
-        return self._prototypes[alike].copy(**own, learning_rate=more["learning_rate"])
+        near = (*alike, needed)
+        if near not in self._prototypes:
+            initial = self._initial(point, before)
+            self._prototypes[near] = self._prototypes[alike].starting_from(initial, needed)
+        return self._prototypes[near].copy(**own)
 
     def _pretrained(self, point: Point) -> Stage | None:
         """Return the last pre-training stage of a point; chains that begin alike share their beginning."""
@@ -146,8 +164,8 @@ class Planner:
             test = self._range_test(point, rate, data, recipe, before, about, None)
             needed, more = (*needed, identifier(test)), _found(test, rate)
         name = f"{about}{_rate_name(rate)}-seed{point.seed}"
-        own = {"scenario": point.scenario, "fold": None, "seed": point.seed, "upstream": needed, **more}
-        stage = self._stage("pretrain", point, data, recipe, before, name=name, **own)
+        own = {"name": name, "scenario": point.scenario, "fold": None, "seed": point.seed, **more}
+        stage = self._made("pretrain", point, data, recipe, before, own, needed)
         alike = ("pretrain", point.architecture, start, done, point.seed, rate, recipe, needed)
         return self._once(alike, stage, point)
 
@@ -177,7 +195,7 @@ class Planner:
             names = map(readable, chain([name, f"{name}-for-{point.scenario}", label], others))
             free = next(name for name in names if name not in self._names)
             self._names.add(free)
-            self._shared[alike] = stage.model_copy(update={"name": free})
+            self._shared[alike] = stage if free == stage.name else stage.model_copy(update={"name": free})
         return self._shared[alike]
 
     def _stage(self, kind: Kind, point: Point, data: str, recipe: Recipe, before: Stage | None, **own: Any) -> Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,10 @@ class DevicePrice(Frozen):
     spot: float = Field(ge=0, description="price of one device-hour that may be taken back")
     instance: str = Field("", description="what it was priced as")
 
+    def is_called(self, name: str) -> bool:
+        """Say whether a device that calls itself so is of this kind."""
+        return re.search(rf"\b{re.escape(self.match)}\b", name, re.IGNORECASE) is not None  # an L40S is no L4
+
 
 class PriceTable(Frozen):
     """All devices; see ``prices.yaml``."""
@@ -44,26 +49,31 @@ class PriceTable(Frozen):
             UserError: if there is none.
         """
         for short, device in self.devices.items():
-            whole_word = re.search(rf"\b{re.escape(device.match)}\b", name, re.IGNORECASE)  # an L40S is no L4
-            if name.lower() == short or whole_word:
+            if name.lower() == short or device.is_called(name):
                 return short, device
         raise UserError(
             f"no device {name} in the price table, which has {', '.join(self.devices)}{nearest(name, self.devices)}"
         )
 
+    def price(self, names: Iterable[str]) -> float:
+        """Return the price of one device-hour on demand, of several kinds the highest; 0 where none is known."""
+        known = [device.on_demand for name in names for device in self.devices.values() if device.is_called(name)]
+        return max(known, default=0.0)
+
     def estimator(self, name: str, speeds: Speeds | None = None) -> Estimator:
         """Return how to estimate seconds on a device.
 
         Args:
-            name: of the device, as in ``find``. Measured speeds are looked up under this very name.
-            speeds: what was measured.
+            name: of the device, as in ``find``.
+            speeds: what was measured, on devices of whatever kind.
         """
         device = self.find(name)[1]
         rates = {
             precision: peak * 1e3 * self.utilisation[precision] / FLOPS_PER_MULTIPLY_ADD
             for precision, peak in device.tflops.items()
         }
-        return Estimator(name, rates, speeds or Speeds())
+        speeds = speeds or Speeds()
+        return Estimator(rates, speeds, [called for called in speeds.devices() if device.is_called(called)])
 
 
 def load_prices(file: Path | None = None) -> PriceTable:

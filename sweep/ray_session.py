@@ -26,15 +26,28 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study folder is the state
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+ACCELERATOR = "accelerator_type:"
+"""Begins the name of the resource by which Ray says of which kind a node's GPUs are."""
 OBJECT_STORE_BYTES = 100_000_000
 """Stages exchange files, not objects: a small store leaves the memory to training."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What a cluster has: CPUs and GPUs of each node that is alive."""
+    """What a cluster has.
+
+    Attributes:
+        nodes: CPUs and GPUs of each node that is alive.
+        accelerators: kinds of its GPUs, as Ray calls them (``A10G``).
+    """
 
     nodes: tuple[tuple[int, int], ...]
+    accelerators: tuple[str, ...] = ()
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What its devices are called, in a word that their full names hold."""
+        return tuple(name.partition("-")[0] for name in self.accelerators) if self.gpus else ("cpu",)
 
     @property
     def gpus(self) -> int:
@@ -80,7 +93,9 @@ def capacity() -> Capacity:
     import ray
 
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return Capacity(tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive))
+    kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
+    nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)
+    return Capacity(nodes, tuple(sorted(kinds)))
 
 
 def _read_the_environment_again() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.driver import Driver
 from sweep.limits import Admits, Limits, anything
+from sweep.precision import gpu_capabilities
 from sweep.ray_session import Capacity
 from trainables.site import Workers
 
 REFRESH_SECONDS = 5.0
 HOUR = 3600.0
+STOPPING_SECONDS = 20.0
+"""To stop takes about so long: each stage comes to its next sign of life and saves, Ray ends, the report is written."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,14 @@ class Asked:
         fail_fast: whether nothing more starts once a stage has failed for good.
         deadline: seconds from the beginning of the run in which it must end.
         max_cost: money it may cost.
-        price: of one worker for one hour.
+        price: of one worker for one hour; None: what the price table says of the cluster's devices.
         widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
     """
 
     fail_fast: bool = False
     deadline: float = math.inf
     max_cost: float = math.inf
-    price: float = 0.0
+    price: float | None = None
     widest: int | None = None
 
 
@@ -45,6 +49,9 @@ class ClusterRoom:
         driver: knows what runs.
         asked: the limits.
         seconds_of: estimate of the seconds a stage takes on one worker; None while nothing was measured.
+        clock: tells the time, seconds.
+        begun: when the run began, by this clock: the deadline counts from then.
+        before: seconds that workers were given earlier in the same run.
     """
 
     capacity: Callable[[], Capacity]
@@ -53,13 +60,10 @@ class ClusterRoom:
     asked: Asked
     seconds_of: Callable[[str], float | None]
     clock: Callable[[], float] = time.monotonic
-    _begun: float = field(init=False)
+    begun: float = 0.0
+    before: float = 0.0
     _looked: float = field(init=False, default=-math.inf)
     _slots: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        """The run begins now."""
-        self._begun = self.clock()
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
@@ -67,26 +71,49 @@ class ClusterRoom:
             self._slots, self._looked = slots(self.capacity(), self.worker), self.clock()
         return self._slots
 
+    @property
+    def price(self) -> float:
+        """Money for one worker for one hour."""
+        return self.asked.price or 0.0
+
     def admits(self) -> Admits:
         """Return the rule by which stages are admitted now."""
         if math.isinf(self.asked.deadline) and math.isinf(self.asked.max_cost):
             return anything
-        limits = Limits(self._seconds, self.asked.deadline, self.asked.max_cost, self.asked.price / HOUR)
-        return limits.at(self.clock() - self._begun, self.spent())
+        deadline = self.asked.deadline - self._reserve
+        limits = Limits(self._seconds, deadline, self.asked.max_cost, self.price / HOUR)
+        return limits.at(self._elapsed, self.committed())
 
     def spent(self) -> float:
-        """Return the money spent, with what the running stages will still cost."""
-        running = self.driver.widths
-        still = sum(self._seconds(key, 1) * (1 - self.driver.share(key)) for key in running)
-        return (self.driver.worker_seconds() + still) * self.asked.price / HOUR
+        """Return the money spent so far."""
+        return self.worker_seconds() * self.price / HOUR
+
+    def committed(self) -> float:
+        """Return the money spent, with what the stages that were handed out will still cost."""
+        still = sum(self._seconds(key, 1) * (1 - self.driver.share(key)) for key in self.driver.widths)
+        return self.spent() + still * self.price / HOUR
+
+    def worker_seconds(self) -> float:
+        """Return for how many seconds workers were given to stages, in the whole run."""
+        return self.before + self.driver.worker_seconds()
 
     def over(self) -> str | None:
-        """Say which limit is reached, so that all must stop now; or None."""
-        if self.clock() - self._begun >= self.asked.deadline:
-            return f"the deadline of {self.asked.deadline:.0f} s is reached"
-        if self.driver.worker_seconds() * self.asked.price / HOUR >= self.asked.max_cost:
-            return f"the money is spent: {self.asked.max_cost:g}"
+        """Say which limit would be passed if all did not stop now: to stop takes time as well. None: none."""
+        if self._elapsed + self._reserve >= self.asked.deadline:
+            return f"the deadline of {self.asked.deadline:.0f} s is near"
+        while_stopping = min(self.driver.busy * STOPPING_SECONDS * self.price / HOUR, self.asked.max_cost / 4)
+        if self.spent() + while_stopping >= self.asked.max_cost:
+            return f"{self.spent():.2f} of {self.asked.max_cost:.2f} are spent"
         return None
+
+    @property
+    def _elapsed(self) -> float:
+        return self.clock() - self.begun
+
+    @property
+    def _reserve(self) -> float:
+        """Seconds before the deadline at which all must stop."""
+        return min(STOPPING_SECONDS, self.asked.deadline / 4) if math.isfinite(self.asked.deadline) else 0.0
 
     def _seconds(self, key: str, width: int) -> float:
         return (self.seconds_of(key) or 0.0) / width
@@ -101,6 +128,21 @@ def worker_shape(capacity: Capacity, threads: int) -> Workers:
 def slots(capacity: Capacity, worker: Workers) -> int:
     """Return how many workers there is room for: one a GPU, or one for so many CPU threads."""
     return capacity.gpus if worker.gpus else sum(int(cpus // worker.cpus) for cpus, _ in capacity.nodes)
+
+
+def no_room(stages: int, worker: Workers) -> str:
+    """Return the message that stages can never run."""
+    return (
+        f"{stages} stages are wider than the cluster: each needs {worker.cpus:g} CPUs on one node (recipe.threads), "
+        "and no node has so many. Take fewer threads (--set recipe.threads=…) or another cluster (--address)"
+    )
+
+
+def too_wide_here(threads: Sequence[int]) -> str | None:
+    """Say that this machine alone can never run stages of so many CPU threads each; None if it can."""
+    here = Capacity(((os.cpu_count() or 1, len(gpu_capabilities())),))
+    worker = worker_shape(here, max(threads))
+    return None if slots(here, worker) else no_room(len(threads), worker)
 
 
 def resources(worker: Workers) -> Mapping[str, float]:

@@ -127,7 +127,7 @@ def _about_nothing(grid: Grid, place: tuple[str | int, ...]) -> Fault:
     what = "no stage" if section == "defaults" else "no cell"
     return (
         where,
-        f"the rule {match} matches {what} ({said(match)}){hints[0] if hints else ': is a name in it mistyped?'}",
+        f"the rule for {said(match)} matches {what}{hints[0] if hints else ': is a name or value in it mistyped?'}",
     )
 
 

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
     p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
-    p.add_argument("--prices", metavar="FILE", help="with --plan: a table like sweep/prices.yaml of your own")
+    p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/prices.yaml")
     _add_limits(p)
     _add_mirror(p)
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
@@ -73,8 +73,13 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
     p.add_argument("--reuse", metavar="STUDY", help="take finished stages over from another study: verified, copied")
     p.add_argument("--fail-fast", action="store_true", help="start nothing more once a stage has failed for good")
     p.add_argument("--deadline", metavar="T", help="end within so long: 90 (seconds), 45m, 12h, 2d; resumable")
-    p.add_argument("--max-cost", type=float, metavar="M", help="end before it costs so much; needs --price")
-    p.add_argument("--price", type=float, metavar="P", help="of one worker (GPU, or CPU group) for one hour")
+    p.add_argument("--max-cost", type=float, metavar="M", help="end before this run has cost so much; resumable")
+    p.add_argument(
+        "--price",
+        type=float,
+        metavar="P",
+        help="of one worker (GPU, or CPU group) for one hour (default: on demand, by the price table)",
+    )
     p.add_argument(
         "--widest",
         type=int,

@@ -42,7 +42,7 @@ class Schedule:
 
     def __init__(
         self,
-        tasks: Iterable[Task],
+        tasks: Iterable[Task] | Graph,
         done: Iterable[str] = (),
         budgets: Budgets | None = None,
         *,
@@ -62,7 +62,7 @@ class Schedule:
             order: which of the ready stages goes first; ``first come`` is there to be compared with.
             faster: speed-up of a width.
         """
-        self.graph = Graph(tasks)
+        self.graph = tasks if isinstance(tasks, Graph) else Graph(tasks)
         self._tasks: Mapping[str, Task] = self.graph.tasks
         self._rank = {key: place for place, key in enumerate(self.graph.order)}
         self._attempts = Attempts(budgets)
@@ -231,6 +231,8 @@ class Schedule:
         least, most = task.narrowest, max(task.narrowest, min(task.widest, slots))
         if least > free:
             return None
+        if least == most:
+            return least
         rest, behind, horizon = self._rest(key), self.graph.behind[key], self._left / max(1, slots)
         shared = doubled(least, min(most, free // len(self._queue)))
         width = max(shared, wanted(rest + behind, horizon, least, most, self._faster))
@@ -243,6 +245,8 @@ class Schedule:
 
     def _admitted(self, key: str, width: int, free: int, slots: int, admits: Admits) -> int | None:
         """The width at which a stage may start now; None: not at once; 0: at no width, and it is stopped."""
+        if admits is anything:
+            return width
         least, most = self._tasks[key].narrowest, max(self._tasks[key].narrowest, min(self._tasks[key].widest, slots))
         widths = [least << i for i in range((doubled(least, most) // least).bit_length())]
         by_nearness = sorted(widths, key=lambda w: (w < width, abs(w - width)))  # wider ones end sooner

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from sweep.estimate import Speeds
 from sweep.forecast import Forecast, forecast
 from sweep.inputs import Inputs
 from sweep.plan import Plan, identifier, summary
-from sweep.prices import PriceTable, load_prices
+from sweep.prices import PriceTable
 from sweep.printing import plan_tables
 from sweep.reconcile import reconcile, stale
 from sweep.terminal import Terminal
@@ -25,12 +25,19 @@ class Assumed:
     Attributes:
         device: its kind, as in the price table.
         gpus: how many; None: the CPU cores of this machine, or one GPU.
-        prices: a price table of one's own.
+        prices: of all devices.
+        speeds: what earlier runs measured.
     """
 
-    device: str = "cpu"
-    gpus: int | None = None
-    prices: str | None = None
+    device: str
+    gpus: int | None
+    prices: PriceTable
+    speeds: Speeds
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine."""
+        return self.gpus is None and self.device == "cpu"
 
     @property
     def slots(self) -> int:
@@ -41,22 +48,22 @@ class Assumed:
 def show_plan(
     terminal: Terminal, plan: Plan, study: Study, name: str, inputs: Inputs, assumed: Assumed, as_json: bool
 ) -> None:
-    """Print a plan. Raises UserError where the device or the price table is none."""
+    """Print a plan. Raises UserError where there is no such device."""
     states = _states(plan, study)
-    prices = load_prices(Path(assumed.prices) if assumed.prices else None)
     done = frozenset(key for key, state in states.items() if state == "done")
-    expected = _forecast(plan, inputs, prices, assumed, done)
-    rows: list[dict[str, Any]] = [
+    expected = _forecast(plan, inputs, assumed, done)
+    if not as_json:
+        rows = [{"kind": s.kind, "state": states.get(identifier(s), "waiting")} for s in plan.stages]
+        for table in plan_tables(plan, rows, inputs, expected, assumed.prices):
+            terminal.show(table)
+        return
+    stages: list[dict[str, Any]] = [
         {**summary(s), "state": states.get(identifier(s), "waiting"), **expected.row(identifier(s))}
         for s in plan.stages
     ]
-    if not as_json:
-        for table in plan_tables(plan, rows, inputs.missing, expected, prices):
-            terminal.show(table)
-        return
     left_alone = reconcile(plan, [folder.name for folder in study.folders()]).left_alone
     more = {"missing": inputs.missing, "unshared": plan.unshared, "left_alone": left_alone}
-    document = {**plan.document(name, inputs), **more, "forecast": expected.document(), "stages": rows}
+    document = {**plan.document(name, inputs), **more, "forecast": expected.document(), "stages": stages}
     terminal.raw(json.dumps(document, indent=1))
 
 
@@ -67,7 +74,8 @@ def _states(plan: Plan, study: Study) -> dict[str, str]:
     return known | dict.fromkeys(stale(plan.stages, study.committed(plan.stages)), "stale")
 
 
-def _forecast(plan: Plan, inputs: Inputs, prices: PriceTable, assumed: Assumed, done: frozenset[str]) -> Forecast:
-    device = prices.find(assumed.device)[1]
+def _forecast(plan: Plan, inputs: Inputs, assumed: Assumed, done: frozenset[str]) -> Forecast:
+    device = assumed.prices.find(assumed.device)[1]
+    estimator = assumed.prices.estimator(assumed.device, assumed.speeds)
     gflop = inputs.costs(plan.stages, plan.grid.file)
-    return forecast(plan.stages, plan.grid.file, gflop, done, prices.estimator(assumed.device), device, assumed.slots)
+    return forecast(plan.stages, plan.grid.file, gflop, done, estimator, device, assumed.slots)

@@ -58,7 +58,7 @@ class Run:
 
 
 def simulate(
-    tasks: Iterable[Task],
+    tasks: Iterable[Task] | Graph,
     slots: int,
     done: Collection[str] = (),
     running: Mapping[str, int] | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
@@ -13,6 +13,9 @@ from typing import Any
 
 from sweep.estimate import Speeds
 from trainables.specs import Stage
+
+SPEEDS = "speeds.json"
+"""Name of the file, in the cache beside the studies."""
 
 
 def learn(speeds: Speeds, stage: Stage, result: Mapping[str, Any], images_per_second: Sequence[float]) -> None:
@@ -23,6 +26,7 @@ def learn(speeds: Speeds, stage: Stage, result: Mapping[str, Any], images_per_se
         stage: what was done.
         result: its ``result.json``.
         images_per_second: of its epochs, from its history. The median counts: the first epoch warms up.
+            Those of whole epochs, with their look at val, tell how long a stage takes.
     """
     environment = result.get("environment", {})
     device, usable = environment.get("device"), [value for value in images_per_second if value > 0]
@@ -41,14 +45,10 @@ def read_speeds(file: Path) -> Speeds:
 
 
 def write_speeds(file: Path, speeds: Speeds) -> None:
-    """Keep what was measured. Where there is no room for it, nothing is kept."""
+    """Keep what was measured, beside what others have kept meanwhile. Where there is no room for it, nothing is kept."""
+    table = read_speeds(file).table() | speeds.table()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps(speeds.table(), indent=1), encoding="utf-8")
+        partial.write_text(json.dumps(table, indent=1), encoding="utf-8")
         partial.replace(file)
-
-
-def devices(speeds: Speeds) -> Iterable[str]:
-    """Return the devices that something was measured on."""
-    return dict.fromkeys(name.rpartition(" on ")[2] for name in speeds.table())

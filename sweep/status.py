@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections import Counter
@@ -17,12 +18,19 @@ from rich.text import Text
 from analysis.planned import Plan, PlannedStage, read_plan
 from analysis.progress import Progress
 from sweep import heartbeat
+from sweep.attempts import alike
+from sweep.heartbeat import Beat
+from sweep.rehearsal import SUFFIX
 from sweep.schedule import State
 from sweep.terminal import Terminal, duration
+from sweep.watch import numbers
 from trainables.errors import UserError
 from trainables.study import Study
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
+
+MOST_NAMES = 4
+"""So many stages of a kind are named."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def _state(stage: PlannedStage, progress: Progress, running: Mapping[str, Any]) 
     return StageState(*of_stage, "ready" if ready else "waiting")
 
 
-def show(study: Study, plan: Plan, states: Sequence[StageState], beat: dict[str, Any] | None) -> Iterator[Any]:
+def show(study: Study, plan: Plan, states: Sequence[StageState], beat: Beat | None) -> Iterator[Any]:
     """Yield what is printed: counts, what runs, and failures grouped by their error."""
     yield Text(f"study {study.storage.path()}")
     counts = Counter((s.kind, s.state) for s in states)
@@ -70,20 +78,40 @@ def show(study: Study, plan: Plan, states: Sequence[StageState], beat: dict[str,
     if beat is None:
         yield Text("no driver is running it")
     else:
-        yield Text(f"{len(beat['running'])} running on {beat['slots']}")
-        for one in beat["running"].values():
+        yield Text(numbers(beat.outlook))
+        for one in beat.running.values():
             since = duration(time.time() - one["since"])
             yield Text(f"  {one['kind']} {one['name']}: epoch {one['epoch']:.1f} of {one['epochs']}, {since}")
     errors: dict[str, list[StageState]] = {}
     for state in states:
         if state.state == "failed":
-            errors.setdefault(state.why, []).append(state)
-    for why, failed in errors.items():
-        yield Text(f"{len(failed)} {why}")
+            errors.setdefault(alike(state.why), []).append(state)
+    for failed in errors.values():
+        yield Text(f"{len(failed)} {failed[0].why}")
+        yield Text(f"  stages: {_some(failed)}")
         yield Text(f"  log: {failed[0].log}")
-        yield Text(
-            f"  alone: python -m sweep.run --grid {plan.grid} --study {plan.study} --cell {str(failed[0].key)[:16]}"
-        )
+        yield Text(f"  alone: {command(study, plan, str(failed[0].key)[:16])}")
+    blocked: dict[str, list[StageState]] = {}
+    for state in states:
+        if state.state == "blocked":
+            blocked.setdefault(state.why, []).append(state)
+    for why, waiting in blocked.items():
+        yield Text(f"{len(waiting)} {why}: {_some(waiting)}")
+
+
+def _some(states: Sequence[StageState]) -> str:
+    more = f" and {len(states) - MOST_NAMES} more" if len(states) > MOST_NAMES else ""
+    return ", ".join(state.name for state in states[:MOST_NAMES]) + more
+
+
+def command(study: Study, plan: Plan, key: str) -> str:
+    """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
+    above, _, name = study.storage.location.rstrip("/").rpartition("/")
+    grid = study.storage.path("grid.yaml") if study.storage.is_local else plan.grid.removesuffix(".yaml")
+    of_study = ["--study", name.removesuffix(SUFFIX), "--storage", above or "."]
+    places = [part for place, value in plan.places.items() if value for part in (f"--{place}", value)]
+    rehearsal = ["--rehearse"] if name.endswith(SUFFIX) else []
+    return shlex.join(["python", "-m", "sweep.run", "--grid", grid, *of_study, *places, *rehearsal, "--cell", key])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,9 +128,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.faults(error.faults)
         return 2
     beat = heartbeat.read(study)
-    states = states_of(study, plan, beat["running"] if beat else {})
+    states = states_of(study, plan, beat.running if beat else {})
     if arguments.json:
-        terminal.raw(json.dumps({"running": beat, "stages": [asdict(state) for state in states]}, indent=1))
+        terminal.raw(
+            json.dumps({"running": beat and asdict(beat), "stages": [asdict(state) for state in states]}, indent=1)
+        )
     else:
         for line in show(study, plan, states, beat):
             terminal.show(line)

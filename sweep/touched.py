@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +35,13 @@ def touches(grid: Grid) -> list[Touch]:
     if not (file.exclude or file.defaults or file.zip):
         return []
     for point in grid.combination.points():
-        cells = 0
-        for rate in _rates(grid, point):
-            excluding = grid.combination.excluding(point, rate)
-            cells += not excluding
+        cells, rates = 0, _rates(grid, point)
+        alike = rates if grid.combination.by_rate else rates[:1]
+        for rate in alike:
+            excluding, times = grid.combination.excluding(point, rate), len(rates) // len(alike)
+            cells += 0 if excluding else times
             for i in excluding:
-                excluded[i] += 1
+                excluded[i] += times
         kept += cells
         for i in _defaults_of(grid, point) if cells else ():
             made_with[i] += cells
@@ -55,7 +55,7 @@ def touches(grid: Grid) -> list[Touch]:
     ]
 
 
-def _rates(grid: Grid, point: Point) -> Iterable[Rate | None]:
+def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
     if point.rate is not None:
         return (point.rate,)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,8 +33,26 @@ def why(plan: Plan, study: Study, one: str, other: str) -> str:
     documents = [stage_document(plan, study, wanted) for wanted in (one, other)]
     lines = [f"{'AB'[i]}: {document['name']} ({document['key']})" for i, document in enumerate(documents)]
     found = differences(*documents)
-    lines += [f"{field}{' (a label, not in the key)' if field in LABELS else ''}: {a} | {b}" for field, a, b in found]
+    names = {stage.key: f"{stage.key[:16]} ({stage.name})" for stage in plan.stages if stage.key is not None}
+    lines += [
+        f"{field}{' (a label, not in the key)' if field in LABELS else ''}: {_said(a, names)} | {_said(b, names)}"
+        for field, a, b in found
+    ]
+    pairs = zip(*(document["upstream"] for document in documents), strict=False)
+    lines += [f"what they start from differs as well: --why {_short(a)} {_short(b)}" for a, b in pairs if a != b]
     return "\n".join(lines if found else [*lines, "they do not differ"])
+
+
+def _short(upstream: str) -> str:
+    """The beginning of a key; a name, where the key is not known, as it is."""
+    return upstream[:16] if re.fullmatch(r"[0-9a-f]{64}", upstream) else upstream
+
+
+def _said(value: Any, names: Mapping[str, str]) -> str:
+    """A value as a person reads it: keys by the names of their stages."""
+    if isinstance(value, list):
+        return ", ".join(_said(one, names) for one in value) or "none"
+    return names.get(str(value), str(value))
 
 
 def stage_document(plan: Plan, study: Study, wanted: str) -> dict[str, Any]:

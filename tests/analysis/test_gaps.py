@@ -35,6 +35,8 @@ def test_begun_and_driven_is_running(small: Any) -> None:
     begin(small)
     assert reason(small) == "not run to its end"
     driver(small, socket.gethostname(), os.getpid())
+    assert reason(small) == "not run to its end", "a driver that asks itself has ended its run"
+    driver(small, socket.gethostname(), os.getppid())
     assert reason(small) == "running"
     assert any("running: fold 1, rate 0.01" in note for note in notes_of(build(small.study)))
 

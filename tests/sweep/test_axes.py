@@ -16,6 +16,10 @@ Planned = Callable[..., Plan]
 Document = dict[str, Any]
 
 
+def touched(plan: Plan) -> list[tuple[str, int]]:
+    return [(rule.text, rule.cells) for rule in plan.touched]
+
+
 def labels(plan: Plan) -> list[str]:
     return list(dict.fromkeys(cell.scenario for cell in plan.cells))
 
@@ -66,7 +70,7 @@ def test_a_rule_may_match_on_an_axis_that_is_a_setting(planned: Planned, documen
     document["defaults"] = [{"match": {"recipe.batch_size": 16}, "set": {"momentum": 0.5}}]
     plan = planned(document)
     assert {(s.recipe.batch_size, s.recipe.momentum) for s in plan.stages} == {(8, 0.9), (16, 0.5)}
-    assert plan.touched == [("defaults for recipe.batch_size: 16", 8)]
+    assert touched(plan) == [("defaults for recipe.batch_size: 16", 8)]
 
 
 def test_axes_that_go_together_are_no_product(planned: Planned, document: Document) -> None:
@@ -75,7 +79,7 @@ def test_axes_that_go_together_are_no_product(planned: Planned, document: Docume
     plan = planned(document)
     assert {(s.architecture, s.recipe.image_size) for s in plan.stages} == {("tiny", 32), ("resnet18", 64)}
     assert labels(plan) == ["Random", "Tissue"], "the architecture says it already"
-    assert plan.touched == [("zip architecture, recipe.image_size", 16)]
+    assert touched(plan) == [("zip architecture, recipe.image_size", 16)]
 
 
 def test_rates_go_together_with_a_setting(planned: Planned, document: Document) -> None:
@@ -91,7 +95,7 @@ def test_cells_are_left_out_and_listed_with_the_rule(planned: Planned, document:
     document["exclude"] = [{"architecture": "resnet18", "scenario": "Tissue"}, {"learning_rate": [0.05], "fold": 1}]
     plan = planned(document)
     assert plan.counts() == {"pretrain": 1, "finetune": 16 - 4 - 3}, "no pre-training for nobody"
-    assert plan.touched == [
+    assert touched(plan) == [
         ("exclude architecture: resnet18, scenario: Tissue", 4),
         ("exclude learning_rate: 0.05, fold: 1", 4),
     ]
@@ -122,10 +126,15 @@ def test_what_only_excluded_cells_need_is_not_asked_for(load: Callable[..., Grid
 
 def test_a_rule_for_pretraining_is_about_the_cells_that_start_from_it(planned: Planned, document: Document) -> None:
     document["defaults"] = [{"match": {"kind": "pretrain"}, "set": {"epochs": 1}}, {"match": {}, "set": {"threads": 2}}]
-    assert planned(document).touched == [("defaults for kind: pretrain", 4), ("defaults for everything", 8)]
+    assert touched(planned(document)) == [("defaults for kind: pretrain", 4), ("defaults for everything", 8)]
 
 
 FAULTS = [
+    ("learning_rate={table: {Random: {tiny: 1}, Tissue: {tiny: 1}, Tisue: {tiny: 2}}}", "unknown scenario Tisue; did you mean Tissue"),
+    ("learning_rate={table: {Random: {tiny: 1}, Tissue: {tiny: 1}}, times: []}", "times is empty"),
+    ("learning_rate={range_test: {fallback: 0.1}, times: []}", "times is empty"),
+    ("exclude=all", "exclude: input should be a list, found 'all'"),
+    ("data.tissue={generator: scenes}", "data.tissue: give it a reader, there are bone_marrow,"),
     ("axes.sead=[1]", "unknown key axes.sead; did you mean seed"),
     ("axes.recipe.batchsize=[1]", "unknown key recipe.batchsize; did you mean batch_size"),
     ("axes.recipe.epochs=[3, 0]", "recipe.epochs: input should be greater than or equal to 1, found 0"),
@@ -141,9 +150,9 @@ FAULTS = [
     ("zip=[[scenario, fold], [fold, learning_rate]]", "zip: fold goes together with others already"),
     ("exclude=[{}]", "exclude leaves no cell"),
     ("exclude=[{archtecture: tiny}]", "not on archtecture; did you mean architecture"),
-    ("exclude=[{scenario: Tisue}]", "matches no cell (scenario: Tisue); did you mean Tissue"),
+    ("exclude=[{scenario: Tisue}]", "the rule for scenario: Tisue matches no cell; did you mean Tissue"),
     ("exclude=[{learning_rate: 0.3}]", "matches no cell"),
-    ("defaults=[{match: {architecture: tinny}, set: {}}]", "matches no stage (architecture: tinny); did you mean tiny"),
+    ("defaults=[{match: {architecture: tinny}, set: {}}]", "the rule for architecture: tinny matches no stage; did you mean tiny"),
 ]  # fmt: skip
 
 

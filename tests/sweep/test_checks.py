@@ -24,7 +24,7 @@ CASES = [
     ("target=cels", "no data set cels under data; did you mean cells"),
     ("scenarios.Tissue.pretrain=[tissue, tisue]", "no data set tisue under data; did you mean tissue"),
     ("scenarios.Tissue.pretrain=cells", "cells is the target: pre-training on it would train on test images"),
-    ("scenarios.Tissue.start=imagenet", "no weights imagenet; known: random"),
+    ("scenarios.Tissue.start=imagenet", "no weights imagenet under weights; known: random"),
     ("architecture=[]", "the axis architecture is empty"),
     ("scenario=[]", "the axis scenario is empty"),
     ("fold=[]", "the axis fold is empty"),
@@ -120,7 +120,7 @@ def test_faults_of_weights_rates_and_rules_are_found_at_once(load: Load, documen
         "none for scenario Start",
         "none for scenario Again",
         "found -1",
-        "{'fold': 7} matches no stage",
+        "the rule for fold: 7 matches no stage",
         "not on folds; did you mean fold",
         "Again is the same as Start",
     ):

@@ -259,7 +259,7 @@ def begin(folder: Path) -> Study:
     grid = load_grid(str(folder / "grid.yaml"))
     inputs = gather(grid, folder / "data", None, folder / "studies/.cache")
     study = Study(Storage(folder / "studies/grid"))
-    command._write_down(study, "grid", make_plan(grid, inputs), inputs)
+    command._write_down(study, "grid", make_plan(grid, inputs), inputs, {})
     return study
 
 
@@ -321,6 +321,17 @@ def test_a_study_of_other_data_or_of_another_split_is_refused(
         assert f"was made with {name}" in fault
         assert "give --study another name" in fault
     assert run("--grid", "grid.yaml", *given, "--plan", "--study", "another").returncode == 0
+
+
+def test_stages_wider_than_the_cluster_can_ever_be_are_refused_before_anything_starts(run: Run, again: Path) -> None:
+    threads = ("--set", "recipe.threads=4096")
+    [fault] = refused(run, again, "--grid", "grid.yaml", *threads)
+    assert fault.startswith("9 stages are wider than the cluster: each needs 4096 CPUs on one node (recipe.threads)")
+    planned = run("--grid", "grid.yaml", "--plan", *threads)
+    assert planned.returncode == 0
+    assert "not on this machine: 9 stages are wider" in planned.stdout
+    elsewhere = run("--grid", "grid.yaml", "--plan", *threads, "--device", "a10g")
+    assert "not on this machine" not in elsewhere.stdout
 
 
 def test_what_is_missing_besides_is_said_with_it(run: Run, again: Path) -> None:
@@ -441,6 +452,87 @@ def test_the_plan_for_programs_knows_what_was_done(run: Run, again: Path) -> Non
     assert ["finetune", "8", "0", "1", "0", "8"] in table
 
 
+RULES = """\
+zip:
+  - [architecture, recipe.batch_size]
+exclude:
+  - {architecture: other, scenario: Tissue}
+  - {learning_rate: 0.05, fold: [0]}
+defaults:
+  - {match: {architecture: other}, set: {clip_norm: 1.0}}
+"""
+
+
+def test_the_plan_says_what_each_rule_is_about(
+    run: Run, there: Path, grid_text: str, bare_environment: dict[str, str]
+) -> None:
+    bare_environment["COLUMNS"] = "160"
+    text = grid_text.replace("  tiny: {", "  other: {model: timm/test_vit}\n  tiny: {").replace(
+        "[tiny]", "[tiny, other]"
+    )
+    text = text.replace("axes:\n", "axes:\n  recipe.batch_size: [8, 4]\n")
+    (there / "grid.yaml").write_text(text + RULES)
+    lines = [line.split() for line in run("--grid", "grid.yaml", "--plan").stdout.splitlines()]
+    begin = text.count("\n") + 2
+    for rule in (
+        f"zip architecture, recipe.batch_size 9 made with it grid.yaml:{begin}",
+        f"exclude architecture: other, scenario: Tissue 4 left out grid.yaml:{begin + 2}",
+        f"exclude learning_rate: 0.05, fold: 0 4 left out grid.yaml:{begin + 3}",
+        f"defaults for architecture: other 3 made with it grid.yaml:{begin + 5}",
+        "7 cells are left out; plan.json lists them, each with its rule",
+        "architecture 2: tiny (6), other (3) 3 to 6",
+    ):
+        assert rule.split() in lines, rule
+    (there / "grid.yaml").write_text(text + RULES.replace("[0]", "[7]"))
+    [fault] = refused(run, there, "--grid", "grid.yaml", "--plan")
+    assert fault.startswith(f"grid.yaml:{begin + 3}: the rule for learning_rate: 0.05, fold: 7 matches no cell")
+
+
+def test_the_plan_says_what_was_proven_of_the_splits(run: Run, folders: Path) -> None:
+    shown = " ".join(run("--grid", "grid.yaml", "--plan").stdout.split())
+    assert (
+        "cells: no groups are given: 0 of 8 images shared between train, val and test, 3 folds; every image tested once"
+        in shown
+    )
+    assert "class round (4 images): 1 to 2 test images" in shown
+    study = begin(folders)
+    splits = study.plan["splits"]["cells"]
+    assert splits["digest"] == study.plan["split"]
+    assert "every image tested once" in splits["proof"]
+    assert any("class round (4 images)" in note for note in splits["notes"])
+
+
+def test_a_plan_knows_the_speeds_that_were_measured(run: Run, there: Path) -> None:
+    speeds = there / "studies/.cache/speeds.json"
+    edited(there, "recipe: {", "recipe: {precision: float32, ")
+    before = json.loads(run("--grid", "grid.yaml", "--plan", "--json").stdout)
+    assert before["forecast"]["speeds"] == {"measured": [], "from_flops": ["tiny"]}
+    assert "speeds: from FLOPs and an assumed utilisation of tiny;" in run("--grid", "grid.yaml", "--plan").stdout
+    speeds.write_text(json.dumps({"timm/test_resnet 32 px float32 1 threads on cpu (x86_64, Some Processor)": 0.125}))
+    after = json.loads(run("--grid", "grid.yaml", "--plan", "--json").stdout)
+    assert after["forecast"]["speeds"] == {"measured": ["tiny"], "from_flops": []}
+    stage = after["stages"][0]
+    assert stage["seconds"] == pytest.approx(stage["gflop"] / 0.125)
+    assert "speeds: measured of tiny;" in run("--grid", "grid.yaml", "--plan").stdout
+    elsewhere = json.loads(run("--grid", "grid.yaml", "--plan", "--json", "--device", "a10g").stdout)
+    assert elsewhere["forecast"]["speeds"]["measured"] == []
+
+
+BAD_LIMITS = [
+    (("--deadline", "soon"), "--deadline soon: give seconds, or a number with m, h or d"),
+    (("--max-cost", "-1"), "--max-cost must be above 0, found -1"),
+    (("--price", "0"), "--price must be above 0, found 0"),
+    (("--plan", "--gpus", "0"), "--gpus must be above 0, found 0"),
+    (("--prices", "none.yaml"), "cannot read the price table none.yaml"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD_LIMITS, ids=[" ".join(case[0]) for case in BAD_LIMITS])
+def test_bad_limits(run: Run, there: Path, arguments: tuple[str, ...], said: str) -> None:
+    [fault] = refused(run, there, "--grid", "grid.yaml", *arguments)
+    assert said in fault
+
+
 def test_the_plan_of_the_small_study(run: Run) -> None:
     done = run("--grid", "mini", "--plan", "--set", "fold=all")
     assert done.returncode == 0, done.stderr
@@ -478,7 +570,7 @@ def test_nothing_heavy_is_imported(
     done = subprocess.run(call, cwd=there, env=bare_environment, capture_output=True, text=True, timeout=60)
     shown, *imported = done.stderr.splitlines()[-1].split()
     assert shown == str(status)
-    if "grid.yaml" in arguments:  # pyarrow imports pandas where it reads the index of prepared data
+    if "grid.yaml" in arguments:  # pyarrow imports pandas where data are prepared and divided
         imported = [name for name in imported if name != "pandas"]
     assert not imported
 

@@ -60,25 +60,25 @@ def test_all_keys_given_twice_are_named_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: [1", "is no YAML"),
-        ("a: \tb: c", "is no YAML"),
+        ("a: [1", "g.yaml:1: this is no YAML: while parsing a flow sequence, expected"),
+        ("b: 1\na: \tb: c", "g.yaml:2: this is no YAML"),
         ("", "is empty or no mapping"),
         ("- a\n- b\n", "is empty or no mapping"),
         ("just words", "is empty or no mapping"),
-        ("a: !!python/object/apply:os.system [true]", "is no YAML"),
+        ("a: !!python/object/apply:os.system [true]", "this is no YAML: could not determine a constructor"),
         ("when: 2024-13-45", "is no YAML"),
-        ("a: &x [*x]", "is no YAML"),
-        ("? [1, 2]\n: 3", "is no YAML"),
+        ("a: &x [*x]", "a part of it contains itself"),
+        ("? [1, 2]\n: 3", "this is no YAML"),
         ("a: \x07", "is no YAML"),
-        ("[" * 5000, "is no YAML"),
-        ("--- {a: 1}\n--- {a: 2}", "is no YAML"),
+        ("[" * 5000, "nested too deep"),
+        ("--- {a: 1}\n--- {a: 2}", "g.yaml:2: this is no YAML"),
     ],
 )
 def test_what_is_no_grid_is_a_user_error_in_one_line(text: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(text, "g.yaml")
     [fault] = caught.value.faults
-    assert fault.startswith("g.yaml ")
+    assert fault.startswith(("g.yaml ", "g.yaml:"))
     assert said in fault
     assert "\n" not in fault
 

@@ -298,11 +298,15 @@ def test_wide_stages_have_all_their_places_and_nothing_is_handed_out_ahead_of_th
 def test_the_seconds_that_workers_were_given_are_counted(drive: Any, study: Study, clock: list[float]) -> None:
     driver, _ = drive()
     order = driver.next(1)
-    clock[0] = 10.0
+    clock[0] = 5.0
+    assert driver.worker_seconds() == driver.busy == 0, "it has no place yet"
+    driver.began(order)
+    clock[0] = 15.0
     assert driver.worker_seconds() == 10.0
+    assert driver.at_work == {str(order.stage.key): 1}
     driver.progressed(str(order.stage.key), {"epoch": 0.5, "epochs": 2})
     assert driver.share(str(order.stage.key)) == 0.25
-    clock[0] = 12.0
+    clock[0] = 17.0
     finish(driver, study, order)
     clock[0] = 99.0
     assert driver.worker_seconds() == 12.0

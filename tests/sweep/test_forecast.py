@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweep.estimate import Estimator, Speeds, cost, train_images
+from sweep.estimate import Speeds, cost, train_images
 from sweep.forecast import Forecast, forecast
 from sweep.grid import Grid
 from sweep.inputs import Inputs
@@ -17,7 +17,7 @@ from sweep.load import load_grid
 from sweep.plan import Plan, identifier, make_plan
 from sweep.prices import OWN, load_prices
 from sweep.printing import plan_tables
-from sweep.speeds_file import devices, learn, read_speeds, write_speeds
+from sweep.speeds_file import learn, read_speeds, write_speeds
 from sweep.widths import speedup
 from trainables.complexity import known
 from trainables.errors import UserError
@@ -104,14 +104,23 @@ def test_disk_is_weights_and_checkpoints_and_packed_images(paper: Plan) -> None:
 
 def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
     cell = paper.cells[0]
-    work, speeds = cost(cell, {"bone_marrow": 1000}), Speeds()
-    estimator = load_prices().estimator("NVIDIA A10G", speeds)
-    assert estimator.seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
+    work, speeds, prices = cost(cell, {"bone_marrow": 1000}), Speeds(), load_prices()
+    assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
     speeds.measured(cell, "NVIDIA A10G", 50.0)
-    assert estimator.seconds(cell, work) == pytest.approx(1000 * cell.recipe.epochs / 50)
-    assert estimator.is_measured([cell])
-    assert not estimator.is_measured([cell, paper.cells[-1]]), "another architecture"
-    assert not Estimator("NVIDIA L4", {}, speeds).is_measured([cell]), "another device"
+    for name in ("a10g", "NVIDIA A10G"):
+        estimator = prices.estimator(name, speeds)
+        assert estimator.seconds(cell, work) == pytest.approx(1000 * cell.recipe.epochs / 50)
+        assert estimator.is_measured(cell)
+        assert not estimator.is_measured(paper.cells[-1]), "another architecture"
+    assert not prices.estimator("l4", speeds).is_measured(cell), "another device"
+
+
+def test_on_cpus_a_worker_is_so_many_threads(paper: Plan) -> None:
+    cell, speeds = paper.cells[0], Speeds()
+    speeds.measured(cell, "cpu (x86_64, AMD EPYC)", 5.0)
+    estimator = load_prices().estimator("cpu", speeds)
+    other = cell.model_copy(update={"recipe": cell.recipe.model_copy(update={"threads": 1})})
+    assert [estimator.is_measured(stage) for stage in (cell, other)] == [True, False]
 
 
 def test_speeds_are_learnt_from_results_and_kept(paper: Plan, tmp_path: Path) -> None:
@@ -125,7 +134,7 @@ def test_speeds_are_learnt_from_results_and_kept(paper: Plan, tmp_path: Path) ->
     assert speeds.table() == pytest.approx(narrow.table())
     write_speeds(tmp_path / "cache" / "speeds.json", speeds)
     assert read_speeds(tmp_path / "cache" / "speeds.json").table() == speeds.table()
-    assert list(devices(speeds)) == ["NVIDIA A10G"]
+    assert speeds.devices() == ["NVIDIA A10G"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"a": "x"}', '{"a": null}', '{"a": -1, "b": NaN}'])
@@ -160,7 +169,7 @@ def test_the_plan_prints_what_it_takes(paper: Plan) -> None:
 
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     rows = [{"kind": stage.kind, "state": "stale" if i < 2 else "waiting"} for i, stage in enumerate(paper.stages)]
-    for table in plan_tables(paper, rows, [], of(paper), load_prices()):
+    for table in plan_tables(paper, rows, Inputs(), of(paper), load_prices()):
         console.print(table)
     said = console.export_text()
     lines = [line.split() for line in said.splitlines()]

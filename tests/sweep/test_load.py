@@ -169,7 +169,7 @@ SCHEMA = [
     ("split: {folds: 2", "split: {folds: 1", "split.folds: input should be greater than or equal to 2, found 1"),
     ("val_fraction: 0.3", "val_fraction: 1.5", "split.val_fraction"),
     ("val_fraction: 0.3", "val_fracton: 0.3", "unknown key split.val_fracton; did you mean val_fraction"),
-    ("  tissue: {reader: generated", "  tissue: {reader: genrated", "'generated'"),
+    ("  tissue: {reader: generated", "  tissue: {reader: genrated", "unknown reader genrated, there are"),
     ("  tissue: {reader: generated", "  tissue: {raeder: generated", "reader"),
     ("  tissue: {reader: generated,", "  tissue: {reader: generated, sise: 32,", "unknown key data.tissue.sise; did you mean size"),
     ("  tiny: {model: ", "  tiny: {modle: ", "unknown key architectures.tiny.modle; did you mean model"),

@@ -392,3 +392,25 @@ def test_the_paper_is_planned_as_its_tables_say(at_hand: Any) -> None:
     assert rates["pretrain", "resnet152", "CD"] == 0.03
     assert rates["finetune", "vit_l_32", "ImageNet+CD"] == 0.002
     assert all(s.recipe.image_size == 224 for s in plan.stages)
+
+
+@pytest.mark.parametrize("rates", ["[0.02, 0.05]", "{range_test: {fallback: 0.01, steps: 20}, times: [0.5, 2]}"])
+@pytest.mark.parametrize("known", [True, False])
+def test_stages_that_are_made_alike_have_the_keys_they_would_compute_themselves(
+    load: Callable[..., Grid], at_hand: Any, rich: Document, rates: str, known: bool
+) -> None:
+    rich["defaults"] = [{"match": {"scenario": "Both", "data": "tissue"}, "set": {"epochs": 9}}]
+    grid = load(
+        rich,
+        f"learning_rate={rates}",
+        "seed=[0, 1]",
+        f"pretrain.learning_rate={rates.replace('[0.5, 2]', '[1]').replace('[0.02, 0.05]', '0.02')}",
+    )
+    inputs = at_hand(grid)
+    if not known:
+        del inputs.data["scenes"]
+    stages = make_plan(grid, inputs).stages
+    assert {stage.kind for stage in stages} >= {"pretrain", "finetune"}
+    for stage in stages:
+        assert stage.key == Stage.model_validate(stage.model_dump()).key
+    assert all(stage.key for stage in stages) == known

@@ -66,6 +66,22 @@ def test_the_fields_in_which_two_stages_differ(planned: Planned, grid_text: str)
     assert differences(one.cells[0].document(), one.cells[0].document()) == []
 
 
+def test_the_reason_is_followed_upstream(planned: Planned, document: dict[str, Any], tmp_path: Path) -> None:
+    document["scenarios"]["Scenes"] = {"pretrain": "scenes"}
+    document["data"]["scenes"] = {"reader": "generated", "generator": "scenes"}
+    plan, study = planned(document), Study(Storage(str(tmp_path)))
+    tissue, scenes = (next(cell for cell in plan.cells if cell.scenario == s) for s in ("Tissue", "Scenes"))
+    above = [stage for stage in plan.stages if stage.kind == "pretrain"]
+    lines = why(plan, study, tissue.name, scenes.name).splitlines()
+    one, other = (f"{str(stage.key)[:16]} ({stage.name})" for stage in above)
+    assert f"upstream: {one} | {other}" in lines
+    assert lines[-1] == f"what they start from differs as well: --why {' '.join(str(s.key)[:16] for s in above)}"
+    asked = lines[-1].split()[-2:]
+    assert "data.name (a label, not in the key): tissue | scenes" in why(plan, study, *asked).splitlines()
+    random = next(cell for cell in plan.cells if cell.scenario == "Random")
+    assert f"upstream: {one} | none" in why(plan, study, tissue.name, random.name).splitlines()
+
+
 def test_a_stage_of_an_earlier_grid_is_read_from_its_folder(planned: Planned, grid_text: str, tmp_path: Path) -> None:
     study = Study(Storage(str(tmp_path)))
     earlier, plan = planned(grid_text, "finetune.epochs=2"), planned(grid_text)

@@ -9,7 +9,7 @@ import pytest
 
 from sweep.limits import anything
 from sweep.ray_session import Capacity
-from sweep.room import Asked, ClusterRoom, resources, slots, worker_shape
+from sweep.room import STOPPING_SECONDS, Asked, ClusterRoom, resources, slots, worker_shape
 from trainables.site import Workers
 
 
@@ -17,7 +17,8 @@ class Busy:
     """What the room asks of a driver: two stages run, one of them half done."""
 
     def __init__(self) -> None:
-        self.widths = {"a": 1, "b": 2}
+        self.widths = self.at_work = {"a": 1, "b": 2}
+        self.busy = 3
         self.seconds = 0.0
 
     def share(self, key: str) -> float:
@@ -74,17 +75,51 @@ def test_a_stage_that_would_end_after_the_deadline_is_not_admitted() -> None:
     assert "until the deadline" in str(limited.admits()("c", 1))
     assert limited.admits()("c", 4) is None, "wider, it ends in time"
     assert limited.over() is None
-    clock[0] += 0.5 * 3600
+    clock[0] = 2 * 3600.0 - STOPPING_SECONDS - 1
+    assert limited.over() is None
+    clock[0] += 2
+    assert "deadline" in str(limited.over()), "before it is passed: to stop takes time"
+
+
+def test_a_short_deadline_leaves_time_to_work() -> None:
+    clock = [0.0]
+    limited = room(Asked(deadline=40.0), clock)
+    for at, is_over in ((0.0, False), (29.0, False), (31.0, True)):
+        clock[0] = at
+        assert (limited.over() is not None) == is_over
+
+
+def test_a_deadline_counts_from_the_beginning_of_the_command() -> None:
+    clock = [1000.0]
+    limited = room(Asked(deadline=3600.0), clock)
+    limited.begun = 900.0
+    assert limited.over() is None
+    clock[0] = 4490.0
     assert "deadline" in str(limited.over())
 
 
 def test_money_counts_what_was_spent_and_what_runs() -> None:
     limited = room(Asked(max_cost=6.0, price=2.0), [0.0])
-    limited.driver.seconds = 1800.0  # type: ignore[attr-defined]
-    assert limited.spent() == pytest.approx(2.0 * (0.5 + 0.5 + 1.0))
+    driver = limited.driver
+    driver.seconds = 1800.0  # type: ignore[attr-defined]
+    assert limited.spent() == pytest.approx(2.0 * 0.5)
+    assert limited.committed() == pytest.approx(2.0 * (0.5 + 0.5 + 1.0))
     assert limited.admits()("c", 1) is None
-    limited.driver.seconds = 3600.0  # type: ignore[attr-defined]
+    driver.seconds = 3600.0  # type: ignore[attr-defined]
     assert "would cost 2.00, 1.00 are left" in str(limited.admits()("c", 1))
-    limited.driver.seconds = 3 * 3600.0  # type: ignore[attr-defined]
-    assert "money is spent" in str(limited.over())
+    driver.seconds = 3 * 3600.0 - 3 * STOPPING_SECONDS - 1  # type: ignore[attr-defined]
+    assert limited.over() is None
+    driver.seconds += 2  # type: ignore[attr-defined]
+    assert "5.97 of 6.00 are spent" in str(limited.over()), "before it is passed: to stop costs as well"
     assert not math.isfinite(Asked().max_cost)
+
+
+def test_a_second_pass_of_a_run_goes_on_with_its_bill() -> None:
+    limited = room(Asked(max_cost=6.0, price=2.0), [0.0])
+    limited.before = 3600.0
+    assert limited.spent() == pytest.approx(2.0)
+
+
+def test_devices_are_called_by_a_word_that_their_full_names_hold() -> None:
+    assert Capacity(((8, 0),)).devices == ("cpu",)
+    assert Capacity(((8, 1), (8, 1)), ("A100-40G", "A10G")).devices == ("A100", "A10G")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,12 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], 
 def trial_processes(driver: int) -> list[psutil.Process]:
     children = psutil.Process(driver).children(recursive=True)
     return [child for child in children if "StageTrial" in " ".join(child.cmdline()) or "Resource" in child.name()]
+
+
+def test_the_next_plan_knows_how_quick_this_machine_was(finished: Path) -> None:
+    [(name, rate)] = json.loads((finished / "studies/.cache/speeds.json").read_text()).items()
+    assert name.startswith("timm/test_resnet 32 px ")
+    assert rate > 0
 
 
 def test_a_study_leaves_what_the_contract_says(finished: Path) -> None:
@@ -291,3 +298,16 @@ def test_a_stage_that_all_wait_for_is_trained_by_several_workers(folder: Path) -
         assert found["pretrain"]["environment"]["world_size"] == 2
     assert found["finetune"]["environment"]["world_size"] in (1, 2)
     assert len(results(folder)) == 3
+
+
+def test_a_limit_stops_the_run_before_it_is_passed(folder: Path) -> None:
+    """A worker's second costs 1: a limit of money is one of time, and does not depend on how long Ray takes to start."""
+    limited = ("--price", "3600", "--max-cost", "6", "--set", "finetune.epochs=50")
+    stopped = run(folder, *limited)
+    assert stopped.returncode == 130, stopped.stdout + stopped.stderr
+    spent = re.search(r"stopped: ([\d.]+) of 6\.00 are spent", stopped.stdout)
+    assert spent or "not started, for the limits: " in stopped.stdout
+    assert spent is None or float(spent[1]) < 6
+    assert len(results(folder)) < 9
+    assert "this goes on: python -m sweep.run --grid tiny.yaml --price 3600 --max-cost 6" in stopped.stdout
+    assert (folder / "studies/tiny/report/index.html").exists()

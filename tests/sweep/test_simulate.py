@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.eta import seconds_left
+from sweep.eta import rest_of
 from sweep.graph import Graph, Task
 from sweep.schedule import State
 from sweep.simulate import at_width_one, lower_bound, simulate, with_barriers
@@ -116,20 +116,33 @@ STATES: dict[str, State] = {"d": "done", "r": "running", "w": "waiting", "f": "f
 TASKS = [Task("d", (), 1), Task("r", ("d",), 1), Task("w", ("r",), 1), Task("f", ("d",), 1), Task("b", ("f",), 1)]
 
 
+def left(shares: dict[str, float], slots: int, at_work: dict[str, int], **states: State) -> float:
+    run = rest_of(TASKS, STATES | states, lambda key: shares.get(key, 0.0), slots, lambda key: 100.0, at_work)
+    assert run is not None
+    return run.makespan
+
+
 def test_what_is_left_counts_the_running_parts_and_not_what_will_never_run() -> None:
-    assert seconds_left(TASKS, STATES, {"r": 0.75}, 4, lambda key: 100.0) == pytest.approx(125)
-    assert seconds_left(TASKS, STATES, {}, 1, lambda key: 100.0) == pytest.approx(200)
+    assert left({"r": 0.75}, 4, {"r": 1}) == pytest.approx(125)
+    assert left({}, 1, {"r": 1}) == pytest.approx(200)
+    assert left({}, 1, {}, w="stopped") == pytest.approx(100)
+
+
+def test_what_was_handed_out_ahead_of_its_place_waits_for_it() -> None:
+    tasks = [Task(key, (), 1) for key in "abc"]
+    states: dict[str, State] = dict.fromkeys("abc", "running")
+    run = rest_of(tasks, states, lambda key: 0.5, 2, lambda key: 100.0, {"a": 1, "b": 1})
+    assert run is not None
+    assert run.makespan == pytest.approx(100)
 
 
 def test_a_running_stage_keeps_the_width_it_has() -> None:
-    left = seconds_left(TASKS, STATES, {"r": 0.5}, 4, lambda key: 100.0, widths={"r": 4})
-    assert left == pytest.approx(50 / speedup(4) + 100)
+    assert left({"r": 0.5}, 4, {"r": 4}) == pytest.approx(50 / speedup(4) + 100)
 
 
 def test_nothing_known_is_no_guess_and_nothing_left_is_no_time() -> None:
-    assert seconds_left(TASKS, STATES, {}, 1, lambda key: None) is None
-    over: dict[str, State] = dict.fromkeys(STATES, "done")
-    assert seconds_left(TASKS, over, {}, 1, lambda key: None) == 0.0
+    assert rest_of(TASKS, STATES, lambda key: 0.0, 1, lambda key: None, {}) is None
+    assert left({}, 1, {}, r="done", w="done") == 0.0
 
 
 def test_the_eta_of_hundreds_of_stages_is_quick_enough_for_a_live_view(full_study: list[Task]) -> None:
@@ -137,7 +150,7 @@ def test_the_eta_of_hundreds_of_stages_is_quick_enough_for_a_live_view(full_stud
     cost = {task.key: task.cost for task in full_study}
     began = time.process_time()
     for _ in range(5):
-        seconds_left(full_study, states, {}, 64, cost.get)
+        rest_of(full_study, states, lambda key: 0.0, 64, cost.get, {})
     assert (time.process_time() - began) / 5 < 0.15
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,12 @@ import pytest
 
 from sweep import heartbeat, status
 from sweep.heartbeat import Heartbeat
-from sweep.plan import Plan
+from sweep.inputs import Inputs
+from sweep.load import load_grid
+from sweep.outlook import Outlook
+from sweep.plan import Plan, make_plan
 from sweep.reuse import take_over
+from sweep.run import parser
 from trainables.errors import UserError
 from trainables.specs import Stage
 from trainables.storage import Storage
@@ -46,6 +51,11 @@ def commit(study: Study, stage: Stage, content: bytes = b"weights") -> None:
     folder.commit({"status": "done", "key": stage.key, "metrics": {}, "digests": {"weights.safetensors": digest}})
 
 
+def heartbeat_of(study: Study) -> Heartbeat:
+    now = time.monotonic()
+    return Heartbeat(study, lambda: Outlook("workers", 2, 1, now + 1800, 1.5, 4.0))
+
+
 def shown(study: Study, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
     code = status.main([study.storage.location, *options])
     return code, capsys.readouterr().out
@@ -58,11 +68,10 @@ def test_the_state_of_every_stage(tmp_path: Path, plan: Plan, capsys: pytest.Cap
     commit(study, random[0])
     study.folder(random[1]).begin(random[1])
     study.folder(random[1]).fail("StageError", "the loss became nan", "", 2)
-    beat = Heartbeat(study, slots=2)
-    heartbeat_of = {"epoch": 1.5, "epochs": 3}
+    beat = heartbeat_of(study)
     beat.started(random[2], 1)
     beat._last = 0.0
-    beat.progressed(random[2], heartbeat_of)
+    beat.progressed(random[2], {"epoch": 1.5, "epochs": 3})
     code, out = shown(study, capsys, "--json")
     states = {stage["name"]: stage["state"] for stage in json.loads(out)["stages"]}
     assert code == 1
@@ -70,10 +79,16 @@ def test_the_state_of_every_stage(tmp_path: Path, plan: Plan, capsys: pytest.Cap
     assert states[pretrain.name] == "ready"
     assert {states[stage.name] for stage in cells if stage.scenario == "Tissue"} == {"waiting"}
     code, out = shown(study, capsys)
-    assert "1 running on 2" in out
+    assert "1 of 2 workers busy, 30 min left, 1.50 of about 4.00 spent" in out
     assert f"{random[2].name}: epoch 1.5 of 3" in out
     assert "1 failed: StageError: the loss became nan" in out
-    assert f"--study tiny --cell {str(random[1].key)[:16]}" in out.replace("\n", "")
+    [command] = [line for line in out.splitlines() if "alone: " in line]
+    study.storage.write("grid.yaml", plan.grid.resolved().encode())
+    asked = parser().parse_args(shlex.split(command.partition("sweep.run ")[2]))
+    assert Path(asked.storage, asked.study) == Path(study.storage.location)
+    assert asked.cell == str(random[1].key)[:16]
+    again = make_plan(load_grid(asked.grid), Inputs())
+    assert [stage.name for stage in again.stages] == [stage.name for stage in plan.stages]
 
 
 def test_what_a_failed_stage_blocks_is_said(tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,19 +97,32 @@ def test_what_a_failed_stage_blocks_is_said(tmp_path: Path, plan: Plan, capsys: 
     study.folder(plan.stages[0]).fail("E", "x", "", 1)
     _, out = shown(study, capsys, "--json")
     assert [stage["state"] for stage in json.loads(out)["stages"]].count("blocked") == 4
+    _, out = shown(study, capsys)
+    [said] = [line for line in out.splitlines() if line.startswith("4 blocked by ")]
+    assert f"blocked by {plan.stages[0].name}: " in said
+    assert all(cell.name in said for cell in plan.cells if cell.scenario == "Tissue")
 
 
 def test_a_driver_that_is_not_heard_of_runs_nothing(
     tmp_path: Path, plan: Plan, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(tmp_path, plan)
-    Heartbeat(study, 2).started(plan.stages[0], 1)
+    heartbeat_of(study).started(plan.stages[0], 1)
     assert heartbeat.read(study) is not None
     later = time.time() + 2 * heartbeat.STALE_SECONDS
     monkeypatch.setattr("sweep.heartbeat.time.time", lambda: later)
     assert heartbeat.read(study) is None
     code, out = shown(study, capsys)
     assert (code, "no driver is running it" in out) == (0, True)
+
+
+def test_a_run_that_has_ended_runs_nothing(tmp_path: Path, plan: Plan) -> None:
+    study = make_study(tmp_path, plan)
+    beat = heartbeat_of(study)
+    beat.started(plan.stages[0], 1)
+    assert heartbeat.read(study) is not None
+    beat.end()
+    assert heartbeat.read(study) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"time": "x"}', "{torn"])

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sweep.inputs import Inputs
+from sweep.outlook import Outlook
 from sweep.plan import Plan
 from sweep.printing import plan_tables
-from sweep.terminal import Terminal, Watch, duration
+from sweep.terminal import Terminal, duration
+from sweep.watch import Watch
 from trainables.specs import Stage
 
 NASTY = "[bold]x[/] [/nothing] :key: \\[a] {b} é☃"
@@ -40,9 +43,9 @@ def watch(plan: Plan) -> Watch:
     return watch_of(plan)
 
 
-def watch_of(plan: Plan, console: Console | None = None, **more: Any) -> Watch:
-    costs = {str(stage.key): 6.0 if stage.kind == "finetune" else 12.0 for stage in plan.stages}
-    return Watch(console or plain(), plan.stages, costs, more.get("done", {}), more.get("slots", 2))
+def watch_of(plan: Plan, **more: Any) -> Watch:
+    outlook = more.get("outlook", Outlook("GPUs", 2, 0))
+    return Watch(plain(), plan.stages, more.get("done", {}), lambda: outlook)
 
 
 def cells(plan: Plan, scenario: str, fold: int) -> list[Stage]:
@@ -58,8 +61,8 @@ def lines(watch: Watch) -> list[str]:
     return text_of(watch._console).splitlines()
 
 
-def drawn(watch: Watch, width: int = 120) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+def drawn(watch: Watch, width: int = 120, height: int = 50) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     console.print(watch)
     return [line.rstrip() for line in text_of(console).splitlines()]
 
@@ -147,12 +150,19 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: Watch, plan:
     other = cells(plan, "Random", 0)[0]
     watch.failed(other, "ValueError: x", again=False, blocked=[])
     assert "FAILED, blocks 4 stages: ValueError: x" in lines(watch)[1]
-    assert "FAILED: ValueError: x" in lines(watch)[2]
-    assert watch.errors == {"ValueError: x": [pretrain, other]}
+    assert "FAILED: the same error as before" in lines(watch)[2]
+    assert list(watch.errors.values()) == [("ValueError: x", [pretrain, other])]
     assert "2 failed, 4 blocked" in watch.summary()
     matrix = "\n".join(drawn(watch))
     assert matrix.count("failed") == 2, "a cell of the matrix, and the summary"
     assert matrix.count("blocked") == 3, "two cells of the matrix, and the summary"
+
+
+def test_errors_that_differ_in_numbers_are_kept_together(watch: Watch, plan: Plan) -> None:
+    one, other = cells(plan, "Random", 1)
+    watch.failed(one, "ValueError: 8 of 12345678abcdef", again=False, blocked=[])
+    watch.failed(other, "ValueError: 9 of 87654321fedcba", again=False, blocked=[])
+    assert list(watch.errors.values()) == [("ValueError: 8 of 12345678abcdef", [one, other])]
 
 
 def test_names_with_markup_come_through(planned: Any, document: dict[str, Any]) -> None:
@@ -166,13 +176,13 @@ def test_names_with_markup_come_through(planned: Any, document: dict[str, Any]) 
     assert f"Error: {NASTY}" in lines(watch)[-1].replace("  ", " ")
     assert any(NASTY in line for line in drawn(watch))
     console = plain()
-    for table in plan_tables(plan, [], [f"weights {NASTY}: looked for"]):
+    for table in plan_tables(plan, [], Inputs(missing=[f"weights {NASTY}: looked for"])):
         console.print(table)
     assert f"weights {NASTY}: looked for" in text_of(console)
     assert NASTY in text_of(console)
 
 
-@pytest.mark.parametrize("width", [60, 120])
+@pytest.mark.parametrize("width", [68, 80, 120])
 def test_the_matrix_fits_and_shows_every_cell(planned: Any, document: dict[str, Any], width: int) -> None:
     document["split"]["folds"] = 5
     document["architectures"] = {"tf_efficientnet_lite0": {"model": "timm/test_resnet"}}
@@ -196,6 +206,81 @@ def test_the_matrix_fits_and_shows_every_cell(planned: Any, document: dict[str, 
     assert "10 of 21 stages done" in " ".join(together.split())
 
 
+def big_study(planned: Any, document: dict[str, Any], folds: int) -> Plan:
+    """As many rows as the paper has: 4 networks with long names × 6 scenarios."""
+    names = ["vgg19_bn", "resnet152", "regnet_y_32gf", "vit_l_32"]
+    document["data"]["scenes"] = {"reader": "generated", "generator": "scenes"}
+    document["weights"] = {"imagenet": {name: {"file": name} for name in names}}
+    pretrain = {"": [], "+PCam": ["tissue"], "+CD": ["scenes"]}
+    document["scenarios"] = {
+        f"{start}{more}": {"start": start.lower(), "pretrain": sets}
+        for start in ("Random", "ImageNet")
+        for more, sets in pretrain.items()
+    }
+    document["split"]["folds"] = folds
+    document["axes"] = {"architecture": names, "learning_rate": 0.01}
+    return Plan(planned(document).grid, planned(document).stages)
+
+
+def test_the_paper_fits_an_ssh_window_of_80_by_24(planned: Any, document: dict[str, Any]) -> None:
+    plan = big_study(planned, document, 5)
+    watch = watch_of(plan, outlook=Outlook("GPUs", 4, 4, time.monotonic() + 1e5, 1.0, 250.0))
+    for cell in plan.cells[:50]:
+        finish(watch, cell)
+    for cell in plan.cells[90:94]:
+        watch.started(cell, 1)
+    shown = drawn(watch, 80, 24)
+    assert len(shown) <= 23
+    assert max(len(line) for line in shown) <= 80
+    together = "\n".join(shown)
+    for cell in plan.cells[90:94]:
+        assert cell.name in together
+        assert any(line.split()[:2] == [cell.architecture, cell.scenario] and "…" in line for line in shown)
+    assert "250.00 spent" in " ".join(together.split())
+    [rest] = [line for line in shown if "more" in line]
+    assert "waiting" in rest
+    larger = drawn(watch, 80, 60)
+    assert sum(line.startswith(("vgg19", "resnet", "regnet", "vit")) for line in larger) == 24
+
+
+def test_folds_that_do_not_fit_are_counted(planned: Any, document: dict[str, Any]) -> None:
+    plan = big_study(planned, document, 12)
+    watch = watch_of(plan)
+    first, second, third = (cell for cell in plan.cells[:3])
+    finish(watch, first, 0.5)
+    watch.started(second, 1)
+    watch.started(third, 1)
+    watch.failed(third, "E", again=False, blocked=[])
+    shown = drawn(watch, 80)
+    assert max(len(line) for line in shown) <= 80
+    assert shown[0].split() == ["architecture", "scenario", "done", "running", "failed", "best"]
+    assert shown[1].split() == ["vgg19_bn", "Random", "1/12", "1", "1", "0.500"]
+
+
+def test_long_names_are_cut_and_scores_are_not(planned: Any, document: dict[str, Any]) -> None:
+    document["scenarios"] = {"A scenario with a name that goes on and on and on": {}}
+    document["architectures"] = {"a_network_with_a_name_of_one_s_own": {"model": "timm/test_resnet"}}
+    document["axes"]["architecture"] = ["a_network_with_a_name_of_one_s_own"]
+    plan = planned(document)
+    watch = watch_of(plan)
+    for cell in plan.cells[:2]:
+        finish(watch, cell, 0.75)
+    shown = drawn(watch, 60)
+    assert max(len(line) for line in shown) <= 60
+    assert "0.750" in shown[1]
+    assert "…" in shown[1]
+
+
+def test_only_so_many_running_stages_are_listed(planned: Any, document: dict[str, Any]) -> None:
+    plan = big_study(planned, document, 5)
+    watch = watch_of(plan)
+    for cell in plan.cells[:64]:
+        watch.started(cell, 1)
+    shown = drawn(watch, 80, 24)
+    assert len(shown) <= 23
+    assert any("and 56 more are running" in line for line in shown)
+
+
 def test_the_matrix_as_it_goes(watch: Watch, plan: Plan) -> None:
     assert sum(line.count("·") for line in drawn(watch)) == 4
     assert not any("0 s" in line and "finetune" in line for line in drawn(watch))
@@ -212,7 +297,7 @@ def test_the_matrix_as_it_goes(watch: Watch, plan: Plan) -> None:
 def test_what_was_done_before_counts(plan: Plan) -> None:
     before = {str(stage.key): 0.6 for stage in plan.stages[:4]}
     watch = watch_of(plan, done=before)
-    assert watch.summary().startswith("4 of 9 stages done, 0 running on 2")
+    assert watch.summary() == "4 of 9 stages done, 0 of 2 GPUs busy, ? left"
     assert any("0.600" in line for line in drawn(watch))
 
 
@@ -220,25 +305,25 @@ def test_a_stage_without_a_val_score_does_not_end_the_run(plan: Plan) -> None:
     assert drawn(watch_of(plan, done={str(stage.key): None for stage in plan.stages}))
 
 
-def test_time_left_comes_from_what_was_measured(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_are_in_every_view(plan: Plan) -> None:
+    watch = watch_of(plan, outlook=Outlook("GPUs", 8, 7, time.monotonic() + 3 * 3600, 12.5, 1234.5))
+    numbers = "7 of 8 GPUs busy, 3 h 00 min left, 12.50 of about 1,234.50 spent"
+    assert watch.summary() == f"0 of 9 stages done, {numbers}"
+    assert drawn(watch, 80)[-2:] == ["0 of 9 stages done; 0 s so far", numbers]
+    assert " ".join(drawn(watch, 40)[-2:]) == numbers
+    finish(watch, plan.stages[0])
+    assert lines(watch)[-1].endswith("12 s; 3 h 00 min left")
+
+
+def test_the_time_left_runs_down_while_nothing_happens(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = watch_of(plan, slots=2)
-    assert watch.left() == "?"
-    pretrain, *rest = plan.stages
-    watch.started(pretrain, 1)
-    now[0] += 120  # 12 units in 120 s: a cell of 6 takes 60 s
-    watch.finished(pretrain, RESULT)
-    assert watch.left() == "4 min", "8 cells of 60 s on 2"
-    watch.started(rest[0], 1)
-    watch.progressed(rest[0], {"epoch": 3, "epochs": 6})
-    assert "left" in watch.summary()
-    assert watch.left() == "4 min"  # 7.5 minutes of work on 2
-    for cell in rest[1:7]:
-        watch.failed(cell, "E", again=False, blocked=[])
-    assert watch.left() == "60 s", "one whole cell cannot be divided among two"
-    watch.failed(rest[7], "E", again=False, blocked=[])
-    assert watch.left() == "30 s", "nor half a one"
+    watch = watch_of(plan, outlook=Outlook("workers", 2, 2, 1080.0))
+    assert "80 s left" in watch.summary()
+    now[0] += 30
+    assert "50 s left" in watch.summary()
+    now[0] += 300
+    assert "0 s left" in watch.summary()
 
 
 def test_a_log_gets_a_summary_now_and_then(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,15 +335,14 @@ def test_a_log_gets_a_summary_now_and_then(plan: Plan, monkeypatch: pytest.Monke
         now[0] += 10
         watch.progressed(plan.stages[0], {"epoch": 1, "epochs": 2})
     assert len(lines(watch)) == 2
-    assert all("0 of 9 stages done, 1 running on 2, ? left" in line for line in lines(watch))
+    assert all("0 of 9 stages done, 0 of 2 GPUs busy, ? left" in line for line in lines(watch))
 
 
 def test_watching_is_live_in_a_terminal_only(plan: Plan) -> None:
-    costs = {str(stage.key): 1.0 for stage in plan.stages}
     for is_terminal in (True, False):
         terminal = Terminal()
         terminal.out = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
-        with terminal.watching(plan.stages, costs, {}, 2) as watch:
+        with terminal.watching(plan.stages, {}, lambda: Outlook("GPUs", 2, 0)) as watch:
             assert (watch.live is not None) == is_terminal
             finish(watch, plan.stages[0])
         said = text_of(terminal.out)
@@ -267,21 +351,15 @@ def test_watching_is_live_in_a_terminal_only(plan: Plan) -> None:
         assert ("\x1b" in said) == is_terminal
 
 
-def test_a_terminal_without_slots_still_shows_a_time(plan: Plan) -> None:
-    watch = watch_of(plan, slots=0)
-    finish(watch, plan.stages[0])
-    assert watch.left() != "?"
-
-
 def test_the_plan_as_tables(plan: Plan) -> None:
     states = ["done", "failed", *["waiting"] * 7]
     rows = [{"kind": stage.kind, "state": state} for stage, state in zip(plan.stages, states, strict=True)]
     console = plain(80)
-    for table in plan_tables(plan, rows, []):
+    for table in plan_tables(plan, rows, Inputs()):
         console.print(table)
     table = [line.split() for line in text_of(console).splitlines()]
-    assert ["architecture", "1:", "tiny"] in table
-    assert ["learning_rate", "2:", "0.02,", "0.05"] in table
+    assert ["architecture", "1:", "tiny", "8"] in table
+    assert ["learning_rate", "2:", "0.02,", "0.05", "4"] in table
     assert ["pretrain", "1", "1", "0", "0", "0"] in table
     assert ["finetune", "8", "0", "1", "0", "8"] in table
     assert "8 cells, 9 stages; 12 if each cell trained its own pre-training: sharing saves 3" in text_of(console)

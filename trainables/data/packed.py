@@ -126,6 +126,8 @@ def _describe(
 
 
 def _refuse_repeats(name: str, listing: Listing) -> None:
+    if len({item.image_id for item in listing.items}) == len(listing.items):
+        return
     counts = Counter(item.image_id for item in listing.items)
     repeated = [image_id for image_id, count in counts.items() if count > 1]
     if repeated:
@@ -172,6 +174,6 @@ def _fingerprint(table: pa.Table, classes: Sequence[str]) -> str:
 
 def _listing_digest(spec: DataSpec, listing: Listing) -> str:
     total = hashlib.sha256(digest([CACHE_VERSION, spec.model_dump(mode="json")]).encode())
-    for item in listing.items:
-        total.update(f"{item.image_id}\0{item.label}\0{item.group}\0{item.part}\0{item.stamp}\n".encode())
+    lines = (f"{item.image_id}\0{item.label}\0{item.group}\0{item.part}\0{item.stamp}\n" for item in listing.items)
+    total.update("".join(lines).encode())
     return total.hexdigest()

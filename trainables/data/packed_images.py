@@ -41,12 +41,12 @@ class Packed:
     @cached_property
     def index(self) -> pa.Table:
         """One row an image that decodes: image_id, label, group, part, sha256. Row i is image i."""
-        return pq.read_table(self.folder / "index.parquet")
+        return pq.ParquetFile(self.folder / "index.parquet").read()  # read_table would import pandas
 
     @cached_property
     def problems(self) -> list[dict[str, str]]:
         """What was found wrong: image_id, what."""
-        return list(pq.read_table(self.folder / "problems.parquet").to_pylist())
+        return list(pq.ParquetFile(self.folder / "problems.parquet").read().to_pylist())
 
     @cached_property
     def image_numbers(self) -> NDArray[np.uint64]:

@@ -76,7 +76,7 @@ class ImageFolder(Source):
             raise UserError(
                 f"no image in a class folder of {folder}; {what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
             )
-        return _of_files(folder, names, lambda name: name.split("/")[0], _read_groups(folder, self.groups))
+        return _of_files(folder, names, lambda name: name.partition("/")[0], _read_groups(folder, self.groups))
 
 
 class PCam(Source):
@@ -109,16 +109,9 @@ class PCam(Source):
             if not np.isin(labels[part], (0, 1)).all():
                 raise UserError(f"{paths[part, 'y']} holds labels other than 0 (normal) and 1 (tumour)")
         where = [(part, row) for part in parts for row in range(len(labels[part]))]
-        items = [
-            Item(
-                f"{part}/{row}",
-                ("normal", "tumour")[int(labels[part][row])],
-                None,
-                parts[part],
-                stamp(paths[part, "x"]),
-            )
-            for part, row in where
-        ]
+        stamps = {part: stamp(paths[part, "x"]) for part in parts}  # one file holds all of a part
+        names = {part: np.where(labels[part], "tumour", "normal").tolist() for part in parts}
+        items = [Item(f"{part}/{row}", names[part][row], None, parts[part], stamps[part]) for part, row in where]
         return Listing(items, lambda i: np.asarray(images[where[i][0]][where[i][1]]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,6 +48,10 @@ class Split:
     digest: str
     proof: str = ""
     notes: tuple[str, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return what is known of it as plain values, its table left out."""
+        return {"digest": self.digest, "proof": self.proof, "notes": list(self.notes)}
 
 
 def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:

@@ -6,7 +6,9 @@ are the same for every scenario and rate, in any order, on any number of workers
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -86,14 +88,40 @@ def apply(images: Pixels, change: Change, target: int) -> Pixels:
     Bilinear; beyond its border an image is mirrored, so that rotation brings in no black corners.
     """
     out = np.empty((len(images), target, target, 3), dtype=np.uint8)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     keeps_colour = np.allclose(change.colour, np.eye(3, 4))
-    for i, image in enumerate(images):
-        warped = cv2.warpAffine(
-            image, change.affine[i], (target, target), flags=flags, borderMode=cv2.BORDER_REFLECT_101
-        )
-        out[i] = warped if keeps_colour else cv2.transform(warped, change.colour[i])
+
+    def change_every(first: int, step: int) -> None:
+        for i in range(first, len(images), step):
+            warped = _warped(images[i], change.affine[i], target)
+            if keeps_colour:
+                out[i] = warped
+            else:
+                cv2.transform(warped, change.colour[i], dst=out[i])
+
+    threads = cv2.getNumThreads()  # as the stage has set it
+    if threads < 2:
+        change_every(0, 1)
+    else:
+        list(_pool(threads).map(change_every, range(threads), [threads] * threads))
     return out
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that take whole images: OpenCV's own, which share the rows of one, gain half as much."""
+    return ThreadPoolExecutor(threads)
+
+
+def _warped(image: Pixels, affine: Floats, target: int) -> Pixels:
+    """Warp one image. With a fourth channel OpenCV 5 is 1.6 times as fast as with three, and gives the same bits."""
+    warped = cv2.warpAffine(
+        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA),
+        affine,
+        (target, target),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    return np.asarray(cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
 
 
 def _affine(flip: Floats, angle: Floats, zoom: Floats, shift: Floats, source: int, target: int) -> Floats:

@@ -245,3 +245,22 @@ def test_images_given_are_not_changed_in_place() -> None:
     before = images.copy()
     apply(images, draw(Augmentation(), 1, MANY[:3], 16, 16), 16)
     assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("source", "target"), [(250, 224), (96, 112)])
+def test_the_fast_way_gives_the_bits_of_the_plain_way(threads: int, source: int, target: int) -> None:
+    images, before = photos(7, source), cv2.getNumThreads()
+    change = draw(Augmentation(), 1, MANY[:7], source, target)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    border = cv2.BORDER_REFLECT_101
+    warped = [
+        cv2.warpAffine(image, affine, (target, target), flags=flags, borderMode=border)
+        for image, affine in zip(images, change.affine, strict=True)
+    ]
+    wanted = np.stack([cv2.transform(image, colour) for image, colour in zip(warped, change.colour, strict=True)])
+    try:
+        cv2.setNumThreads(threads)
+        assert np.array_equal(apply(images, change, target), wanted)
+    finally:
+        cv2.setNumThreads(before)

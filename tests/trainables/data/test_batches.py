@@ -221,3 +221,13 @@ def test_a_part_has_its_own_labels(numbered: Packed) -> None:
     part = Part(numbered, np.array([5, 3, 1]))
     assert len(part) == 3
     assert part.labels.tolist() == [2, 0, 1]
+
+
+def test_normalising_by_rows_gives_the_bits_of_normalising_by_channels() -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 33, 33, 3), dtype=np.uint8)
+    wide = [torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (mean, std)]
+    wanted = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().sub_(wide[0]).div_(wide[1])
+    tensor = Input(33, mean, std, torch.device("cpu")).tensor(pixels)
+    assert torch.equal(tensor, wanted)
+    assert tensor.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,281 @@
+"""Batches ready to train on, images/s: ours, torchvision, WebDataset, LitData, and the limits.
+
+From JPEGs of 250 px to normalised float32 batches of 32 images of 224 px, turned, mirrored, cut out and coloured at
+random, on two cores, in the steady state: every contestant has passed once over all images, and each round leaves out
+the first batches. The peers do what their documentation says is fastest on one node: two worker processes, batches made
+in the workers, JPEG kept as JPEG, and torchvision's transforms (v2).
+
+    torchvision   ImageFolder + DataLoader
+    webdataset    16 shards, shuffled, batched in the workers, WebLoader
+    litdata       optimize() to JPEG in chunks of 64 MB, StreamingDataset + StreamingDataLoader
+    gather        what ours takes out of the packed file, before any change
+    memcpy        the same bytes copied from memory to memory
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bench
+import numpy as np
+import pictures
+
+BATCH, EDGE, SKIPPED = 32, 224, 16
+PEERS = ["webdataset==1.0.2", "litdata==0.2.76"]
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def main() -> None:
+    """Compare, or be one of those compared."""
+    parser = bench.arguments_of(__doc__, rounds=5)
+    parser.add_argument("--images", type=int, default=4096, help="how many there are")
+    parser.add_argument("--batches", type=int, default=64, help="timed in a round")
+    arguments = parser.parse_args()
+    if arguments.tiny:
+        arguments.images, arguments.batches, arguments.rounds = 640, 2, 1
+    if arguments.contestant:
+        bench.take_turns(contestant(arguments))
+    else:
+        compare(arguments)
+
+
+def compare(arguments: Any) -> None:
+    """Let all take turns and write what came out."""
+    source = pictures.folder(arguments.data, arguments.images)
+    pictures.packed(source)
+    pythons = {"ours": bench.OURS, "gather": bench.OURS, "memcpy": bench.OURS}
+    if not arguments.tiny:
+        peers = bench.environment("peers", PEERS)
+        pythons = {**pythons, "torchvision": peers, "webdataset": peers, "litdata": peers}
+    given = ["--images", str(arguments.images), "--batches", str(arguments.batches)]
+    given += ["--data", str(arguments.data)] if arguments.data else []
+    taken = bench.contest(__file__, pythons, given, arguments.rounds)
+    if arguments.tiny:
+        return
+    loaders = {name: answers for name, answers in taken.items() if name not in ("gather", "memcpy")}
+    checked = [bench.same(loaders, name) for name in ("shape", "dtype")]
+    checked += [bench.same(loaders, name, 0.1) for name in ("mean", "deviation")]
+    better = max(("webdataset", "litdata"), key=lambda name: bench.middle(taken[name]))
+    bench.record(
+        "batches ready to train on",
+        [
+            line(taken, "ours", "torchvision", 5, "torchvision ImageFolder + DataLoader"),
+            line(taken, "ours", better, 2, f"{better}, the better of WebDataset and LitData"),
+            line(taken, "gather", "memcpy", 0.5, "memory copy of the same bytes, one thread"),
+        ],
+        [
+            f"images/s, median and range of {arguments.rounds} rounds of {arguments.batches} batches of {BATCH}: "
+            + "; ".join(f"{name} {bench.spread(bench.figures(answers))}" for name, answers in taken.items()),
+            "the same work: " + ", ".join(checked),
+            f"{arguments.images} JPEGs of {pictures.EDGE} px, "
+            f"{sum(file.stat().st_size for file in source.rglob('*.jpg')) / arguments.images / 1000:.0f} kB each; "
+            "all in the page cache",
+        ],
+        {name.partition("=")[0]: name.rpartition("=")[2] for name in PEERS}
+        | {name: bench.version_of(name) for name in ("torchvision", "opencv-python-headless")},
+    )
+
+
+def line(taken: dict[str, list[bench.Answer]], ours: str, theirs: str, target: float, against: str) -> bench.Line:
+    """Compare two contestants."""
+    mine, other = bench.middle(taken[ours]), bench.middle(taken[theirs])
+    return bench.Line(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, target)
+
+
+def contestant(arguments: Any) -> Any:
+    """Return what does a round for the contestant named."""
+    source = pictures.folder(arguments.data, arguments.images)
+    if arguments.contestant in ("gather", "memcpy"):
+        return copies(arguments.contestant, source, arguments.batches)
+    batches = iter(MAKERS[arguments.contestant](source))
+
+    def turn(_: str) -> bench.Answer:
+        for _ in range(SKIPPED):  # what lies ready from before
+            next(batches)
+        count, mean, deviation, shape, dtype = 0, 0.0, 0.0, [], ""
+        started = time.perf_counter()
+        for images, _labels in itertools.islice(batches, arguments.batches):
+            count += len(images)
+        seconds = time.perf_counter() - started
+        shape, dtype = list(images.shape), str(images.dtype)
+        several = [images for images, _ in itertools.islice(batches, 8)]
+        mean = float(sum(images.mean() for images in several)) / len(several)
+        deviation = float(sum(images.std() for images in several)) / len(several)
+        return {"figure": count / seconds, "shape": shape, "dtype": dtype, "mean": mean, "deviation": deviation}
+
+    return turn
+
+
+def copies(name: str, source: Path, batches: int) -> Any:
+    """Return what copies images, from the packed file or from memory, into memory that is new each time."""
+    data = pictures.packed(source)
+    order = np.random.default_rng(0).permutation(len(data.labels))
+    rows = [order[first : first + BATCH] for first in range(0, len(order) - BATCH + 1, BATCH)]
+    there = data.gather(order)
+
+    def turn(_: str) -> bench.Answer:
+        started = time.perf_counter()
+        for number in range(batches * 4):
+            if name == "gather":
+                data.gather(rows[number % len(rows)])
+            else:
+                first = number % len(rows) * BATCH
+                there[first : first + BATCH].copy()
+        return {"figure": batches * 4 * BATCH / (time.perf_counter() - started)}
+
+    return turn
+
+
+def ours(source: Path) -> Iterator[Any]:
+    """Yield our batches, epoch by epoch."""
+    import cv2
+    import torch
+
+    from trainables.data.batches import Input, Part, training_batches
+    from trainables.specs import Augmentation
+
+    torch.set_num_threads(bench.cores())
+    cv2.setNumThreads(bench.cores())
+    data = pictures.packed(source)
+    part = Part(data, np.arange(len(data.labels)))
+    want = Input(EDGE, MEAN, STD, torch.device("cpu"))
+    for epoch in itertools.count():
+        for batch in training_batches(part, want, Augmentation(), BATCH, 0, 0, epoch):
+            yield batch.images, batch.labels
+
+
+def transforms() -> Any:
+    """Return what the peers do to each image: that of our default that torchvision has."""
+    import torch
+    from torchvision.transforms import v2
+
+    return v2.Compose(
+        [
+            v2.ToImage(),
+            v2.RandomRotation(180, interpolation=v2.InterpolationMode.BILINEAR),
+            v2.RandomCrop(EDGE),
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
+            v2.ColorJitter(0.1, 0.1, 0.1),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, STD),
+        ]
+    )
+
+
+def torchvision(source: Path) -> Iterator[Any]:
+    """Yield batches as torchvision's documentation makes them."""
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    changes = transforms().transforms
+    # as users find it: the changes work on PIL images, and the tensor is made last
+    dataset = ImageFolder(str(source), v2.Compose([*changes[1:6], changes[0], *changes[6:]]))
+    loader = DataLoader(
+        dataset, BATCH, shuffle=True, num_workers=bench.cores(), drop_last=True, persistent_workers=True
+    )
+    return forever(loader)
+
+
+def webdataset(source: Path) -> Iterator[Any]:
+    """Yield batches of WebDataset."""
+    import webdataset as wds
+
+    shards = made(source, "webdataset", _write_shards)
+    files = sorted(map(str, shards.glob("*.tar")))
+    changes = transforms()
+    dataset = (
+        wds.WebDataset(files, shardshuffle=len(files), resampled=True)
+        .shuffle(1000)
+        .map(lambda sample: (changes(_decoded(sample["jpg"])), int(sample["cls"])))
+        .batched(BATCH, partial=False)
+    )
+    return iter(wds.WebLoader(dataset, num_workers=bench.cores(), batch_size=None))
+
+
+def litdata(source: Path) -> Iterator[Any]:
+    """Yield batches of LitData."""
+    from litdata import StreamingDataLoader, StreamingDataset
+
+    folder = made(source, "litdata", _write_chunks)
+    changes = transforms()
+
+    class Changed(StreamingDataset):  # type: ignore[misc]
+        def __getitem__(self, index: Any) -> Any:
+            item = super().__getitem__(index)
+            return changes(item["image"]), item["label"]
+
+    dataset = Changed(str(folder), shuffle=True, drop_last=True)
+    loader = StreamingDataLoader(
+        dataset, batch_size=BATCH, num_workers=bench.cores(), drop_last=True, persistent_workers=True
+    )
+    return forever(loader)
+
+
+MAKERS = {"ours": ours, "torchvision": torchvision, "webdataset": webdataset, "litdata": litdata}
+
+
+def _decoded(content: bytes) -> Any:
+    import torch
+    from torchvision.io import decode_jpeg
+
+    return decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+
+
+def forever(loader: Iterable[Any]) -> Iterator[Any]:
+    """Yield epoch after epoch."""
+    while True:
+        yield from loader
+
+
+def made(source: Path, kind: str, write: Any) -> Path:
+    """Return the folder of a peer's own format, written where it is not there yet."""
+    folder = bench.CACHE / kind / source.name
+    if not folder.is_dir():
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        write(source, partial)
+        partial.replace(folder)
+    return folder
+
+
+def _labelled(source: Path) -> list[tuple[Path, int]]:
+    classes = sorted(path.name for path in source.iterdir())
+    return sorted((file, classes.index(file.parent.name)) for file in source.rglob("*.jpg"))
+
+
+def _write_shards(source: Path, folder: Path) -> None:
+    import webdataset as wds
+
+    files = _labelled(source)
+    order = np.random.default_rng(0).permutation(len(files))
+    for number, part in enumerate(np.array_split(order, 16)):
+        with wds.TarWriter(str(folder / f"{number:02d}.tar")) as writer:
+            for i in part.tolist():
+                file, label = files[i]
+                writer.write({"__key__": file.stem, "jpg": file.read_bytes(), "cls": label})
+
+
+def _chunk(item: tuple[str, int]) -> dict[str, Any]:
+    from PIL import Image
+
+    return {"image": Image.open(item[0]), "label": item[1]}  # an opened JPEG is kept as the JPEG it is
+
+
+def _write_chunks(source: Path, folder: Path) -> None:
+    from litdata import optimize
+
+    files = [(str(file), label) for file, label in _labelled(source)]
+    optimize(_chunk, files, output_dir=str(folder), chunk_bytes="64MB", num_workers=bench.cores())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,7 +17,7 @@ from pathlib import Path
 from sweep.grid import Grid
 from sweep.inputs import Inputs, gather
 from sweep.interrupts import SIGNALS, Interrupts
-from sweep.launch import BAD_INPUT, DONE, HELD, Launch, same_command
+from sweep.launch import BAD_INPUT, DONE, FAILED, HELD, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
@@ -96,7 +96,13 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
             ) from error
         if arguments.reuse:
             _take_over(terminal, plan, study, arguments.reuse)
-        return launch.one(cell) if cell else launch.all(arguments.address)
+        try:
+            return launch.one(cell) if cell else launch.all(arguments.address)
+        except OSError as error:  # a full disk, a share that is gone: what stages meet there is told as theirs
+            terminal.faults(
+                [f"{study.storage.path()}: {error}. What is finished is kept; once that is mended: {same_command()}"]
+            )
+            return FAILED
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -103,7 +104,7 @@ class _RangeTest:
 def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:
     """Return the val images that are looked at after each step: always the same, in a mixed order."""
     order = np.random.default_rng(derive_seed("range test", seed, fold)).permutation(len(val))
-    return Part(val.data, val.rows[order[:most]])
+    return replace(val, rows=val.rows[order[:most]])
 
 
 def curve_table(curve: Curve, choice: RateChoice) -> pa.Table:

@@ -63,7 +63,8 @@ def set_up(stage: Stage, study: Study, site: Site, world: World) -> Setup:
     upstream = _start_from(stage, study, site, backbone)
     want = Input(stage.recipe.image_size, backbone.mean, backbone.std, world.device)
     rate = _start_rate(stage, study)
-    return Setup(stage, site, study.folder(stage), world, backbone, want, _parts(stage, study, data), rate, upstream)
+    parts = {name: part.on(world.device) for name, part in _parts(stage, study, data).items()}
+    return Setup(stage, site, study.folder(stage), world, backbone, want, parts, rate, upstream)
 
 
 def _refuse_other_data(stage: Stage, data: Packed) -> None:

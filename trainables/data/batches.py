@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trainables.data import augment
 from trainables.data.augment_tensor import apply_tensor
 from trainables.data.packed import Packed
+from trainables.data.resident import Resident, free_bytes, make_resident
 from trainables.identity import derive_seed
 from trainables.specs import Augmentation
 
@@ -60,10 +61,17 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """Some images of a data set: a train, val or test part."""
+    """Some images of a data set: a train, val or test part.
+
+    Attributes:
+        data: the whole set.
+        rows: which of its images, shape (len(self),).
+        resident: the images on the GPU, where they are kept there.
+    """
 
     data: Packed
     rows: Rows
+    resident: Resident | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -73,6 +81,14 @@ class Part:
     def labels(self) -> NDArray[np.int64]:
         """Labels, shape (len(self),)."""
         return self.data.labels[self.rows]
+
+    def gather(self, rows: Rows) -> Pixels | torch.Tensor:
+        """Return some of its images by row of the data set: uint8, shape (len(rows), size, size, 3)."""
+        return self.data.gather(rows) if self.resident is None else self.resident.take(rows)
+
+    def on(self, device: torch.device) -> Part:
+        """Return the part with its images kept on a GPU, if the device is one and has the room."""
+        return replace(self, resident=make_resident(self.data, self.rows, device, free_bytes(device)))
 
 
 @dataclass(frozen=True)
@@ -88,11 +104,14 @@ class Input:
         """Return float images (n, 3, edge, edge), normalised, channels-last in memory, from uint8 (n, edge, edge, 3)."""
         return self._normalise(torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2).to(torch.float32))
 
-    def changed(self, images: Pixels, change: augment.Change) -> torch.Tensor:
+    def changed(self, images: Pixels | torch.Tensor, change: augment.Change) -> torch.Tensor:
         """Return what ``tensor`` does, of images (n, source, source, 3) that are changed first.
 
-        A GPU changes them itself, from pinned memory. That branch is written and was never run on a GPU by us.
+        A GPU changes them itself: those that it keeps, or others from pinned memory. Both are written and were never
+        run on a GPU by us.
         """
+        if isinstance(images, torch.Tensor):
+            return self._normalise(apply_tensor(images, change, self.edge))
         if self.device.type != "cuda":
             return self.tensor(augment.apply(images, change, self.edge))
         pixels = torch.from_numpy(images).pin_memory().to(self.device, non_blocking=True)
@@ -145,7 +164,7 @@ def training_batches(
         rows = part.rows[order[first : first + batch_size]]
         own = share.of(rows)
         change = augment.draw(changes, change_seed, part.data.image_numbers[own], part.data.size, want.edge)
-        yield _batch(part.data, own, rows, change, want)
+        yield _batch(part, own, rows, change, want)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -161,10 +180,10 @@ def evaluation_batches(part: Part, want: Input, share: Share = WHOLE) -> Iterato
     own = share.of(part.rows)
     for first in range(0, len(own), EVALUATION_BATCH):
         rows = own[first : first + EVALUATION_BATCH]
-        yield _batch(part.data, rows, rows, augment.plain(len(rows), part.data.size, want.edge), want)
+        yield _batch(part, rows, rows, augment.plain(len(rows), part.data.size, want.edge), want)
 
 
-def _batch(data: Packed, own: Rows, whole: Rows, change: augment.Change, want: Input) -> Batch:
-    images = want.changed(data.gather(own), change)
-    labels = torch.from_numpy(data.labels[own]).to(want.device, non_blocking=True)
-    return Batch(images, labels, data.labels[whole])
+def _batch(part: Part, own: Rows, whole: Rows, change: augment.Change, want: Input) -> Batch:
+    images = want.changed(part.gather(own), change)
+    labels = torch.from_numpy(part.data.labels[own]).to(want.device, non_blocking=True)
+    return Batch(images, labels, part.data.labels[whole])

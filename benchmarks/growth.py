@@ -1,4 +1,4 @@
-"""How cost grows with the work: ``python benchmarks/growth.py [planned] [scheduled] [slots] [run] [analysed]``.
+"""How cost grows with the work: ``python benchmarks/growth.py [planned] [scheduled] [slots] [run] [workers] [analysed]``.
 
 A line each: the sizes, the seconds, and the exponent, which is the slope of log seconds over log size, less than 1.2
 for anything up to n log n over these ranges. Every size is measured in a process of its own; what starting it takes is
@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,9 @@ def planned(count: int) -> float:
     from trainables.data.splits import Split
 
     document = yaml.safe_load(tiny_grid(6, 2, 3))
-    document["axes"]["learning_rate"] = [round(1e-6 * n, 8) for n in range(1, count // 4 + 1)]  # × 2 scenarios × 2 folds
+    document["axes"]["learning_rate"] = [
+        round(1e-6 * n, 8) for n in range(1, count // 4 + 1)
+    ]  # × 2 scenarios × 2 folds
     inputs = Inputs()
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         file = Path(folder, "grid.yaml")
@@ -45,7 +48,8 @@ def planned(count: int) -> float:
             inputs.splits[name] = Split(pa.table({"fold": [0, 1], "split": ["train", "train"]}), name)
         plan = make_plan(grid, inputs)
         seconds = time.perf_counter() - started
-    assert len(plan.cells) == count and all(stage.key for stage in plan.stages)  # noqa: S101
+    assert len(plan.cells) == count
+    assert all(stage.key for stage in plan.stages)
     return seconds
 
 
@@ -71,13 +75,49 @@ def _simulated(stages: int, count: int) -> float:
 
 def run(count: int) -> float:
     """Send so many stages of no work through real Ray Tune, from its first question to the last answer."""
-    done = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("overhead.py")), "--nothing", str(count)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return float(done.stdout.split(": ")[1].split(" s")[0])
+    import overhead
+
+    return overhead.seconds_of_nothing(count)[0]
+
+
+def workers(count: int) -> float:
+    """Seconds until so many trial processes have begun their first stage, on the cores of this machine."""
+    import os
+
+    import overhead
+    import short_stages
+
+    from sweep import tune
+    from sweep.driver import Driver
+    from sweep.ray_session import ray_session
+    from sweep.schedule import Schedule, Task
+    from trainables.site import Workers
+    from trainables.storage import Storage
+    from trainables.study import Study
+
+    begun: list[float] = []
+
+    class Noted(overhead.Nobody):
+        def started(self, *told: Any) -> None:
+            begun.append(time.perf_counter() - started)
+
+    class Wide(overhead.Room):
+        def slots(self) -> int:
+            return count
+
+    if "ONE_PENDING" in os.environ:  # as it was before: to compare
+        tune.PENDING = 1
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        orders = short_stages.read(short_stages.write(Path(folder), count))
+        stages = [order.stage for order in orders]
+        worker = Workers(cpus=round((os.cpu_count() or 1) / count, 4))
+        with ray_session(None):
+            schedule = Schedule([Task(str(stage.key), (), 1.0) for stage in stages])
+            study = Study(Storage(orders[0].study))
+            driver = Driver(schedule, stages, study, orders[0].site, Noted(), worker)
+            started = time.perf_counter()
+            tune.run(driver, Wide(), worker)
+    return max(begun)
 
 
 def analysed(count: int) -> float:
@@ -91,7 +131,7 @@ def analysed(count: int) -> float:
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         study = Study(Storage(folder))
         names = [f"net{number}" for number in range(count // 10)]
-        with patch.dict(full_size.SKILL, {name: 1.0 for name in ("Random", "ImageNet")}, clear=True):
+        with patch.dict(full_size.SKILL, dict.fromkeys(("Random", "ImageNet"), 1.0), clear=True):
             full_size.write_full_size(study, scale=0.05, architectures=names)
         started = time.perf_counter()
         build(study)
@@ -103,6 +143,7 @@ SIZES: dict[Callable[[int], float], tuple[int, ...]] = {
     scheduled: (100, 1_000, 10_000, 100_000),
     slots: (1, 4, 16, 64, 256, 1024),
     run: (100, 300, 1_000, 3_000),
+    workers: (1, 2, 4, 8),
     analysed: (10, 30, 100, 300, 1_000),
 }
 
@@ -125,7 +166,9 @@ def main() -> None:
         seconds = []
         for size in sizes:
             command = [sys.executable, __file__, line.__name__, str(size)]
-            seconds.append(float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1]))
+            seconds.append(
+                float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+            )
         shown = ", ".join(f"{size:,}: {taken:.3g} s" for size, taken in zip(sizes, seconds, strict=True))
         sys.stdout.write(f"{line.__name__:10} {shown}; exponent {slope(sizes, seconds):.2f}, ")
         sys.stdout.write(f"last step {slope(sizes[-2:], seconds[-2:]):.2f}\n")

@@ -2,8 +2,8 @@
 
 FLOPs and bytes of one training step of each architecture (batch, size and precision of the grid), against the peaks of
 data sheets. The bytes are those of every operation of forward and backward pass as eager PyTorch calls them, each
-reading its inputs and writing its outputs once (counted on the ``meta`` device: nothing is computed), and what SGD with
-momentum moves. No GPU can be quicker than the sum of neither; caches and fused kernels save some of the bytes.
+reading its inputs and writing its outputs once (counted on fake tensors: nothing is computed), and what SGD with
+momentum moves. No GPU is quicker than the longer of the two; caches and fused kernels save some of the bytes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -28,7 +29,19 @@ SHEETS = {"a10g": (70.0, 600.0), "a100": (312.0, 1555.0), "h100": (989.0, 3350.0
 OPTIMISER = 32
 """Bytes a parameter and step: weight cast to bf16 (4 + 2), gradient back to float32 (2 + 4), SGD with momentum (20)."""
 BATCH, EDGE, CLASSES = 32, 224, 21
-VIEWS = ("view", "transpose", "permute", "expand", "t.default", "slice", "select", "unsqueeze", "squeeze", "detach", "split")
+VIEWS = (
+    "view",
+    "transpose",
+    "permute",
+    "expand",
+    "t.default",
+    "slice",
+    "select",
+    "unsqueeze",
+    "squeeze",
+    "detach",
+    "split",
+)
 
 
 class Bytes(TorchDispatchMode):
@@ -46,7 +59,7 @@ class Bytes(TorchDispatchMode):
 
 def moved(name: str) -> tuple[int, int]:
     """Return the bytes that one step of a network moves, and its parameters."""
-    with torch.device("meta"):
+    with FakeTensorMode():
         network = torchvision.models.get_model(name, weights=None)
         for part in network.modules():  # as torchvision's heads differ: the last linear layer has our classes
             if isinstance(part, nn.Linear):
@@ -103,7 +116,7 @@ def main() -> None:
                 name = stage["architecture"]
                 images = stage["gflop"] / (BACKWARD * known()[f"torchvision/{name}"].gflops)
                 hours[name] += images * bound[name, device] / 3600
-            total = told["estimate"] if "estimate" in told else told
+            total = told.get("estimate", told)
             say(
                 f"{grid:12} {device:8} {sum(hours.values()):19.0f} {total['gpu_hours']:13.0f}"
                 f" {total['wall_seconds'] / 3600:16.1f} h\n"

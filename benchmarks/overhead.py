@@ -18,9 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import bench
 import short_stages
 
 AT_A_TIME = 2
+STATUS = Path("/proc/self/status")
 PEERS = ("hydra-core==1.3.2", "hydra-joblib-launcher==1.2.0")
 WAYS = ("loop", "engine", "process", "hydra", "trainer")
 
@@ -75,7 +77,7 @@ def engine(file: Path) -> None:
         started = time.perf_counter()
         tune.run(driver, Room(), ALONE)
         elapsed = time.perf_counter() - started
-    peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    peak = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{elapsed} {peak}\n")
 
 
@@ -106,7 +108,7 @@ def process(file: Path) -> None:
 
 def hydra(file: Path) -> None:
     """Run them as a Hydra multirun with its joblib launcher, of an environment of its own."""
-    python = hydra_python()
+    python = bench.environment("hydra", PEERS)
     task = file.parent / "task.py"
     task.write_text(HYDRA.format(here=str(Path(__file__).parent), file=str(file)))
     numbers = ",".join(str(number) for number in range(len(short_stages.read(file))))
@@ -127,20 +129,6 @@ if __name__ == "__main__":
     sys.argv = [text.replace("number=", "+number=") if text.startswith("number=") else text for text in sys.argv]
     main()
 """
-
-
-def hydra_python() -> str:
-    """Return the interpreter of an environment with Hydra, made once: torch and the rest are seen from ours."""
-    import sysconfig
-
-    folder = Path("~/.cache/scenario-sweep/benchmarks/hydra").expanduser()
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        [site] = folder.glob("lib/python*/site-packages")
-        (site / "ours.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *PEERS], check=True)
-    return str(python)
 
 
 def trainer(file: Path) -> None:
@@ -179,7 +167,7 @@ def timed(way: str, count: int) -> tuple[float, dict[str, float], str]:
         command = [sys.executable, __file__, "--file", str(file), "--way", way]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(short_stages.ROOT)}
         started = time.perf_counter()
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         seconds = time.perf_counter() - started
         scores = short_stages.scores(file)
         if done.returncode or len(scores) != count:
@@ -188,34 +176,66 @@ def timed(way: str, count: int) -> tuple[float, dict[str, float], str]:
 
 
 def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
-    """Time the ways in turn, in several rounds, and write a row each. The slowest run fewer stages."""
-    taken: dict[str, list[float]] = {way: [] for way in ways}
-    loops: dict[int, list[float]] = {}
+    """Time the ways in turn, in several rounds, and record them. The slowest runs fewer stages, and a loop of its own."""
+    taken: dict[str, list[float]] = {}
     bits: dict[str, float] = {}
-    for _ in range(rounds):
-        for way in ways:
-            count = few if way == "trainer" else stages
-            for runner in dict.fromkeys(("loop", way)) if way == "trainer" else (way,):
-                seconds, scores, _ = timed(runner, count)
-                known = loops.setdefault(count, []) if runner == "loop" else []
-                known.append(seconds)
-                if runner == way:
-                    taken[way].append(seconds)
-                for key, score in scores.items():
-                    if bits.setdefault(key, score) != score:
-                        raise SystemExit(f"{runner} ended with other bits than the others: {key}")
+
+    def once(way: str, name: str, count: int) -> None:
+        seconds, scores, _ = timed(way, count)
+        taken.setdefault(name, []).append(seconds)
+        bench.say(f"{name:12} {count} stages in {seconds:.1f} s")
+        for key, score in scores.items():
+            if bits.setdefault(key, score) != score:
+                raise SystemExit(f"{name} ended with other bits than the others: {key}")
+
+    for number in range(rounds):
+        for way in ways if number % 2 == 0 else ways[::-1]:
+            once(way, way, few if way == "trainer" else stages)
+            if way == "trainer":
+                once("loop", "loop of few", few)
+    over = {}
     for way in ways:
-        count = few if way == "trainer" else stages
-        bare, median = statistics.median(loops[count]), statistics.median(taken[way])
-        spread = f"{min(taken[way]):.1f} to {max(taken[way]):.1f}"
-        over = (median - bare) / count
-        sys.stdout.write(
-            f"{way:8} {count:3} stages  {median:6.1f} s ({spread})  bare loop {bare:5.1f} s  {over:6.3f} s a stage over it\n"
+        count, bare = (few, "loop of few") if way == "trainer" else (stages, "loop")
+        over[way] = (statistics.median(taken[way]) - statistics.median(taken[bare])) / count
+    lines = [
+        bench.Line(
+            f"{over['engine']:.3f} s a stage", "bare loop of 2 processes", "0", over["engine"], 0.3, at_most=True
         )
+    ]
+    for way, (name, target) in NAMES.items():
+        if way in over:
+            ratio = over[way] / over["engine"]
+            lines.append(bench.Line(f"{over['engine']:.3f} s a stage", name, f"{over[way]:.3f} s", ratio, target))
+    notes = [
+        f"seconds over the bare loop, a stage: ({stages} stages, {few} of a TorchTrainer a trial), {AT_A_TIME} at a time, "
+        "from the start of the first process to the end of the last, Ray's own start and end included",
+        *(f"{name}: {bench.spread(each, 's', 1)}" for name, each in taken.items()),
+        "all ended with the same bits of the test score",
+    ]
+    versions = {name: bench.version_of(name) for name in ("ray",)} | dict(peer.split("==") for peer in PEERS)
+    bench.record(f"overhead of a stage, {stages} short ones", lines, notes, versions)
 
 
-def nothing(count: int) -> None:
+NAMES = {
+    "trainer": ("a TorchTrainer a trial", 30.0),
+    "process": ("a process a cell", 5.0),
+    "hydra": ("Hydra + joblib", 5.0),
+}
+"""Way -> what it is, and how many times our overhead it should have."""
+
+
+def nothing(counts: list[int]) -> None:
     """Send stages through Ray Tune whose results are there: a trial finds that and ends."""
+    lines = []
+    for count in counts:
+        seconds, gigabytes = seconds_of_nothing(count)
+        shown = f"{count} stages: {seconds:.1f} s, driver {gigabytes:.2f} GB"
+        lines.append(bench.Line(shown, "seconds a stage", "", seconds / count, 0.3, at_most=True))
+    bench.record("stages of no work through Ray Tune", lines, ["the results are there: a trial finds that and ends"])
+
+
+def seconds_of_nothing(count: int) -> tuple[float, float]:
+    """Return the seconds of so many stages of no work, from Tune's first question on, and the driver's peak in GB."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         file = short_stages.write(Path(name), count)
         from trainables.storage import Storage
@@ -230,8 +250,7 @@ def nothing(count: int) -> None:
         environment = {**os.environ, "PYTHONPATH": str(short_stages.ROOT)}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         seconds, peak = map(float, done.stdout.split()[-2:])
-        sys.stdout.write(f"{count} stages of no work: {seconds:.1f} s, {seconds / count:.4f} s each; ")
-        sys.stdout.write(f"driver {peak / 1e6:.2f} GB at most\n")
+        return seconds, peak / 1e6
 
 
 def main() -> None:
@@ -251,8 +270,7 @@ def main() -> None:
     elif asked.way:
         {"loop": loop, "engine": engine, "process": process, "hydra": hydra, "trainer": trainer}[asked.way](asked.file)
     elif asked.nothing:
-        for count in asked.nothing:
-            nothing(count)
+        nothing(asked.nothing)
     else:
         compare(asked.ways, asked.stages, asked.few, asked.rounds)
 

@@ -126,7 +126,9 @@ def cells(arguments: list[str], names: list[str]) -> dict[str, dict[str, float]]
 def main() -> None:
     """Run the copies, and write a table: the mean seconds of each part and cell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cell", action="append", required=True, help="a name as --plan --json has it; what it needs first")
+    parser.add_argument(
+        "--cell", action="append", required=True, help="a name as --plan --json has it; what it needs first"
+    )
     parser.add_argument("--copies", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     asked, rest = parser.parse_known_args()
@@ -138,9 +140,7 @@ def main() -> None:
         names = [text for name in asked.cell for text in ("--cell", name)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         line = [sys.executable, __file__, *rest, *names, "--child"]
-        running = [
-            subprocess.Popen([*line, str(file)], env=environment, stdout=subprocess.DEVNULL) for file in files
-        ]
+        running = [subprocess.Popen([*line, str(file)], env=environment, stdout=subprocess.DEVNULL) for file in files]
         if any(process.wait() for process in running):
             raise SystemExit("a copy failed")
         copies = [json.loads(file.read_text()) for file in files]

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import bench
+
 IDLE, IOWAIT, STEAL = 3, 4, 7
 
 
@@ -25,7 +27,9 @@ def main() -> int:
     (worked, given), started = ticks(), time.perf_counter()
     status = subprocess.run(sys.argv[1:]).returncode
     (worked_then, given_then), seconds = ticks(), time.perf_counter() - started
-    sys.stdout.write(f"{seconds:.1f} s, cores busy {(worked_then - worked) / (given_then - given):.3f}\n")
+    busy = (worked_then - worked) / (given_then - given)
+    line = bench.Line(f"{busy:.3f} over {seconds:.0f} s", "all cores all the time", "1", busy, 0.92)
+    bench.record("cores busy", [line], ["from the command's start to its end: preparation, plan, Ray, stages, report"])
     return status
 
 

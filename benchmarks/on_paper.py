@@ -2,7 +2,7 @@
 
 FLOPs and bytes of one training step of each architecture (batch, size and precision of the grid), against the peaks of
 data sheets. The bytes are those of every operation of forward and backward pass as eager PyTorch calls them, each
-reading its inputs and writing its outputs once (counted on fake tensors: nothing is computed), and what SGD with
+reading its inputs and writing its outputs once (counted on the ``meta`` device: nothing is computed), and what SGD with
 momentum moves. No GPU is quicker than the longer of the two; caches and fused kernels save some of the bytes.
 """
 
@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import torchvision
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -59,18 +58,13 @@ class Bytes(TorchDispatchMode):
 
 def moved(name: str) -> tuple[int, int]:
     """Return the bytes that one step of a network moves, and its parameters."""
-    with FakeTensorMode():
-        network = torchvision.models.get_model(name, weights=None)
-        for part in network.modules():  # as torchvision's heads differ: the last linear layer has our classes
-            if isinstance(part, nn.Linear):
-                last = part
-        last.weight, last.bias = (
-            nn.Parameter(torch.empty(CLASSES, last.in_features)),
-            nn.Parameter(torch.empty(CLASSES)),
-        )
-        network = network.bfloat16()
-        images = torch.empty(BATCH, 3, EDGE, EDGE, dtype=torch.bfloat16)
-        labels = torch.empty(BATCH, dtype=torch.int64)
+    network = torchvision.models.get_model(name, weights=None)  # its widths are computed: not on `meta`
+    last = [part for part in network.modules() if isinstance(part, nn.Linear)][-1]
+    last.weight = nn.Parameter(torch.empty(CLASSES, last.in_features))
+    last.bias = nn.Parameter(torch.empty(CLASSES))
+    network = network.bfloat16().to("meta")
+    images = torch.empty(BATCH, 3, EDGE, EDGE, dtype=torch.bfloat16, device="meta")
+    labels = torch.empty(BATCH, dtype=torch.int64, device="meta")
     with Bytes() as count:
         nn.functional.cross_entropy(network(images), labels).backward()
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -116,7 +110,7 @@ def main() -> None:
                 name = stage["architecture"]
                 images = stage["gflop"] / (BACKWARD * known()[f"torchvision/{name}"].gflops)
                 hours[name] += images * bound[name, device] / 3600
-            total = told.get("estimate", told)
+            total = told["forecast"]
             say(
                 f"{grid:12} {device:8} {sum(hours.values()):19.0f} {total['gpu_hours']:13.0f}"
                 f" {total['wall_seconds'] / 3600:16.1f} h\n"

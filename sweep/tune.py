@@ -28,6 +28,8 @@ from trainables.site import Workers
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
+PENDING = 1_000_000
+"""Trials that Tune may have asked for and not started yet. Its own rule would be 1 for a searcher of one's own."""
 MIRROR_SECONDS = 10.0
 """A process that ends waits at most so long for what W&B is still to be told. ``sweep.wandb sync`` tells the rest."""
 
@@ -226,11 +228,11 @@ def _resources(worker: Workers, config: dict[str, Any]) -> tune.PlacementGroupFa
 
 def run(driver: Driver, room: Room, worker: Workers) -> None:
     """Run all stages to their end, as many at a time as there is room for."""
-    # One trial waits for the next free place: more would be fixed in an order that newly ready stages may overturn.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1"
-    logging.getLogger("ray.tune").setLevel(
-        logging.CRITICAL
-    )  # a lost process is told by the driver, without a traceback
+    # The driver bounds what it hands out: what there is room for, and one more. A bound of Tune's own, as low as one, would
+    # start the trial processes of a cluster one after the other, each waiting for the imports of the last.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
+    # A lost process is told by the driver, without a traceback.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
         tuner = tune.Tuner(
             tune.with_resources(StageTrial, partial(_resources, worker)),

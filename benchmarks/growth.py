@@ -1,0 +1,179 @@
+"""How cost grows with the work: ``python benchmarks/growth.py [planned] [scheduled] [slots] [run] [workers] [analysed]``.
+
+A line each: the sizes, the seconds, and the exponent, which is the slope of log seconds over log size, less than 1.2
+for anything up to n log n over these ranges. Every size is measured in a process of its own; what starting it takes is
+not counted, so that small sizes do not hide the slope.
+"""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("sweep", "analysis"))]
+
+
+def planned(count: int) -> float:
+    """Plan so many cells, from the file of the grid to the keys of all stages."""
+    import pyarrow as pa
+    import yaml
+    from tiny_grid import tiny_grid
+
+    from sweep.inputs import Inputs
+    from sweep.load import load_grid
+    from sweep.plan import make_plan
+    from trainables.data.packed import Packed
+    from trainables.data.splits import Split
+
+    document = yaml.safe_load(tiny_grid(6, 2, 3))
+    document["axes"]["learning_rate"] = [
+        round(1e-6 * n, 8) for n in range(1, count // 4 + 1)
+    ]  # × 2 scenarios × 2 folds
+    inputs = Inputs()
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        file = Path(folder, "grid.yaml")
+        file.write_text(yaml.safe_dump(document))
+        started = time.perf_counter()
+        grid = load_grid(str(file), [])
+        for name in grid.data_sets:
+            inputs.data[name] = Packed(Path(name), ("a", "b"), name, 32)
+            inputs.splits[name] = Split(pa.table({"fold": [0, 1], "split": ["train", "train"]}), name)
+        plan = make_plan(grid, inputs)
+        seconds = time.perf_counter() - started
+    if len(plan.cells) != count or not all(stage.key for stage in plan.stages):
+        raise SystemExit(f"{len(plan.cells)} cells were planned instead of {count}, or some have no key")
+    return seconds
+
+
+def scheduled(count: int) -> float:
+    """Schedule so many stages on 64 slots in simulated time."""
+    return _simulated(count, 64)
+
+
+def slots(count: int) -> float:
+    """Schedule 10,000 stages on so many slots (workers) in simulated time."""
+    return _simulated(10_000, count)
+
+
+def _simulated(stages: int, count: int) -> float:
+    from sweep.schedule import Task
+    from sweep.simulate import simulate
+
+    tasks = [Task(str(n), (str(n // 10),) if n >= stages // 10 else (), 1.0 + n % 7, 8) for n in range(stages)]
+    started = time.perf_counter()
+    simulate(tasks, count)
+    return time.perf_counter() - started
+
+
+def run(count: int) -> float:
+    """Send so many stages of no work through real Ray Tune, from its first question to the last answer."""
+    import overhead
+
+    return overhead.seconds_of_nothing(count)[0]
+
+
+def workers(count: int) -> float:
+    """Seconds until so many trial processes have begun their first stage, on the cores of this machine."""
+    import os
+
+    import overhead
+    import short_stages
+
+    from sweep import tune
+    from sweep.driver import Driver
+    from sweep.ray_session import ray_session
+    from sweep.schedule import Schedule, Task
+    from trainables.site import Workers
+    from trainables.storage import Storage
+    from trainables.study import Study
+
+    begun: list[float] = []
+
+    class Noted(overhead.Nobody):
+        def started(self, *told: Any) -> None:
+            begun.append(time.perf_counter() - started)
+
+    class Wide(overhead.Room):
+        def slots(self) -> int:
+            return count
+
+    if "ONE_PENDING" in os.environ:  # as it was before: to compare
+        tune.PENDING = 1
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        orders = short_stages.read(short_stages.write(Path(folder), count))
+        stages = [order.stage for order in orders]
+        worker = Workers(cpus=round((os.cpu_count() or 1) / count, 4))
+        with ray_session(None):
+            schedule = Schedule([Task(str(stage.key), (), 1.0) for stage in stages])
+            study = Study(Storage(orders[0].study))
+            driver = Driver(schedule, stages, study, orders[0].site, Noted(), worker)
+            started = time.perf_counter()
+            tune.run(driver, Wide(), worker)
+    return max(begun)
+
+
+def analysed(count: int) -> float:
+    """Write the report of so many cells: 1/20 of the real number of images, one architecture for every 10."""
+    import full_size
+
+    from analysis.report import build
+    from trainables.storage import Storage
+    from trainables.study import Study
+
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        study = Study(Storage(folder))
+        names = [f"net{number}" for number in range(count // 10)]
+        with patch.dict(full_size.SKILL, dict.fromkeys(("Random", "ImageNet"), 1.0), clear=True):
+            full_size.write_full_size(study, scale=0.05, architectures=names)
+        started = time.perf_counter()
+        build(study)
+        return time.perf_counter() - started
+
+
+SIZES: dict[Callable[[int], float], tuple[int, ...]] = {
+    planned: (100, 1_000, 10_000, 100_000),
+    scheduled: (100, 1_000, 10_000, 100_000),
+    slots: (1, 4, 16, 64, 256, 1024),
+    run: (100, 300, 1_000, 3_000),
+    workers: (1, 2, 4, 8),
+    analysed: (10, 30, 100, 300, 1_000),
+}
+
+
+def slope(sizes: tuple[int, ...], seconds: list[float]) -> float:
+    """Return the exponent: the least-squares slope of log seconds over log size."""
+    x, y = [math.log(size) for size in sizes], [math.log(taken) for taken in seconds]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / sum((a - mean_x) ** 2 for a in x)
+
+
+def main() -> None:
+    """Measure the lines asked for, or all; or be the process of one size."""
+    if len(sys.argv) == 3 and sys.argv[2].isdigit():
+        sys.stdout.write(f"\n{globals()[sys.argv[1]](int(sys.argv[2]))}\n")
+        return
+    for line, sizes in SIZES.items():
+        if sys.argv[1:] and line.__name__ not in sys.argv[1:]:
+            continue
+        seconds = []
+        for size in sizes:
+            command = [sys.executable, __file__, line.__name__, str(size)]
+            seconds.append(
+                float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+            )
+        shown = ", ".join(f"{size:,}: {taken:.3g} s" for size, taken in zip(sizes, seconds, strict=True))
+        sys.stdout.write(f"{line.__name__:10} {shown}; exponent {slope(sizes, seconds):.2f}, ")
+        sys.stdout.write(f"last step {slope(sizes[-2:], seconds[-2:]):.2f}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

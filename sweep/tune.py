@@ -226,11 +226,28 @@ def _resources(worker: Workers, config: dict[str, Any]) -> tune.PlacementGroupFa
     return tune.PlacementGroupFactory([dict(resources(worker))])
 
 
+def _memory_kills_are_losses() -> None:
+    """Make Tune take a process that Ray killed for want of memory as lost: it knows no such error and would end the run."""
+    from ray.air.execution._internal.actor_manager import RayActorManager
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    failed = RayActorManager._actor_task_failed
+    if failed.__module__ == __name__:
+        return
+
+    def or_lost(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        lost = isinstance(exception, OutOfMemoryError)
+        failed(self, tracked_actor_task, RayActorError() if lost else exception)
+
+    RayActorManager._actor_task_failed = or_lost  # type: ignore[method-assign]
+
+
 def run(driver: Driver, room: Room, worker: Workers) -> None:
     """Run all stages to their end, as many at a time as there is room for."""
     # The driver bounds what it hands out: what there is room for, and one more. A bound of Tune's own, as low as one, would
     # start the trial processes of a cluster one after the other, each waiting for the imports of the last.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
+    _memory_kills_are_losses()
     # A lost process is told by the driver, without a traceback.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:

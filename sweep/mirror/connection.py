@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import netrc
 import os
@@ -10,6 +11,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 ANSWER_SECONDS = 5.0
@@ -45,26 +47,37 @@ def app_url(entity: str, project: str, *rest: str) -> str:
 
 def ask() -> Answer:
     """Ask the server whose key it is. Takes a few seconds at most, and raises nothing."""
-    key = _key()
+    try:
+        key = _key()
+    except ValueError:
+        return Answer(None, False, "the netrc file, the client's settings or WANDB_BASE_URL cannot be read")
     if key is None:
         return Answer(None, False, "no key is configured (`wandb login`, or WANDB_API_KEY)")
-    secret = base64.b64encode(f"api:{key}".encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}"}
-    request = urllib.request.Request(  # noqa: S310 - the user's own server
-        f"{server()}/graphql", json.dumps({"query": QUERY, "operationName": "Viewer"}).encode(), headers
-    )
     try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            viewer = json.load(answer)["data"]["viewer"]
+        viewer = _viewer(key)
     except urllib.error.HTTPError as error:
         return Answer(None, error.code not in (401, 403), f"{server()} answers {error.code}")
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return Answer(None, True, f"{server()} does not answer ({type(error).__name__})")
     except (ValueError, KeyError, TypeError):
-        return Answer(None, True, f"{server()} answers nothing that W&B would")
+        return Answer(None, True, f"{server()} answers nothing that W&B would, or is no address")
     if not viewer:
         return Answer(None, False, f"{server()} does not know the key")
     return Answer(viewer.get("entity") or viewer.get("username"), True)
+
+
+def _viewer(key: str) -> dict[str, Any] | None:
+    """Ask whose key it is; the key goes to this server alone, whatever other address the answer points at."""
+    request = urllib.request.Request(  # noqa: S310 - the user's own server
+        f"{server()}/graphql",
+        json.dumps({"query": QUERY, "operationName": "Viewer"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    secret = base64.b64encode(f"api:{key}".encode()).decode()
+    request.add_unredirected_header("Authorization", f"Basic {secret}")
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        viewer: dict[str, Any] | None = json.load(answer)["data"]["viewer"]
+    return viewer
 
 
 def _key() -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from wandb_server import KEY, Fault, WandbServer
@@ -81,6 +84,59 @@ def test_a_wrong_key_is_said_without_it(study: Study, server: WandbServer, monke
     with pytest.raises(UserError, match="answers 401") as refused:
         decide(MirrorChoice("online"), study, pytest.fail)
     assert "ccc" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["no address", "http://[half", "http://127.0.0.1:port", "http://a b"])
+def test_an_address_that_is_none_turns_the_mirror_off(
+    study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", address)
+    said: list[str] = []
+    assert decide(MirrorChoice(), study, said.append) is None
+    assert address in said[0]
+
+
+def test_files_of_the_client_s_that_are_no_text_turn_the_mirror_off(
+    study: Study, wandb_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "settings").write_bytes(b"\xff")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    said: list[str] = []
+    assert decide(MirrorChoice(), study, said.append) is None
+    assert "cannot be read" in said[0]
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Points at another name of itself, where an answer is cut short."""
+
+    seen: ClassVar[list[str | None]] = []
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_POST(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("Authorization"))
+        self.send_response(200)
+        self.send_header("Content-Length", "500")
+        self.end_headers()
+        self.wfile.write(b'{"data"')
+
+
+def test_the_key_goes_nowhere_else_and_half_an_answer_is_none(
+    study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as other:
+        threading.Thread(target=other.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{other.server_address[1]}")
+        said: list[str] = []
+        assert decide(MirrorChoice(), study, said.append) is None
+        other.shutdown()
+    assert Elsewhere.seen == [None]
+    assert "does not answer" in said[0]
 
 
 def test_a_sweep_that_takes_too_long_is_left_for_later(

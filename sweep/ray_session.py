@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from trainables.drain import draining_nodes
 from trainables.errors import UserError
 
 QUIET = {
@@ -37,7 +38,7 @@ class Capacity:
     """What a cluster has.
 
     Attributes:
-        nodes: CPUs and GPUs of each node that is alive.
+        nodes: CPUs and GPUs of each node that is alive and stays.
         accelerators: kinds of its GPUs, as Ray calls them (``A10G``).
     """
 
@@ -92,7 +93,9 @@ def capacity() -> Capacity:
     """Return what the cluster has now."""
     import ray
 
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    going = draining_nodes()
+    stays = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in going]  # type: ignore[no-untyped-call]
+    alive = [node["Resources"] for node in stays]
     kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
     nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)
     return Capacity(nodes, tuple(sorted(kinds)))

@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from ray import tune
 from ray.tune.search import Searcher
 
-from sweep.drain import draining
 from sweep.driver import LOST, Driver, Order
 from sweep.limits import Admits
 from sweep.mirror.worker import Mirror
 from sweep.room import resources
+from trainables.drain import NOTICE, draining
 from trainables.errors import DamagedError, LostError
 from trainables.site import Workers
 
@@ -32,9 +32,6 @@ PENDING = 1_000_000
 """Trials that Tune may have asked for and not started yet. Its own rule would be 1 for a searcher of one's own."""
 MIRROR_SECONDS = 10.0
 """A process that ends waits at most so long for what W&B is still to be told. ``sweep.wandb sync`` tells the rest."""
-
-
-DRAINED = "its node is about to be taken away"
 
 
 class NodeDrainedError(Exception):
@@ -83,7 +80,7 @@ class StageTrial(tune.Trainable):
             self._epochs.close()
             self._mirror.end("lost")
             self._drained = True  # told now, raised at the next step: Tune does not pass on what was raised
-            return _report({"going": DRAINED}, done=False)
+            return _report({"going": NOTICE}, done=False)
         if self._mirror.stop_asked:  # in the dashboard
             self._epochs.close()
             self._mirror.end("stopped")

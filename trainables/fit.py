@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainables.backbones import Backbone, State
 from trainables.data.batches import Batch, Input, Part, steps_per_epoch, training_batches
@@ -43,6 +44,11 @@ class Pulse:
     epochs: float
 
 
+@dataclass(frozen=True)
+class Leave:
+    """A worker's node is about to be taken away: the state is to be kept now, and nothing more is done."""
+
+
 @dataclass
 class Tally:
     """What the epoch under way has seen so far, on the device.
@@ -73,13 +79,28 @@ class Tally:
         self.loss += loss.double() * len(batch.whole_labels)
         self.steps += 1
 
-    def measures(self, world: World) -> tuple[dict[str, float], int]:
-        """Return loss, accuracy and f1_macro over all workers, and the number of images."""
+    def totals(self, world: World) -> tuple[float, NDArray[np.int64]]:
+        """Return the loss and the confusion matrix over all workers."""
         own = torch.cat([self.loss.view(1), self.matrix.double().view(-1)]).cpu().numpy()
         loss, *counts = world.total(own)
-        matrix = np.array(counts, dtype=np.int64).reshape(self.matrix.shape)
+        return float(loss), np.array(counts, dtype=np.int64).reshape(self.matrix.shape)
+
+    def of_all(self, world: World) -> Tally:
+        """Return what all workers have seen so far."""
+        loss, matrix = self.totals(world)
+        device = world.device
+        return Tally(
+            self.steps,
+            torch.tensor(loss, dtype=torch.float64, device=device),
+            torch.from_numpy(matrix).to(device),
+            self.seconds,
+        )
+
+    def measures(self, world: World) -> tuple[dict[str, float], int]:
+        """Return loss, accuracy and f1_macro over all workers, and the number of images."""
+        loss, matrix = self.totals(world)
         images = int(matrix.sum())
-        return {"loss": float(loss) / images, **shown(matrix)}, images
+        return {"loss": loss / images, **shown(matrix)}, images
 
 
 @dataclass
@@ -121,8 +142,10 @@ class Training:
         """The selected epoch: highest val f1_macro, the earliest on a tie."""
         return max(self.epochs, key=lambda e: (e.val["f1_macro"], -e.epoch))
 
-    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch | Pulse]:
+    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch | Pulse | Leave]:
         """Train epoch by epoch; yield what each showed, and signs of life. From a ``state``, go on where it was.
+
+        ``Leave`` is the last thing yielded where it comes, by every worker after the same step.
 
         Raises:
             StageError: if the loss is not finite.
@@ -135,7 +158,10 @@ class Training:
             self._restore(state)
         self._agree()
         while not self._is_over:
-            yield from self._train()
+            for event in self._train():
+                yield event
+                if isinstance(event, Leave):
+                    return
             self._end_epoch()
             yield self.epochs[-1]
 
@@ -149,7 +175,8 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Return all that ``run`` needs to go on: tensors and plain values.
 
-        Within an epoch it holds this worker's tally only: several workers go on from the end of an epoch.
+        Within an epoch it holds this worker's tally only, but at ``Leave`` that of all: several workers go on from
+        there, or from the end of an epoch.
         """
         return {
             "epochs": [asdict(epoch) for epoch in self.epochs],
@@ -165,7 +192,7 @@ class Training:
         self.best_state = state["best_weights"]
         self._stepper.optimizer.load_state_dict(state["optimizer"])
         tally = state["tally"]
-        mine = int(self.world.leads)  # one worker's tally stays one worker's
+        mine = int(self.world.leads)  # one tally, of one worker or of all, is counted once
         loss, matrix = (tally[name].to(self.world.device) * mine for name in ("loss", "matrix"))
         self._tally = Tally(tally["steps"], loss, matrix, tally["seconds"])
 
@@ -174,7 +201,7 @@ class Training:
         if not np.array_equal(self.world.total(own), own * self.world.size):
             raise StageError(f"worker {self.world.rank} read another checkpoint than the others: {own.tolist()}")
 
-    def _train(self) -> Iterator[Pulse]:
+    def _train(self) -> Iterator[Pulse | Leave]:
         """Take the steps of an epoch that are left."""
         number, tally, steps = len(self.epochs), self._tally, self._steps
         self._stepper.module.train()
@@ -184,10 +211,15 @@ class Training:
             torch.manual_seed(derive_seed("network", self.seed, self.fold, number, tally.steps, self.world.rank))
             rate = self._rate(number * steps + tally.steps)
             tally.add(batch, *self._stepper.step(batch, rate))
-            if self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps:
+            looks = self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
+            if looks:
                 _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
             now = time.perf_counter()
             tally.seconds += now - mark
+            if looks and self.world.all_leave():
+                self._tally = tally.of_all(self.world)
+                yield Leave()
+                return
             if now - last >= self.pulse and tally.steps < steps:
                 last = now
                 yield Pulse(number + tally.steps / steps)

@@ -13,8 +13,10 @@ from trainables import memory, scores
 from trainables.backbones import Backbone
 from trainables.checkpoint import Checkpoint
 from trainables.data.batches import Part
+from trainables.drain import NOTICE
+from trainables.errors import LostError
 from trainables.evaluation import Logits, evaluate
-from trainables.fit import Epoch, Training
+from trainables.fit import Epoch, Leave, Training
 from trainables.outcome import Progress, commit
 from trainables.setup import Setup
 from trainables.stage_log import StageLog
@@ -58,13 +60,22 @@ def _described(setup: Setup) -> str:
 
 
 def _kept(training: Training, checkpoint: Checkpoint, log: StageLog) -> Iterator[Progress]:
-    """Train from the last checkpoint on, and keep checkpoints on the way."""
+    """Train from the last checkpoint on, and keep checkpoints on the way.
+
+    Raises:
+        LostError: if the node of one of several workers is about to be taken away; the state is kept.
+    """
     resumed = checkpoint.load()
     if resumed is not None:
         log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
     epochs, world = training.recipe.epochs, training.world
     try:
         for event in training.run(resumed):
+            if isinstance(event, Leave):
+                if world.leads:
+                    checkpoint.save(training.state)
+                world.meet()  # not before it is written: when one worker ends, Ray Train ends the others
+                raise LostError(NOTICE)
             if isinstance(event, Epoch):
                 log.say(_line(event))
                 progress = Progress(event.epoch + 1, epochs, shown_of(event))

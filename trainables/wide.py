@@ -34,7 +34,7 @@ def run_wide(
 
     Raises:
         StageError, RuntimeError: what a worker raised.
-        LostError: if a worker died without a word.
+        LostError: if a worker died without a word, or left a node that is about to be taken away.
     """
     order = {
         "stage": stage.document(),
@@ -84,6 +84,8 @@ def _listen(news: IO[str], complaints: IO[str], log: StageLog) -> Iterator[Progr
             log.say(content)
         elif kind == "error":
             error = error or _as_error(**content)
+        elif isinstance(error, LostError):
+            raise error
         elif content:  # the end, with workers lost: the others then complain of their peer, which is no error
             raise LostError(f"a worker was lost: {content}") from error
         elif error is not None:
@@ -100,6 +102,8 @@ def _as_error(kind: str, message: str, trace: str, out_of_memory: bool) -> Excep
     error: Exception
     if out_of_memory:
         error = torch.OutOfMemoryError(message)
+    elif kind == LostError.__name__:
+        error = LostError(message)
     elif kind in (StageError.__name__, UserError.__name__):
         error = StageError(message)
     else:

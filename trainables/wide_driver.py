@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import IO, Any
 
 import ray
@@ -50,7 +50,7 @@ def _tell(queue: Queue, news: IO[str]) -> None:
 
 def _fit(order: str, queue: Queue) -> str:
     """Run the workers to their end; return what the lost ones among them left behind."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
+    from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
     given = json.loads(order)["workers"]
@@ -62,7 +62,7 @@ def _fit(order: str, queue: Queue) -> str:
             scaling_config=ScalingConfig(
                 num_workers=given["count"], use_gpu=given["gpus"] > 0, resources_per_worker=resources
             ),
-            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=FailureConfig(max_failures=0)),
+            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=_no_retries()),
         )
         try:
             trainer.fit()
@@ -71,6 +71,18 @@ def _fit(order: str, queue: Queue) -> str:
         except TrainingFailedError as error:  # a node was taken away, or the workers never came up
             return _first_line(error)
         return ""
+
+
+def _no_retries() -> Any:
+    """Have Ray Train try nothing again: the schedule does, on what the cluster has by then.
+
+    By itself it would begin again without end, at the same width, after a drain or while workers find no room.
+    """
+    from ray.train import FailureConfig
+
+    budgets = {"max_failures", "controller_failure_limit", "max_preemption_failures"}
+    known: dict[str, Any] = {field.name: 0 for field in fields(FailureConfig) if field.name in budgets}
+    return FailureConfig(**known)  # an older Ray knows fewer of them
 
 
 def _is_of_ray(failure: BaseException) -> bool:
@@ -88,6 +100,7 @@ def work_as_one_of_many(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     from trainables import memory
+    from trainables.drain import draining, now_and_then
     from trainables.site import Site
     from trainables.specs import Stage
     from trainables.stage import work
@@ -98,7 +111,7 @@ def work_as_one_of_many(config: dict[str, Any]) -> None:
 
     order, queue = json.loads(config["order"]), config["queue"]
     context = train.get_context()
-    world = World(get_device(), context.get_world_rank(), context.get_world_size())
+    world = World(get_device(), context.get_world_rank(), context.get_world_size(), now_and_then(draining))
     stage = Stage.from_document(order["stage"])
     log = StageLog(stage, (lambda line: queue.put(("log", line))) if world.leads else lambda line: None)
     try:

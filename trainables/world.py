@@ -6,6 +6,7 @@ A stage of one worker is a world of one, in which all of this does nothing. Wide
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,11 @@ from numpy.typing import NDArray
 from trainables.data.batches import Share
 
 
+def stays() -> bool:
+    """No node is about to be taken away."""
+    return False
+
+
 @dataclass(frozen=True)
 class World:
     """This worker's place among those of its stage.
@@ -24,11 +30,13 @@ class World:
         rank: from 0; worker 0 leads: it alone writes.
         size: number of workers.
         device: where this worker computes.
+        leaving: says whether this worker's node is about to be taken away.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
+    leaving: Callable[[], bool] = stays
 
     @property
     def leads(self) -> bool:
@@ -39,6 +47,14 @@ class World:
     def share(self) -> Share:
         """Its share of every batch and of every part that is scored."""
         return Share(self.rank, self.size)
+
+    def all_leave(self) -> bool:
+        """Whether any worker's node is about to be taken away: all hear the same, so all must ask at the same step."""
+        return self.leaving is not stays and bool(self.total(np.array([float(self.leaving())]))[0])
+
+    def meet(self) -> None:
+        """Wait until every worker is here."""
+        self.total(np.zeros(1))
 
     def total(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum over all workers of an array of float64, the same on each."""

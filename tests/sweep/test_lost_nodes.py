@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -15,12 +16,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[2]
 RAY = str(Path(sys.executable).with_name("ray"))
 GRID = tiny_grid(images=12, pretrain_epochs=30, finetune_epochs=30)
+WIDE = """\
+target: cells
+data:
+  cells: {reader: generated, generator: blood_cells, images_per_class: 12, size: 32}
+  tissue: {reader: generated, generator: tissue_patches, images_per_class: 200, size: 32}
+split: {folds: 2, val_fraction: 0.3}
+architectures:
+  tiny: {model: timm/test_vit}   # no batch norm: several CPU workers may share it
+scenarios:
+  Tissue: {pretrain: tissue}
+axes:
+  architecture: [tiny]
+  fold: [0]
+  learning_rate: [0.02]
+recipe: {image_size: 32, batch_size: 8}
+pretrain: {epochs: 20, learning_rate: 0.02}
+finetune: {epochs: 1}
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -62,16 +82,27 @@ class Cluster:
         )
         return dict(json.loads(ran.stdout.splitlines()[-1]))
 
-    def drain(self, name: str) -> None:
+    def drain(self, name: str, node_id: str | None = None) -> None:
         """Tell Ray that the node is about to be taken, as a spot notice does."""
         self.ray(
             "drain-node",
             f"--address={self.address}",
-            f"--node-id={self.node_ids()[name]}",
+            f"--node-id={node_id or self.node_ids()[name]}",
             "--reason=DRAIN_NODE_REASON_PREEMPTION",
             "--reason-message=spot notice",
             "--deadline-remaining-seconds=60",
         )
+
+    def workers(self) -> list[str]:
+        """The nodes on which Ray Train's workers are, once for each."""
+        titles = [(name, " ".join(_cmdline(p))) for name in self.raylets for p in self._children(name)]
+        return [name for name, title in titles if "RayTrainWorker" in title]
+
+    def _children(self, name: str) -> list[psutil.Process]:
+        try:
+            return self.raylets[name].children(recursive=True)
+        except psutil.Error:
+            return []
 
     def trials(self, name: str, doing: str = "") -> list[psutil.Process]:
         """The trial processes of a node, or those that are at something now: Ray writes it into their title."""
@@ -140,6 +171,7 @@ class Run:
     """A study on the cluster, by the real command."""
 
     folder: Path
+    grid: str = GRID
 
     @property
     def study(self) -> Path:
@@ -151,10 +183,18 @@ class Run:
 
     def start(self, environment: dict[str, str], *more: str) -> subprocess.Popen[bytes]:
         self.folder.mkdir(exist_ok=True)
-        (self.folder / "tiny.yaml").write_text(GRID)
+        (self.folder / "tiny.yaml").write_text(self.grid)
         command = [sys.executable, "-m", "sweep.run", "--grid", "tiny.yaml", *more]
         with (self.folder / "said.txt").open("wb") as said:
             return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
+
+    def epochs(self, kind: str) -> int:
+        """How many epochs a running stage of a kind has done: its log is written at its end, the heartbeat before."""
+        try:
+            running = json.loads((self.study / "running.json").read_text())["running"].values()
+        except (OSError, ValueError):
+            return 0
+        return max((int(stage["epoch"]) for stage in running if stage["kind"] == kind), default=0)
 
     def results(self) -> dict[str, dict[str, str]]:
         """Stage -> digests of what it made."""
@@ -206,3 +246,32 @@ def test_stages_leave_nodes_that_go_and_end_with_the_same_bits(cluster: Cluster,
     logs = [(folder / "log.txt").read_text() for folder in run.study.glob("stages/*")]
     assert any("resumed after" in log for log in logs)
     assert "Traceback" not in run.said
+
+
+def test_a_stage_of_several_workers_leaves_a_node_that_is_drained(cluster: Cluster, tmp_path: Path) -> None:
+    """It saves within an epoch, begins on other nodes at once, and ends with the bits of one that was left alone."""
+    for name in ("node-a", "node-b", "node-c"):
+        cluster.add(name)
+    more, node_ids = (f"--address={cluster.address}", "--widest=2"), cluster.node_ids()
+    quiet = Run(tmp_path / "quiet", WIDE)
+    assert quiet.start(cluster.environment, *more).wait(timeout=240) == 0, quiet.said
+
+    run = Run(tmp_path / "disturbed", WIDE)
+    driver = run.start(cluster.environment, *more)
+    try:
+        wait_for("two workers that train", lambda: len(cluster.workers()) == 2 and run.epochs("pretrain") >= 2)
+        victim = cluster.workers()[0]
+        cluster.drain(victim, node_ids[victim])
+        wait_for("the workers to leave it", lambda: "about to be taken away" in run.said, seconds=30)
+        assert run.results() == {}
+        assert driver.wait(timeout=240) == 0, run.said
+    finally:
+        driver.kill()
+    assert run.results() == quiet.results()
+    assert "Traceback" not in run.said
+    one, other = (next(ran.study.glob("stages/pretrain-*")) for ran in (quiet, run))
+    assert json.loads((other / "result.json").read_text())["environment"]["world_size"] == 2
+    assert re.search(r"resumed after [1-9]\d* epochs and [1-9]\d* steps", (other / "log.txt").read_text())
+    for seen in ("accuracy", "f1_macro", "loss"):  # of the images that were seen before it left, too
+        first, second = (pq.read_table(folder / "history.parquet")[seen].to_pylist() for folder in (one, other))
+        assert second == pytest.approx(first, rel=1e-6)

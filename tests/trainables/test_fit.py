@@ -16,7 +16,7 @@ from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed
 from trainables.decay import rate_factor
 from trainables.evaluation import evaluate
-from trainables.fit import Epoch, Training
+from trainables.fit import Epoch, Leave, Training
 from trainables.specs import Augmentation, ModelSpec, Recipe
 from trainables.steps import StageError, autocast
 from trainables.world import World
@@ -201,6 +201,22 @@ def test_a_training_taken_up_again_ends_with_the_same_bits(coloured: Packed) -> 
     assert equal(tensors(second), tensors(whole))
     assert equal(second.best_state, whole.best_state)
     assert [e.val for e in second.epochs] == [e.val for e in whole.epochs]
+
+
+@pytest.mark.parametrize("step", [2, 5, 7, 15])
+def test_a_training_that_must_leave_within_an_epoch_goes_on_at_the_next_step(coloured: Packed, step: int) -> None:
+    """At 5 steps an epoch: within the first, at its last step, within the second, at the very last."""
+    whole = training(coloured, build_resnet())
+    list(whole.run())
+    asked = iter(range(1, 100))
+    first = training(coloured, build_resnet(), world=World(CPU.device, leaving=lambda: next(asked) == step))
+    events = list(first.run())
+    assert [type(event) for event in events] == [Epoch] * ((step - 1) // 5) + [Leave]
+    assert next(asked) == step + 1, "it went on after it was to leave"
+    second = training(coloured, build_resnet(seed=9))
+    list(second.run(first.state()))
+    assert equal(tensors(second), tensors(whole))
+    assert [(e.train, e.val) for e in second.epochs] == [(e.train, e.val) for e in whole.epochs]
 
 
 # The loss

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import ray
 from stage_bench import Bench, Ran, run
 
 from sweep.ray_session import ray_session
@@ -20,6 +21,7 @@ from trainables.site import Workers
 from trainables.specs import ModelSpec
 from trainables.stage import run_stage
 from trainables.steps import StageError
+from trainables.wide_driver import _no_retries
 
 TWO = Workers(count=2, cpus=1)
 NO_NORM = ModelSpec(model="torchvision/squeezenet1_1", options={"dropout": 0.0})
@@ -100,6 +102,22 @@ def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkp
     assert study.folder(stage).failure() is None
 
 
+def test_workers_that_find_no_room_are_a_loss_and_not_waited_for(
+    bench: Bench, tmp_path: Path, cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node may go between the moment a width is chosen and the start: the schedule then chooses another."""
+    monkeypatch.setenv("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "3")
+    stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE)
+    more_than_there_are = Workers(count=int(ray.cluster_resources()["CPU"]) + 1, cpus=1)
+    with pytest.raises(LostError, match="a worker was lost"):
+        list(run_stage(stage, bench.study(tmp_path), bench.site, workers=more_than_there_are))
+
+
+def test_ray_train_tries_nothing_again_by_itself() -> None:
+    budgets = vars(_no_retries())
+    assert {budgets[name] for name in ("max_failures", "controller_failure_limit", "max_preemption_failures")} == {0}
+
+
 def workers_here() -> list[psutil.Process]:
     """The Train workers of this test's own cluster: whatever else runs on this machine is not ours."""
     found = [p for p in psutil.process_iter(["cmdline"]) if any("RayTrainWorker" in c for c in p.info["cmdline"] or ())]
@@ -112,8 +130,6 @@ def kill_one_worker() -> None:
 
 
 def test_a_stage_that_is_stopped_gives_its_place_back(bench: Bench, tmp_path: Path, cluster: None) -> None:
-    import ray
-
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE | {"epochs": 500})
     running = run_stage(stage, bench.study(tmp_path), bench.site, workers=TWO)
     next(running)

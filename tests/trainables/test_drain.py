@@ -1,0 +1,32 @@
+"""Tests of looking whether a node is drained: seldom asked, never forgotten, never a fault. The rest: test_lost_nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainables import drain
+
+
+def test_the_cluster_is_asked_once_a_second_and_what_it_said_is_kept() -> None:
+    asked: list[float] = []
+    times = [0.0, 0.5, 0.9, 1.25, 1.5, 2.5, 2.75, 9.0]
+
+    def cluster() -> bool:
+        asked.append(times[0])
+        return times[0] >= 2
+
+    look = drain.now_and_then(cluster, lambda: times[0])
+    said = []
+    while times:
+        said.append(look())
+        times.pop(0)
+    assert said == [False] * 5 + [True] * 3
+    assert asked == [0.0, 1.25, 2.5]
+
+
+def test_a_cluster_that_does_not_answer_drains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent() -> set[str]:
+        raise ConnectionError
+
+    monkeypatch.setattr(drain, "draining_nodes", silent)
+    assert not drain.draining()

@@ -348,9 +348,16 @@ def test_evaluation_leaves_the_network_as_it_was(coloured: Packed) -> None:
     assert equal(dict(module.state_dict()), before)
 
 
+def test_a_map_of_one_pixel_is_refused_in_bf16_and_trained_in_float32(coloured: Packed) -> None:
+    with pytest.raises(StageError, match=r"layer4\.0\.conv1 steps over a map one pixel wide.*precision: float32"):
+        next(training(coloured, build_resnet(), recipe={"precision": "bf16"}).run())
+    next(training(coloured, build_resnet(), recipe={"precision": "float32"}).run())
+
+
 def test_bf16_rounds_more_and_keeps_its_weights_in_float32(coloured: Packed) -> None:
     recipes = [{"precision": name, "epochs": 1, "batch_size": 40} for name in ("float32", "bf16")]
-    runs = [training(coloured, build_resnet(), learning_rate=1e-3, recipe=recipe) for recipe in recipes]
+    wide = dataclasses.replace(WANT, edge=2 * EDGE)  # at EDGE its last map is one pixel wide
+    runs = [training(coloured, build_resnet(), learning_rate=1e-3, recipe=recipe, want=wide) for recipe in recipes]
     losses = [next(run.run()).train["loss"] for run in runs]
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)

@@ -16,8 +16,14 @@ from trainables.data.augment import Change
 def apply_tensor(images: torch.Tensor, change: Change, target: int) -> torch.Tensor:
     """Change a batch: uint8 (n, source, source, 3) to float32 (n, 3, target, target) in [0, 255], channels-last in memory.
 
-    Bilinear; beyond its border an image is mirrored, the border pixel once (OpenCV's BORDER_REFLECT_101).
+    Bilinear; beyond its border an image is mirrored, the border pixel once (OpenCV's BORDER_REFLECT_101). In float32
+    whatever precision the network runs in: bfloat16 cannot tell pixel 200 from 200.5.
     """
+    with torch.autocast(images.device.type, enabled=False):
+        return _applied(images, change, target)
+
+
+def _applied(images: torch.Tensor, change: Change, target: int) -> torch.Tensor:
     affine = torch.from_numpy(change.affine).to(images.device, torch.float32, non_blocking=True)
     colour = torch.from_numpy(change.colour).to(images.device, torch.float32, non_blocking=True)
     pixels = images.permute(0, 3, 1, 2).to(torch.float32)

@@ -94,3 +94,13 @@ def test_both_agree_on_real_cells(shared_data: Path) -> None:
     change = draw(Augmentation(), 7, NUMBERS, 120, 112)
     check(cells, change, 112)
     assert np.abs(changed(cells, change, 112) - apply(cells, change, 112)).mean() < 0.35
+
+
+def test_the_precision_of_the_network_around_it_changes_no_bit() -> None:
+    """Evaluation makes its batches within autocast: a place in bfloat16 would be off by up to a pixel."""
+    images = np.random.default_rng(5).integers(0, 256, (6, 250, 250, 3), dtype=np.uint8)
+    for change in (plain(6, 250, 224), draw(Augmentation(), 1, NUMBERS, 250, 224)):
+        expected = apply_tensor(torch.from_numpy(images), change, 224)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = apply_tensor(torch.from_numpy(images), change, 224)
+        assert torch.equal(found, expected)

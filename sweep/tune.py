@@ -142,6 +142,7 @@ class _NextStage(_Forgotten, Searcher):
         self._going: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
+        """Return the next attempt; None while nothing is ready, ``FINISHED`` at the end."""
         order = self._driver.next(self._room.slots(), self._room.admits())
         if order is None:
             return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
@@ -149,6 +150,7 @@ class _NextStage(_Forgotten, Searcher):
         return {"order": order.dumps()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass on a sign of life, and keep what a process that is about to go said of it."""
         report = _reported(result)
         if "going" in report:
             self._going[trial_id] = report["going"]
@@ -156,6 +158,7 @@ class _NextStage(_Forgotten, Searcher):
             self._driver.progressed(self._running[trial_id], report)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Pass on how an attempt ended: ``error`` tells of a lost process, all else the attempt reported itself."""
         key = self._running.pop(trial_id, None)
         if key is None:
             return

@@ -98,6 +98,7 @@ class _Teller:
         self._local: tempfile.TemporaryDirectory[str] | None = None
 
     def begin(self, settings: MirrorSettings, study: str, stage: Stage, site: Site, stop: Callable[[], None]) -> None:
+        """Open the run of a stage: online where W&B answers, else offline. ``stop`` is called where it is stopped there."""
         from sweep.mirror.session import Session
 
         self._session = None

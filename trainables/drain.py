@@ -17,9 +17,11 @@ def draining_nodes() -> set[str]:
 
 
 def draining() -> bool:
-    """Say whether the node of this process is one of them; no, where the cluster does not answer."""
+    """Say whether the node of this process is one of them; no, where there is no cluster, or it does not answer."""
     import ray
 
+    if not ray.is_initialized():
+        return False  # to ask even so would start one, open to all
     try:
         return ray.get_runtime_context().get_node_id() in draining_nodes()
     except Exception:  # noqa: BLE001 - a question that finds no answer is no fault of the stage

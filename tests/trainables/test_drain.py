@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from types import SimpleNamespace
+
 import pytest
+import ray
 
 from trainables import drain
 
@@ -25,8 +30,21 @@ def test_the_cluster_is_asked_once_a_second_and_what_it_said_is_kept() -> None:
 
 
 def test_a_cluster_that_does_not_answer_drains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
     def silent() -> set[str]:
+        asked.append(True)
         raise ConnectionError
 
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "a node"))
     monkeypatch.setattr(drain, "draining_nodes", silent)
     assert not drain.draining()
+    assert asked
+
+
+def test_where_there_is_no_cluster_none_is_started_to_ask() -> None:
+    """Ray would: at the first question, and open to all."""
+    code = "import ray; from trainables.drain import draining; print(draining(), ray.is_initialized())"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout.split() == ["False", "False"]

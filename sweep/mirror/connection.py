@@ -47,10 +47,7 @@ def app_url(entity: str, project: str, *rest: str) -> str:
 
 def ask() -> Answer:
     """Ask the server whose key it is. Takes a few seconds at most, and raises nothing."""
-    try:
-        key = _key()
-    except ValueError:
-        return Answer(None, False, "the netrc file, the client's settings or WANDB_BASE_URL cannot be read")
+    key = _key()
     if key is None:
         return Answer(None, False, "no key is configured (`wandb login`, or WANDB_API_KEY)")
     try:
@@ -87,7 +84,7 @@ def _key() -> str | None:
     file = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
     try:
         entry = netrc.netrc(file).authenticators(urlsplit(server()).hostname or "")
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, ValueError, netrc.NetrcParseError):  # no text, no address, no such file
         return None
     return entry[2] if entry else None
 
@@ -96,7 +93,7 @@ def _configured() -> str | None:
     """``base_url`` of the client's settings file, which ``wandb login --host`` writes."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or Path("~/.config/wandb").expanduser())
     try:
-        lines = (folder / "settings").read_text().splitlines()
+        lines = (folder / "settings").read_text(errors="replace").splitlines()
     except OSError:
         return None
     pairs = (line.partition("=") for line in lines)

@@ -96,14 +96,15 @@ def test_an_address_that_is_none_turns_the_mirror_off(
     assert address in said[0]
 
 
-def test_files_of_the_client_s_that_are_no_text_turn_the_mirror_off(
+def test_files_that_are_no_text_turn_the_mirror_off(
     study: Study, wandb_environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "settings").write_bytes(b"\xff")
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    for name, variable in (("netrc", "NETRC"), ("settings", "WANDB_CONFIG_DIR")):
+        (tmp_path / name).write_bytes(b"\xff")
+        monkeypatch.setenv(variable, str(tmp_path / name if variable == "NETRC" else tmp_path))
     said: list[str] = []
     assert decide(MirrorChoice(), study, said.append) is None
-    assert said[0].startswith("W&B: off: ")
+    assert "no key is configured" in said[0]
 
 
 class Elsewhere(BaseHTTPRequestHandler):

@@ -40,7 +40,7 @@ def _work(asked: argparse.Namespace) -> None:
         raise UserError(f"give a question ({', '.join(NAMES)}) or --pair ARCH,SCENARIO ARCH,SCENARIO")
     collected = collect(Study.open(asked.study))
     comparer = Comparer(collected, row_scores(collected))
-    found = _answers(comparer, asked.question, _domains(asked))
+    found = _answers(comparer, asked.question, _domains(collected, asked))
     if asked.pair:
         found += (_own(comparer, [_pair(collected, pair) for pair in asked.pair]),)
     for answer in found:
@@ -84,10 +84,20 @@ def _said(one: Comparison, family: tuple[Comparison, ...]) -> str:
 def _pair(collected: Collected, pair: Sequence[str]) -> tuple[Name, Name]:
     from analysis.trained import row_named
 
-    return row_named(collected, pair[0], "--pair"), row_named(collected, pair[1], "--pair")
+    first, second = (row_named(collected, one, "--pair") for one in pair)
+    if first == second:
+        raise UserError(f"--pair {' '.join(pair)}: twice the same row. Name two")
+    return first, second
 
 
-def _domains(asked: argparse.Namespace) -> dict[str, Domain]:
+def _domains(collected: Collected, asked: argparse.Namespace) -> dict[str, Domain]:
+    known = dict.fromkeys(name for kind in collected.grid.scenarios.values() for name in kind.pretrain)
+    unknown = [name for name in (*asked.in_domain, *asked.out_of_domain) if name not in known]
+    if unknown and collected.grid.fault is None:
+        there = f"There are {', '.join(known)}" if known else "There is none"
+        raise UserError(f"no scenario pre-trains on {name}{nearest(name, [*known]) or '.'} {there}" for name in unknown)
+    if both := sorted({*asked.in_domain} & {*asked.out_of_domain}):
+        raise UserError(f"{', '.join(both)}: said to be in the target's domain and out of it. Say one")
     found: dict[str, Domain] = dict.fromkeys(asked.in_domain, "in")
     return found | dict.fromkeys(asked.out_of_domain, "out")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import numpy as np
 from analysis import facts
 from analysis.collect import WEIGHTS, Collected, collect
 from analysis.planned import PlannedStage, explain
-from analysis.report import FIGURES, TABLES, build
+from analysis.report import FIGURES, INDEX, TABLES, build
 from analysis.verify import Cell
 from trainables.errors import UserError
+from trainables.storage import Storage
 from trainables.study import RESULT, STAGE, StageFolder, Study
 
 File = tuple[str, Callable[[], bytes]]
@@ -25,7 +28,6 @@ STUDY_FILES = (
     "plan.json",
     "selection.parquet",
     "data_problems.parquet",
-    "report/index.html",
 )
 README = """# {name}
 
@@ -58,22 +60,30 @@ def contents(study: Study, weights: str) -> Iterator[File]:
     collected = collect(study)
     if not collected.cells:
         raise UserError(f"{study.storage.path()} has no cell that counts yet: there is nothing to pack")
-    report = build(study)
     yield "README.md", lambda: _readme(collected, weights).encode()
     yield "environment.json", lambda: _json(_environment(collected))
     for name in STUDY_FILES:
         if study.storage.exists(name):
-            yield name, _reader(study, name)
-    for table in report.tables.all:
-        for suffix in ("csv", "md", "tex"):
-            name = f"{TABLES}/{table.name}.{suffix}"
-            yield name, _reader(study, name)
-    for name in sorted(study.storage.child(FIGURES).files()):
-        yield f"{FIGURES}/{name}", _reader(study, f"{FIGURES}/{name}")
+            yield name, _reader(study.storage, name)
+    yield from _report(study)
     yield from _splits(study)
     wanted = {cell.folder.name for cell in with_weights(collected, weights)}
     for folder in _folders(collected):
         yield from _stage(folder, folder.name in wanted)
+
+
+def _report(study: Study) -> Iterator[File]:
+    """Yield the report, made anew beside the study: a study to be packed may be one that nobody may write to."""
+    with TemporaryDirectory(prefix="bundle-report-") as folder:
+        made = Storage(Path(folder))
+        report = build(study, into=made)
+        tables = [f"{TABLES}/{table.name}.{suffix}" for table in report.tables.all for suffix in ("csv", "md", "tex")]
+        drawn = {f"{FIGURES}/{name}": made for name in made.child(FIGURES).files()}
+        explained = {f"{FIGURES}/{name}": study.storage for name in study.storage.child(FIGURES).files()}
+        for name in (INDEX, *tables):
+            yield name, _reader(made, name)
+        for name, storage in sorted((explained | drawn).items()):
+            yield name, _reader(storage, name)
 
 
 def with_weights(collected: Collected, weights: str) -> tuple[Cell, ...]:
@@ -121,11 +131,11 @@ def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
 
 def _splits(study: Study) -> Iterator[File]:
     for name in study.storage.names("splits"):
-        yield f"splits/{name}", _reader(study, f"splits/{name}")
+        yield f"splits/{name}", _reader(study.storage, f"splits/{name}")
 
 
-def _reader(study: Study, name: str) -> Callable[[], bytes]:
-    return lambda: study.storage.read(name)
+def _reader(storage: Storage, name: str) -> Callable[[], bytes]:
+    return lambda: storage.read(name)
 
 
 def _of_folder(folder: StageFolder, name: str) -> Callable[[], bytes]:

@@ -80,6 +80,7 @@ def _logits(
 def _prepared(images: Sequence[FolderImage], member: Trained, undecodable: dict[str, str]) -> NDArray[np.uint8]:
     """Return the images as the net's own evaluation makes them, shape (n, edge, edge, 3)."""
     from trainables.data import augment
+    from trainables.data.decode import what_is_wrong
 
     edge = member.stage.recipe.image_size
     ready = []
@@ -87,7 +88,7 @@ def _prepared(images: Sequence[FolderImage], member: Trained, undecodable: dict[
         try:
             pixels = _decode(image, member.stage.data.size)
         except Exception as error:  # noqa: BLE001 - decoders raise anything on a file from outside
-            undecodable[image.image_id] = str(error) or type(error).__name__
+            undecodable[image.image_id] = what_is_wrong(error)
             continue
         ready.append(augment.apply(pixels[np.newaxis], augment.plain(1, len(pixels), edge), edge)[0])
     return np.stack(ready) if ready else np.zeros((0, edge, edge, 3), np.uint8)

@@ -45,9 +45,9 @@ def _run(asked: argparse.Namespace) -> None:
     members = members_of(study, asked.stage, asked.row)
     mapping = read_mapping(Path(asked.mapping)) if asked.mapping else None
     folder = read_folder(Path(asked.images), members[0].classes, mapping)
+    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is said before the work
     said = predict(members, folder.images)
     document = _document(study, members, folder, said, mapping)
-    out.parent.mkdir(parents=True, exist_ok=True)
     _write(out, table_of(members[0].classes, said))
     if folder.labelled:
         scored = scores_of(members[0].classes, said)

@@ -211,8 +211,8 @@ def _domain(kind: ScenarioKind, said: dict[str, tuple[Domain, bool]]) -> Domain 
     return said[kind.pretrain[0]][0] if len(kind.pretrain) == 1 and kind.pretrain[0] in said else None
 
 
-def _domain_note(name: str, where: Domain, by_grid: bool) -> str:
-    source = "as the grid says" if by_grid else "taken from its name, the grid does not say"
+def _domain_note(name: str, where: Domain, told: bool) -> str:
+    source = "as told" if told else "taken from its name, the grid does not say"
     return f"{name} counts as {where}-{'' if where == 'in' else 'of-'}domain ({source})."
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis import cli, terminal
+from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from analysis.collect import LeftOut
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from analysis.sections import Options, Tables
     from analysis.tables import Table
     from trainables.selection import Choice
+    from trainables.storage import Storage
     from trainables.study import Study
 
 INDEX = "report/index.html"
@@ -53,13 +55,14 @@ class Report:
         return self.tables.per_class
 
 
-def build(study: Study, options: Options | None = None, pdf: bool = False) -> Report:
+def build(study: Study, options: Options | None = None, pdf: bool = False, into: Storage | None = None) -> Report:
     """Verify what the study has, and write ``report/`` into it.
 
     Args:
         study: finished or not.
         options: what may be chosen about the tables.
         pdf: whether to write the figures as PDF too, which takes matplotlib and some seconds.
+        into: where ``report/`` is written instead of the study.
 
     Raises:
         UserError: if the folder has no readable ``study.json`` or ``plan.json``.
@@ -74,14 +77,15 @@ def build(study: Study, options: Options | None = None, pdf: bool = False) -> Re
     collected = collect(study)
     explained = gallery(study, {cell.result.key for cell in collected.cells})
     tables = make_tables(collected, options, [network.checks for network in explained.networks])
+    into = study.storage if into is None else into
     for table in tables.all:
-        _write(study, table)
+        _write(into, table)
     for figure in tables.figures:
-        _write_figure(study, figure, pdf)
+        _write_figure(into, figure, pdf)
     page = render(collected, tables, explained, split_proof(study, collected), pdf)
     # JSON may hold halves of a letter, which UTF-8 cannot.
-    study.storage.write(INDEX, page.encode(errors="replace"))
-    return Report(tables, study.storage.path(INDEX), collected.left_out, collected.choices)
+    into.write(INDEX, page.encode(errors="replace"))
+    return Report(tables, into.path(INDEX), collected.left_out, collected.choices)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +97,8 @@ def _work(asked: argparse.Namespace) -> None:
     from analysis.sections import Options
     from trainables.study import Study
 
+    if asked.min_support is not None and asked.min_support < 0:
+        raise UserError(f"--min-support {asked.min_support}: a number of images, 0 or more")
     options = Options() if asked.min_support is None else Options(least_support=asked.min_support)
     _show(build(Study.open(asked.study), options, asked.pdf))
 
@@ -110,19 +116,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write(study: Study, table: Table) -> None:
+def _write(into: Storage, table: Table) -> None:
     for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
-        study.storage.write(f"{TABLES}/{table.name}.{suffix}", text.encode())
+        into.write(f"{TABLES}/{table.name}.{suffix}", text.encode())
 
 
-def _write_figure(study: Study, figure: Figure, pdf: bool) -> None:
+def _write_figure(into: Storage, figure: Figure, pdf: bool) -> None:
     from analysis.figures.svg import as_file
 
-    study.storage.write(f"{FIGURES}/{figure.name}.svg", as_file(figure.drawing))
+    into.write(f"{FIGURES}/{figure.name}.svg", as_file(figure.drawing))
     if pdf:
         from analysis.figures.pdf import as_pdf
 
-        study.storage.write(f"{FIGURES}/{figure.name}.pdf", as_pdf(figure.drawing))
+        into.write(f"{FIGURES}/{figure.name}.pdf", as_pdf(figure.drawing))
 
 
 def _show(report: Report) -> None:

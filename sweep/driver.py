@@ -47,6 +47,10 @@ class Order:
         return cls(stage, fields["study"], site, fields["attempt"], workers, fields["mirror"])
 
 
+SET_ASIDE = "stopped by a person: another run goes on with it"
+"""What watchers hear of a stage that someone stopped in the dashboard: no error, and nothing to look into."""
+
+
 class Watcher(Protocol):
     """Who is told what happens: the terminal."""
 
@@ -245,7 +249,7 @@ class Driver:
         """Take in that a person stopped a running stage: it goes on from its checkpoint in another run."""
         self._leaves(key)
         waiting = [self._stages[gone] for gone in self._schedule.set_aside(key) if gone != key]
-        self._watcher.failed(self._stages[key], "stopped by a person: another run goes on with it", False, waiting)
+        self._watcher.failed(self._stages[key], SET_ASIDE, False, waiting)
 
     def damaged(self, key: str, upstream: str, error: str) -> None:
         """Take in that a stage found its upstream's files damaged: the upstream's result is taken back.

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from sweep.attempts import alike
-from sweep.driver import Watcher
+from sweep.driver import SET_ASIDE, Watcher
 from sweep.matrix import Cells, matrix
 from sweep.outlook import Outlook
 from sweep.terminal import duration
@@ -74,6 +74,10 @@ class Watch(Watcher):
         """Note a failed attempt; a new kind of error is shown in full once."""
         key = str(stage.key)
         self._running.pop(key, None)
+        if error == SET_ASIDE:
+            self._gone |= {str(gone.key): "stopped" for gone in (stage, *blocked)}
+            self._line(f"         {stage.kind} {stage.name}: {error}")
+            return
         if not again:
             self._gone |= {key: "failed", **{str(b.key): "blocked" for b in blocked}}
             self.errors.setdefault(alike(error), (error, []))[1].append(stage)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.explain.regions import MaskOf, masks_of
 from analysis.planned import explain
 from trainables.data import augment
-from trainables.data.decode import decode
+from trainables.data.decode import decode, what_is_wrong
 from trainables.data.packed import Packed, load, prepare
 from trainables.data.packed_images import META
 from trainables.data.readers import DataSpec, Generated
@@ -110,8 +110,9 @@ class _Decoder:
             content = file.read_bytes()
             size = self._size or min(Image.open(io.BytesIO(content)).size)
             return decode(content, size)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{file} cannot be read as an image: {error}. Take it out of the folder") from error
+        except Exception as error:  # decoders raise anything on a file from outside
+            what = what_is_wrong(error)
+            raise UserError(f"{file} cannot be read as an image: {what}. Take it out of the folder") from error
 
 
 def scaled(pixels: Pixels, edge: int) -> Pixels:

@@ -85,15 +85,15 @@ def explain_images(trained: Trained, picks: Sequence[Pick], pixels_of: PixelsOf,
         gradient, words = guided_gradient(trained.network.module, tensor, targets)
         guided.extend(np.abs(gradient).max(1))
         pixels.extend(images)
-    ranked = _against_random(trained, picks, pixels, {m: np.stack(maps) for m, maps in small.items()}, steps > 0)
-    heat = {method: enlarge(np.stack(maps), trained.want.edge) for method, maps in small.items()}
+    masks = [None if (mask := mask_of(one.image_id)) is None else fit(mask, trained.want.edge) for one in picks]
+    kept = {method: np.stack(maps) for method, maps in small.items()}
+    against = _against_random(trained, picks, pixels, kept, masks) if steps else [[] for _ in picks]
+    heat = {method: enlarge(maps, trained.want.edge) for method, maps in kept.items()}
     shown = []
     for i, one in enumerate(picks):
-        mask = mask_of(one.image_id)
-        mask = None if mask is None else fit(mask, trained.want.edge)
         own = {method: heat[method][i] for method in METHODS}
-        measured = (*_faithful(trained, one, pixels[i], own, steps), *ranked[i], *_regions(own, mask))
-        shown.append(Shown(one, pixels[i], own, _guided_map(guided[i], own[record.GRADCAM]), mask, measured))
+        measured = (*_faithful(trained, one, pixels[i], own, steps), *against[i], *_regions(own, masks[i]))
+        shown.append(Shown(one, pixels[i], own, _guided_map(guided[i], own[record.GRADCAM]), masks[i], measured))
     return Found(tuple(shown), words)
 
 
@@ -129,12 +129,12 @@ def _against_random(
     picks: Sequence[Pick],
     pixels: Sequence[NDArray[np.uint8]],
     maps: Mapping[str, Floats],
-    wanted: bool,
+    masks: Sequence[Mask | None],
 ) -> list[list[Measured]]:
     """Compare each map with that of the same network with random weights; one such network at a time is in memory."""
     found: list[list[Measured]] = [[] for _ in picks]
     stage = trained.stage
-    for check in (record.HEAD_RANDOM, record.ALL_RANDOM) if wanted else ():
+    for check in (record.HEAD_RANDOM, record.ALL_RANDOM):
         seed = derive_seed("randomised", check, stage.key)
         other = randomised(
             check, stage.model, trained.backbone, trained.network.layer, trained.want.edge, len(trained.classes), seed
@@ -142,6 +142,8 @@ def _against_random(
         for method in METHODS:
             for i, one in enumerate(_maps(other, trained, picks, pixels, method)):
                 found[i].append(Measured(check=check, map=method, value=similarity(maps[method][i], one)))
+                if (check, method) == (record.ALL_RANDOM, record.GRADCAM):
+                    found[i].extend(_shares(record.UNTRAINED, enlarge(one[np.newaxis], trained.want.edge)[0], masks[i]))
     return found
 
 
@@ -178,8 +180,12 @@ def _regions(heat: Mapping[str, Floats], mask: Mask | None) -> Iterator[Measured
     edge = len(mask)
     knowing_nothing = {record.UNIFORM: np.ones((edge, edge), np.float32), record.GAUSSIAN: centred_gaussian(edge)}
     for name, one in {**heat, **knowing_nothing}.items():
-        for check, share in heat_shares(one, mask).items():
-            yield Measured(check=check, map=name, value=share)
+        yield from _shares(name, one, mask)
+
+
+def _shares(name: str, heat: Floats, mask: Mask | None) -> Iterator[Measured]:
+    for check, share in ({} if mask is None else heat_shares(heat, mask)).items():
+        yield Measured(check=check, map=name, value=share)
 
 
 def _guided_map(gradient: Floats, heat: Floats) -> Floats:

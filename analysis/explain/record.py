@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 GRADCAM, PLUS_PLUS = "Grad-CAM", "Grad-CAM++"
 GAUSSIAN, UNIFORM, RANDOM = "centred Gaussian", "uniform", "random"
 """Maps that know nothing of the network, to compare with. ``random`` has the resolution of the real one."""
+UNTRAINED = "Grad-CAM, untrained"
+"""The map of the same network before any training."""
 
 DELETION, INSERTION = "deletion AUC", "insertion AUC"
 HEAD_RANDOM, ALL_RANDOM = "rank correlation, head randomised", "rank correlation, all weights randomised"
@@ -19,8 +21,8 @@ MEANING = {
     INSERTION: "mean probability while the hottest places of a blurred image are made sharp first; high is faithful",
     HEAD_RANDOM: "Spearman's rho with the map of the network after its head was drawn anew; near 1 the map owes little to it",
     ALL_RANDOM: "Spearman's rho with the map of the network before any training; near 1 the map owes nothing to training",
-    IN_CELL: "heat on cytoplasm and nucleus, of all heat; to be read beside the uniform map and the centred Gaussian",
-    IN_NUCLEUS: "heat on the nucleus, of all heat; to be read beside the uniform map and the centred Gaussian",
+    IN_CELL: "heat on cytoplasm and nucleus, of all heat; to be read beside the uniform map, the centred Gaussian and the untrained network",
+    IN_NUCLEUS: "heat on the nucleus, of all heat; to be read beside the uniform map, the centred Gaussian and the untrained network",
 }
 """The checks there are, in the order in which they are shown, and how to read each."""
 

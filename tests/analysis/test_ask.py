@@ -32,6 +32,8 @@ def test_pairs_are_one_family(small: Any, capsys: pytest.CaptureFixture[str]) ->
         ([], "give a question"),
         (["imagnet"], "did you mean imagenet?"),
         (["--pair", "resnet18,PCam", "resnet18,Rndom"], "--pair resnet18,Rndom"),
+        (["--pair", "resnet18,PCam", "resnet18, PCam"], "twice the same row"),
+        (["domain", "--in-domain", "pcm"], "no scenario pre-trains on pcm"),
     ],
 )
 def test_mistakes_are_named(

@@ -22,7 +22,10 @@ def packed(study: Any, out: Path, *more: str) -> Path:
 
 
 def test_unpacked_it_gives_the_same_tables(own_trained: Any, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in own_trained.root.rglob("*")}
     bundle = packed(own_trained, tmp_path / "b.zip")
+    after = {path: path.stat().st_mtime_ns for path in own_trained.root.rglob("*")}
+    assert after == before, "it may be an archive that nobody may write to"
     with zipfile.ZipFile(bundle) as archive:
         archive.extractall(tmp_path / "unpacked")
     tables = {file.name: file.read_bytes() for file in (tmp_path / "unpacked/report/tables").iterdir()}

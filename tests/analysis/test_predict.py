@@ -101,9 +101,11 @@ def test_other_sizes_and_broken_files(trained: Any, tmp_path: Path) -> None:
     Image.open(file).resize((90, 60)).save(odd / "wide.png")
     Image.open(file).convert("L").save(odd / "grey.png")
     (odd / "broken.png").write_bytes(file.read_bytes()[:60])
+    (odd / "text.png").write_text("no image")
     _, rows, document = run(trained, odd, tmp_path / "p.csv")
     assert {row["image_id"] for row in rows} == {"wide.png", "grey.png"}
-    assert list(document["undecodable"]) == ["broken.png"]
+    assert sorted(document["undecodable"]) == ["broken.png", "text.png"]
+    assert document["undecodable"]["text.png"] == "cannot identify image file", "the same in each call"
 
 
 def renamed(trained: Any, tmp_path: Path) -> tuple[Path, list[str]]:

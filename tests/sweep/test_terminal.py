@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from sweep.driver import SET_ASIDE
 from sweep.inputs import Inputs
 from sweep.outlook import Outlook
 from sweep.plan import Plan
@@ -156,6 +157,13 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: Watch, plan:
     matrix = "\n".join(drawn(watch))
     assert matrix.count("failed") == 2, "a cell of the matrix, and the summary"
     assert matrix.count("blocked") == 3, "two cells of the matrix, and the summary"
+
+
+def test_a_stage_that_a_person_stopped_is_no_failure(watch: Watch, plan: Plan) -> None:
+    watch.failed(plan.stages[0], SET_ASIDE, again=False, blocked=plan.stages[1:3])
+    assert "3 stopped" in watch.summary()
+    assert "failed" not in watch.summary()
+    assert not watch.errors
 
 
 def test_errors_that_differ_in_numbers_are_kept_together(watch: Watch, plan: Plan) -> None:

@@ -44,6 +44,11 @@ def decode(content: bytes | Pixels, size: int | None) -> Pixels:
     return np.asarray(image)
 
 
+def what_is_wrong(error: Exception) -> str:
+    """Return what a decoder said of an image, without the address in memory: other each time, and of no use."""
+    return re.sub(r" <_io\.BytesIO object at \w+>", "", str(error)) or type(error).__name__
+
+
 def decode_all(listing: Listing, size: int | None, start: int = 0) -> Iterator[Decoded]:
     """Yield the images of a listing from ``start`` on, in its order.
 
@@ -75,5 +80,4 @@ def _one(listing: Listing, i: int, size: int | None) -> Decoded:
         raw = content if isinstance(content, bytes) else content.tobytes()
         return hashlib.sha256(raw).hexdigest(), decode(content, size)
     except Exception as error:  # noqa: BLE001 - decoders raise anything on a file from outside
-        what = re.sub(r" <_io\.BytesIO object at \w+>", "", str(error))  # an address: other each time, and of no use
-        return f"{UNDECODABLE}{what or type(error).__name__}", None
+        return f"{UNDECODABLE}{what_is_wrong(error)}", None

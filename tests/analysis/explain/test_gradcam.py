@@ -69,7 +69,9 @@ def test_every_check_of_every_map_is_there(explained: Path) -> None:
     maps = {record.GRADCAM, record.PLUS_PLUS}
     expected = {(check, name) for check in record.MEANING for name in maps}
     expected |= {(c, n) for c in (record.DELETION, record.INSERTION) for n in (record.GAUSSIAN, record.RANDOM)}
-    expected |= {(c, n) for c in (record.IN_CELL, record.IN_NUCLEUS) for n in (record.GAUSSIAN, record.UNIFORM)}
+    expected |= {
+        (c, n) for c in (record.IN_CELL, record.IN_NUCLEUS) for n in (record.GAUSSIAN, record.UNIFORM, record.UNTRAINED)
+    }
     for one in records(explained).values():
         images = sum(len(figure.images) for figure in one.figures)
         assert {(check.check, check.map) for check in one.checks} == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import math
+import os
 import re
 import signal
 import time
@@ -87,7 +88,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
     launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun)
     cell = launch.find(arguments.cell) if arguments.cell else None
-    with lease(study):
+    with lease(study, lambda why: _stop(terminal, why)):
         try:
             _write_down(study, name, plan, inputs, _places(arguments))
         except OSError as error:
@@ -103,6 +104,12 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
                 [f"{study.storage.path()}: {error}. What is finished is kept; once that is mended: {same_command()}"]
             )
             return FAILED
+
+
+def _stop(terminal: Terminal, why: str) -> None:
+    """Stop this run as a signal from outside would: stages under way are saved, or the command ends where none runs."""
+    terminal.say(why)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -167,7 +174,9 @@ def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
     try:
         header = study.header
     except (OSError, ValueError) as error:
-        return [f"cannot read {study.storage.path('study.json')}: {error}. Give another --storage or --study"]
+        return [
+            f"cannot read {study.storage.path('study.json')}: {error}. Mend that, or give another --storage or --study"
+        ]
     if header is None or target not in inputs.data:
         return []
     found = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}

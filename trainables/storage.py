@@ -13,6 +13,7 @@ import os
 import uuid
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +41,7 @@ class Storage:
             self._root = self.location
         else:
             try:
-                self._fs, self._root = fs.FileSystem.from_uri(self.location)
+                self._fs, self._root = fs.FileSystem.from_uri(_uri(self.location))
             except (pa.ArrowInvalid, OSError) as error:
                 raise UserError(
                     f"cannot open the storage {self.location}: {error}. Give a folder, or a URI such as s3://bucket/prefix"
@@ -50,17 +51,25 @@ class Storage:
 
     def path(self, name: str = "") -> str:
         """Return the full path (or URI) of a name, for people to read."""
-        return f"{self.location.rstrip('/')}/{name}" if name else self.location
+        if not name:
+            return self.location
+        folder, mark, options = (self.location, "", "") if self.is_local else self.location.partition("?")
+        return f"{folder.rstrip('/')}/{name}{mark}{options}"
 
     def child(self, name: str) -> Storage:
         """Return the storage of a folder below this one."""
-        below = copy.copy(self)  # not opened anew: an URI may end in options (?endpoint_override=…)
+        below = copy.copy(self)
         below.location, below._root = self.path(name), self._full(name)
         return below
 
     def exists(self, name: str) -> bool:
         """Say whether there is a file or a folder of that name."""
         return bool(self._fs.get_file_info(self._full(name)).type != fs.FileType.NotFound)
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds by the storage's own clock; None where there is none."""
+        time = self._fs.get_file_info(self._full(name)).mtime
+        return None if time is None else float(time.timestamp())
 
     def names(self, folder: str = "") -> list[str]:
         """Return the sorted names of the files and folders directly in a folder ([] where there is none)."""
@@ -126,6 +135,17 @@ class Storage:
 def cache_folder(studies: Storage) -> Path:
     """Return where prepared data lie: beside the studies, or with the user where those are on an object store."""
     return Path(studies.location) / ".cache" if studies.is_local else Path("~/.cache/scenario-sweep").expanduser()
+
+
+def _uri(location: str) -> str:
+    """Return a location as a URI by the rules: blanks and letters such as é are escaped.
+
+    On S3 with the option by which a small file is one request, not the three of an upload in parts.
+    """
+    uri = quote(location, safe=":/?#[]@!$&'()*+,;=%")
+    if not uri.startswith("s3://") or "allow_delayed_open" in uri:
+        return uri
+    return f"{uri}{'&' if '?' in uri else '?'}allow_delayed_open=true"
 
 
 def _write_and_rename(target: Path, content: bytes) -> None:

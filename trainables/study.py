@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainables.errors import UserError
+from trainables.errors import StorageError, UserError
 from trainables.specs import Stage
 from trainables.storage import Storage
 
@@ -132,12 +132,12 @@ class Study:
         """Open an existing study.
 
         Raises:
-            UserError: if there is none, or its storage does not answer or lets nobody in.
+            UserError: if there is none, or its storage cannot be used.
         """
         study = cls(Storage(location))
         try:
             found = study.storage.exists("study.json")
-        except OSError as error:
+        except StorageError as error:
             raise UserError(f"cannot read {study.storage.path('study.json')}: {error}") from error
         if not found:
             raise UserError(

@@ -142,7 +142,7 @@ class _NextStage(_Forgotten, Searcher):
         self._going: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        order = self._driver.next(self._room.slots(), self._room.admits())
+        order = self._driver.next(self._room.slots(), self._room.admits(), self._room.growth())
         if order is None:
             return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
         self._running[trial_id] = str(order.stage.key)
@@ -208,6 +208,9 @@ class Room(Protocol):
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
+
+    def growth(self) -> int:
+        """Return for how many more workers there may be room, if stages wait for it."""
 
     def admits(self) -> Admits:
         """Return the rule by which stages are admitted now."""

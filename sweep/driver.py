@@ -264,8 +264,12 @@ class Driver:
 
         The stage and all it blocks wait for the next pass, in which the upstream is done again.
         """
-        self._study.find(upstream).retire(error)
-        self.ended(key, error)
+        try:
+            self._study.find(upstream).retire(error)
+        except OSError as unreachable:
+            self.lost(key, str(unreachable))
+        else:
+            self.ended(key, error)
 
     def _leaves(self, key: str) -> None:
         self.worker_seconds()
@@ -276,6 +280,9 @@ class Driver:
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)
         if given_up and error is None:  # an error of its own it has written itself
-            self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
+            try:
+                self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
+            except OSError as unwritable:  # raised, it would be lost in Tune
+                self.stop(f"the study cannot be written to: {unwritable}")
         blocked = [self._stages[key] for key in given_up if key != stage.key]
         self._watcher.failed(stage, shown, not given_up, blocked)

@@ -14,8 +14,8 @@ OPTIONS = ("region", "scheme", "endpoint_override", "tls_ca_file_path")
 """What a URI may say after its question mark."""
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 """Where another place than Amazon's is named, for all of AWS's own tools too. The first goes before the second."""
-ATTEMPTS = 7
-"""At a request; with the pauses between them half a minute, in which a storage may come back. (Pyarrow's own 3 are 1 s.)"""
+ATTEMPTS = 6
+"""At a request; with the pauses between them 10 to 30 s, in which a storage may come back. (Pyarrow's own 3 are 1 s.)"""
 
 NO_BUCKET = "the bucket does not exist: {bucket}"
 _MEANINGS = (

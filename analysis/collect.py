@@ -14,6 +14,7 @@ from analysis.planned import Header, Plan, PlannedStage, explain, read_header, r
 from analysis.progress import Progress, State
 from analysis.splits import Split, read_split
 from analysis.verify import Cell, verify
+from trainables.errors import StorageError
 from trainables.selection import Choice, select
 from trainables.study import RESULT, Study
 
@@ -106,6 +107,8 @@ def _outcome(planned: PlannedStage, progress: Progress, split: Split, classes: t
         cell = verify(planned, folder, split, classes)
         _refuse_other_rate(cell, progress)
         _refuse_stale(cell, progress)
+    except StorageError:
+        raise  # it says nothing of the result
     except (ValueError, OSError) as error:
         return LeftOut(planned, "refused", explain(error))
     return cell

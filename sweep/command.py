@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import math
+import os
 import re
 import signal
 import time
@@ -29,7 +30,7 @@ from sweep.room import Asked, too_wide_here
 from sweep.speeds_file import SPEEDS, read_speeds
 from sweep.terminal import Terminal
 from sweep.why import why
-from trainables.errors import UserError
+from trainables.errors import StorageError, UserError
 from trainables.storage import Storage, cache_folder
 from trainables.study import Study
 
@@ -85,9 +86,11 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     if not arguments.cell and not arguments.address and (stuck := _too_wide(plan)):
         raise UserError(stuck)
     mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
-    launch = Launch(plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun)
+    launch = Launch(
+        plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun, arguments.cluster
+    )
     cell = launch.find(arguments.cell) if arguments.cell else None
-    with lease(study):
+    with lease(study, lambda why: _stop(terminal, why)):
         try:
             _write_down(study, name, plan, inputs, _places(arguments))
         except OSError as error:
@@ -103,6 +106,12 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
                 [f"{study.storage.path()}: {error}. What is finished is kept; once that is mended: {same_command()}"]
             )
             return FAILED
+
+
+def _stop(terminal: Terminal, why: str) -> None:
+    """Stop this run as a signal from outside would: stages under way are saved, or the command ends where none runs."""
+    terminal.say(why)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
@@ -124,6 +133,8 @@ def of_study(grid: Grid, study: Study) -> Grid:
     """Return the grid with the precision that the study was begun with: float32 before ``auto`` was known."""
     try:
         header = study.header
+    except StorageError as error:  # now, before anything is prepared
+        raise UserError(f"cannot read {study.storage.path('study.json')}: {error}. Nothing was started") from error
     except (OSError, ValueError):  # said, with a way out, by those that need it
         return grid
     return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
@@ -167,7 +178,9 @@ def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
     try:
         header = study.header
     except (OSError, ValueError) as error:
-        return [f"cannot read {study.storage.path('study.json')}: {error}. Give another --storage or --study"]
+        return [
+            f"cannot read {study.storage.path('study.json')}: {error}. Mend that, or give another --storage or --study"
+        ]
     if header is None or target not in inputs.data:
         return []
     found = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from sweep.limits import Admits, anything
 from sweep.schedule import Schedule, State
+from trainables.errors import StorageError
 from trainables.site import ALONE, Site, Workers
 from trainables.specs import Stage
 from trainables.study import Study
@@ -180,14 +181,15 @@ class Driver:
         self._counted_until = now
         return self._worker_seconds
 
-    def next(self, slots: int, admits: Admits = anything) -> Order | None:
+    def next(self, slots: int, admits: Admits = anything, growth: int = 0) -> Order | None:
         """Return the next attempt to make, or None if there is none now.
 
         Args:
             slots: how many workers the cluster has room for.
+            growth: for how many more it may grow, if stages wait for them.
             admits: says why a stage may not start at a width, if so.
         """
-        free = self._free(slots)
+        free = self._free(slots, growth)
         started = None if self._stopping or free < 1 else self._schedule.start(free, slots, admits)
         if started is None:
             return None
@@ -196,15 +198,19 @@ class Driver:
         stage = self._stages[started.key]
         return Order(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
 
-    def _free(self, slots: int) -> int:
+    def _free(self, slots: int, growth: int) -> int:
         """How many slots a stage may take.
 
         One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. (A process
-        that idles in the place of a wide stage Tune ends as soon as it hears of that stage.)
+        that idles in the place of a wide stage Tune ends as soon as it hears of that stage.) Where the cluster may grow,
+        one more for each worker that may come: what waits for a place is what an autoscaler sees, and it is gone as
+        soon as this driver is, however it ends. But none while a wide stage waits for its places: it could take one.
         """
         free = slots - sum(self._widths.values())
-        any_wide = any(width > 1 for width in self._widths.values())
-        return int(not any_wide) if free == 0 else free
+        if free > 0:
+            return free
+        wide = [key for key, width in self._widths.items() if width > 1 and not (growth and key in self._shares)]
+        return int(not wide and -free <= growth)
 
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
@@ -240,10 +246,16 @@ class Driver:
         """Take in that the process or node of an attempt is gone."""
         self._leaves(key)
         stage = self._stages[key]
-        if self._study.states().get(key[:16]) == "done":
+        if self._is_done(key):
             self.ended(key, None)
         else:
             self._failed(stage, what, None)
+
+    def _is_done(self, key: str) -> bool:
+        try:
+            return self._study.states().get(key[:16]) == "done"
+        except StorageError:  # it may be what the stage was lost by, and be back for the next attempt
+            return False
 
     def set_aside(self, key: str) -> None:
         """Take in that a person stopped a running stage: it goes on from its checkpoint in another run."""
@@ -256,8 +268,12 @@ class Driver:
 
         The stage and all it blocks wait for the next pass, in which the upstream is done again.
         """
-        self._study.find(upstream).retire(error)
-        self.ended(key, error)
+        try:
+            self._study.find(upstream).retire(error)
+        except OSError as unreachable:
+            self.lost(key, str(unreachable))
+        else:
+            self.ended(key, error)
 
     def _leaves(self, key: str) -> None:
         self.worker_seconds()
@@ -268,6 +284,9 @@ class Driver:
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)
         if given_up and error is None:  # an error of its own it has written itself
-            self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
+            try:
+                self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
+            except OSError as unwritable:  # raised, it would be lost in Tune
+                self.stop(f"the study cannot be written to: {unwritable}")
         blocked = [self._stages[key] for key in given_up if key != stage.key]
         self._watcher.failed(stage, shown, not given_up, blocked)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sweep.driver import Driver, Watchers
 from sweep.estimate import train_images
+from sweep.growth import growth
 from sweep.heartbeat import Heartbeat
 from sweep.inputs import Inputs
 from sweep.interrupts import Interrupts
@@ -23,16 +24,19 @@ from sweep.outlook import Lookout
 from sweep.pace import Pace
 from sweep.plan import Plan
 from sweep.prices import PriceTable
+from sweep.ray_session import Capacity
 from sweep.reconcile import stale
 from sweep.room import Asked, no_room
 from sweep.schedule import Schedule, Task
 from sweep.terminal import Terminal
 from sweep.watch import Watch
 from sweep.widths import too_wide, widest
+from trainables.depot import offer_data, offer_weights
 from trainables.errors import UserError, nearest
 from trainables.selection import selection_table
 from trainables.site import Site, Workers
 from trainables.specs import Stage
+from trainables.storage import PREPARED, Storage, node_cache
 from trainables.study import Study
 
 if TYPE_CHECKING:
@@ -50,6 +54,7 @@ class Launch:
     """A plan with all that running it needs.
 
     Attributes:
+        cluster: a file that says what the cluster may grow to; None: the one on its head, if there is one.
         begun: when the command began, by ``time.monotonic``: the deadline counts from then.
         worker_seconds: that were used so far.
     """
@@ -64,6 +69,7 @@ class Launch:
     prices: PriceTable
     speeds_file: Path
     begun: float
+    cluster: str | None = None
     worker_seconds: float = 0.0
 
     @cached_property
@@ -74,10 +80,22 @@ class Launch:
             {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
             self.plan.grid.file.keep_weights,
             # An object store is far: between two checkpoints there, more lie on the node's own disk.
-            scratch=None
-            if self.study.storage.is_local
-            else str(Path("~/.cache/scenario-sweep/checkpoints").expanduser()),
+            scratch=None if self.study.storage.is_local else str(node_cache() / "checkpoints"),
         )
+
+    def _site_of_cluster(self) -> Site:
+        """The same for nodes that do not see this machine's disks: what they need is put on the storage."""
+        depot = Storage(self.study.storage.above).child(PREPARED)
+        sent = [
+            file.path.name
+            for file in self.inputs.weights.values()
+            if offer_weights(depot, file.sha256, file.path.absolute())
+        ]
+        if not depot.is_local:  # otherwise they lie there already
+            sent += [name for name, data in self.inputs.data.items() if offer_data(depot, data.folder)]
+        if sent:
+            self.terminal.say(f"sent to {depot.path()} for the nodes: {', '.join(dict.fromkeys(sent))}")
+        return replace(self.site, depot=depot.location)
 
     def all(self, address: str | None) -> int:
         """Run every stage that is not done; what turns out to be unreliable is done again. Return the exit status."""
@@ -158,17 +176,26 @@ class Launch:
                 capacity = stack.enter_context(ray_session(address))
             from sweep import room, tune
 
-            worker = room.worker_shape(capacity(), max(stage.recipe.threads for stage in self.plan.stages))
-            slots = room.slots(capacity(), worker)
-            tasks, devices = self._tasks(costs, slots, worker), capacity().devices
+            now, largest = capacity(), growth(self.cluster) if address else Capacity(())
+            worker = room.worker_shape(now + largest, max(stage.recipe.threads for stage in self.plan.stages))
+            slots = max(room.slots(now, worker), room.slots(largest, worker))
+            tasks, devices = self._tasks(costs, slots, worker), (now + largest).devices
+            site = self._site_of_cluster() if address else self.site
             asked = replace(self.asked, price=self._price(devices))
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
             schedule, watchers = Schedule(tasks, scores, fail_fast=asked.fail_fast), Watchers()
-            driver = Driver(schedule, self.plan.stages, self.study, self.site, watchers, worker, mirror=told)
+            driver = Driver(schedule, self.plan.stages, self.study, site, watchers, worker, mirror=told)
             images = train_images(self.plan.grid.file, self.inputs.splits)
             pace = Pace(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
             cluster = room.ClusterRoom(
-                capacity, worker, driver, asked, pace.seconds, begun=self.begun, before=self.worker_seconds
+                capacity,
+                worker,
+                driver,
+                asked,
+                pace.seconds,
+                begun=self.begun,
+                before=self.worker_seconds,
+                largest=slots,
             )
             lookout = Lookout(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
             watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, lookout.outlook))

@@ -45,6 +45,11 @@ class Capacity:
     nodes: tuple[tuple[int, int], ...]
     accelerators: tuple[str, ...] = ()
 
+    def __add__(self, other: Capacity) -> Capacity:
+        """Return what both have."""
+        kinds = dict.fromkeys((*self.accelerators, *other.accelerators))
+        return Capacity((*self.nodes, *other.nodes), tuple(kinds))
+
     @property
     def devices(self) -> tuple[str, ...]:
         """What its devices are called, in a word that their full names hold."""

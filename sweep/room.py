@@ -52,6 +52,7 @@ class ClusterRoom:
         clock: tells the time, seconds.
         begun: when the run began, by this clock: the deadline counts from then.
         before: seconds that workers were given earlier in the same run.
+        largest: how many workers there would be room for in the largest cluster that this one may become.
     """
 
     capacity: Callable[[], Capacity]
@@ -62,6 +63,7 @@ class ClusterRoom:
     clock: Callable[[], float] = time.monotonic
     begun: float = 0.0
     before: float = 0.0
+    largest: int = 0
     _looked: float = field(init=False, default=-math.inf)
     _slots: int = field(init=False, default=0)
 
@@ -70,6 +72,10 @@ class ClusterRoom:
         if self.clock() - self._looked >= REFRESH_SECONDS:
             self._slots, self._looked = slots(self.capacity(), self.worker), self.clock()
         return self._slots
+
+    def growth(self) -> int:
+        """Return for how many more workers there may be room, if stages wait for it."""
+        return max(0, self.largest - self.slots())
 
     @property
     def price(self) -> float:

@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--address", metavar="ADDR", help="a running Ray cluster (default: this machine); `auto` on a cluster's node"
     )
+    p.add_argument(
+        "--cluster",
+        metavar="FILE",
+        help="with --address: a cluster file, to know what it may grow to (default: what `ray up` left on the head)",
+    )
     p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
     p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
     p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/prices.yaml")

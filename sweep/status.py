@@ -106,9 +106,9 @@ def _some(states: Sequence[StageState]) -> str:
 
 def command(study: Study, plan: Plan, key: str) -> str:
     """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
-    above, _, name = study.storage.location.rstrip("/").rpartition("/")
+    name = study.storage.name
     grid = study.storage.path("grid.yaml") if study.storage.is_local else plan.grid.removesuffix(".yaml")
-    of_study = ["--study", name.removesuffix(SUFFIX), "--storage", above or "."]
+    of_study = ["--study", name.removesuffix(SUFFIX), "--storage", study.storage.above]
     places = [part for place, value in plan.places.items() if value for part in (f"--{place}", value)]
     rehearsal = ["--rehearse"] if name.endswith(SUFFIX) else []
     return shlex.join(["python", "-m", "sweep.run", "--grid", grid, *of_study, *places, *rehearsal, "--cell", key])

@@ -143,7 +143,7 @@ class _NextStage(_Forgotten, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt; None while nothing is ready, ``FINISHED`` at the end."""
-        order = self._driver.next(self._room.slots(), self._room.admits())
+        order = self._driver.next(self._room.slots(), self._room.admits(), self._room.growth())
         if order is None:
             return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
         self._running[trial_id] = str(order.stage.key)
@@ -211,6 +211,9 @@ class Room(Protocol):
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
+
+    def growth(self) -> int:
+        """Return for how many more workers there may be room, if stages wait for it."""
 
     def admits(self) -> Admits:
         """Return the rule by which stages are admitted now."""

@@ -23,6 +23,10 @@ class LostError(Exception):
     """A worker's process or node is gone: not the stage's fault. It may go on from its checkpoint elsewhere."""
 
 
+class StorageError(OSError):
+    """A storage that cannot be used now: it refuses, is gone, or does not answer. Not the fault of what used it."""
+
+
 class DamagedError(Exception):
     """An upstream stage's file is not what that stage wrote: it must be done again.
 

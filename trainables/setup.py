@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from trainables.backbones import Backbone, State, build
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed, load
+from trainables.depot import data_folder, weights_file
 from trainables.errors import DamagedError
 from trainables.identity import derive_seed, tidy_rate
 from trainables.site import Site
@@ -56,7 +56,7 @@ def set_up(stage: Stage, study: Study, site: Site, world: World) -> Setup:
     """
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
-    data = load(Path(site.data[stage.data.name]))
+    data = load(data_folder(site, stage.data.name))
     _refuse_other_data(stage, data)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
     backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
@@ -99,7 +99,7 @@ def _start_rate(stage: Stage, study: Study) -> float:
 def _start_from(stage: Stage, study: Study, site: Site, backbone: Backbone) -> dict[str, str]:
     """Load the initial weights; return the digests of those that came from upstream."""
     if isinstance(stage.initial, FileWeights):
-        file = Path(site.weights[str(stage.initial.sha256)])
+        file = weights_file(site, str(stage.initial.sha256))
         with file.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != stage.initial.sha256:
                 raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")

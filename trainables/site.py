@@ -18,6 +18,7 @@ class Site:
         keep_weights: which trained weights stay in the study: of ``all`` stages, or of ``pretrain`` only.
         checkpoint_seconds: how long at least lies between two checkpoints of a stage under way in the study.
         scratch: folder on the node's own disk for checkpoints beside those; None where the study is near enough.
+        depot: storage that holds data and weights for nodes that do not see the places above; None: all see them.
         pulse_seconds: how long at least lies between two signs of life of a stage.
     """
 
@@ -26,6 +27,7 @@ class Site:
     keep_weights: KeepWeights = "all"
     checkpoint_seconds: float = 60.0
     scratch: str | None = None
+    depot: str | None = None
     pulse_seconds: float = 5.0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import torch
 
 from trainables import memory
 from trainables.checkpoint import FILE as CHECKPOINT
+from trainables.errors import LostError, StorageError
 from trainables.outcome import Progress
 from trainables.range_stage import run_range_test
 from trainables.setup import set_up
@@ -38,8 +39,16 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers:
         workers: one works in this process; more are a Ray Train run of their own.
 
     Raises:
-        Exception: whatever went wrong, after it was written to ``failure.json`` and ``log.txt``.
+        LostError: if the storage of the study fails: that is not the stage's fault.
+        Exception: whatever else went wrong, after it was written to ``failure.json`` and ``log.txt``.
     """
+    try:
+        yield from _run_stage(stage, study, site, attempt, workers)
+    except StorageError as error:
+        raise LostError(str(error)) from error
+
+
+def _run_stage(stage: Stage, study: Study, site: Site, attempt: int, workers: Workers) -> Iterator[Progress]:
     folder = study.folder(stage)
     if folder.result() is not None:
         folder.remove(CHECKPOINT)  # of a stage that was killed between its result and this
@@ -48,12 +57,15 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers:
     try:
         folder.begin(stage)
         yield from _until_it_fits(stage, _attempt(stage, study, site, workers, log), workers.count, log)
+    except StorageError:
+        raise  # it cannot be written there
     except Exception as error:
         log.say(f"failed: {type(error).__name__}: {error}")
         folder.fail(type(error).__name__, str(error), "".join(traceback.format_exception(error)), attempt)
         raise
     finally:
-        folder.write("log.txt", log.content())
+        with suppress(StorageError):
+            folder.write("log.txt", log.content())
 
 
 def _attempt(stage: Stage, study: Study, site: Site, workers: Workers, log: StageLog) -> Attempt:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from trainables.errors import UserError
+from trainables.errors import StorageError, UserError
 from trainables.specs import Stage
 from trainables.storage import Storage
 
@@ -132,10 +132,14 @@ class Study:
         """Open an existing study.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none, or its storage cannot be used.
         """
         study = cls(Storage(location))
-        if not study.storage.exists("study.json"):
+        try:
+            found = study.storage.exists("study.json")
+        except StorageError as error:
+            raise UserError(f"cannot read {study.storage.path('study.json')}: {error}") from error
+        if not found:
             raise UserError(
                 f"no study at {study.storage.path()}: there is no study.json in it. Give the folder that a run printed, e.g. studies/smoke"
             )

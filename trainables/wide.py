@@ -18,7 +18,7 @@ from typing import IO, Any
 import ray
 import torch
 
-from trainables.errors import LostError, UserError
+from trainables.errors import LostError, StorageError, UserError
 from trainables.outcome import Progress
 from trainables.site import Site, Workers
 from trainables.specs import Stage
@@ -104,6 +104,8 @@ def _as_error(kind: str, message: str, trace: str, out_of_memory: bool) -> Excep
         error = torch.OutOfMemoryError(message)
     elif kind == LostError.__name__:
         error = LostError(message)
+    elif kind == StorageError.__name__:
+        error = StorageError(message)
     elif kind in (StageError.__name__, UserError.__name__):
         error = StageError(message)
     else:

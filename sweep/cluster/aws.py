@@ -16,6 +16,7 @@ PROVIDER_KEYS = {
     "aws_credentials", "key_pair", "cloudwatch", "disable_node_updaters", "disable_launch_config_check",
 }  # fmt: skip
 IMAGE = re.compile(r"ami-[0-9a-f]{8,17}|resolve:ssm:/\S+")
+WATCHER = "sweep.cluster spot"
 WORLD = ("0.0.0.0/0", "::/0")
 
 
@@ -77,9 +78,18 @@ def _node(file: ClusterFile, name: str, kind: Mapping[str, Any]) -> Iterator[str
     image = str(config.get("ImageId", "resolve:ssm:/"))
     if not IMAGE.fullmatch(image) and "ImageId" in config:
         yield file.fault(f"{name}: ImageId {image} is no image: ami-… or resolve:ssm:/…", *place, "ImageId")
-    if name == file.head_type and (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot":
+    if name == file.head_type and _is_spot(config):
         yield file.fault(f"{name}: a head on spot takes the study with it: on demand", *place, "InstanceMarketOptions")
+    elif _is_spot(config) and WATCHER not in file.commands("worker_start_ray_commands"):
+        yield file.fault(
+            f"{name}: nobody waits for the notice that a spot node is taken: add `python -m {WATCHER}`, as cluster.yaml does",
+            "worker_start_ray_commands",
+        )
     yield from _resources(file, name, kind, str(config.get("InstanceType", "")))
+
+
+def _is_spot(config: Mapping[str, Any]) -> bool:
+    return (config.get("InstanceMarketOptions") or {}).get("MarketType") == "spot"
 
 
 @cache

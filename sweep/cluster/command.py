@@ -39,6 +39,10 @@ def parser() -> argparse.ArgumentParser:
     for verb in (wait, doctor):
         verb.add_argument("file", nargs="?", help="a cluster file: ask its head over ssh (default: ask from here)")
         verb.add_argument("--address", default="auto", metavar="ADDR", help="of the cluster (default: auto)")
+    spot = verbs.add_parser(
+        "spot", help="on a spot node: wait for the notice that it will be taken, and have it drained"
+    )
+    spot.add_argument("--address", default="auto", metavar="ADDR", help="of the cluster (default: auto)")
     down = verbs.add_parser("down", help="take the whole cluster down, workers and all, and look that it is gone")
     down.add_argument("file")
     return p
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit status."""
     arguments = parser().parse_args(argv)
     terminal = Terminal()
-    verbs = {"token": _token, "check": _check, "wait": _wait, "doctor": _doctor, "down": _down}
+    verbs = {"token": _token, "check": _check, "wait": _wait, "doctor": _doctor, "spot": _spot, "down": _down}
     try:
         return verbs[arguments.verb](arguments, terminal)
     except UserError as error:
@@ -114,6 +118,14 @@ def _doctor(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if faults:
         terminal.faults(faults)
     return UNWELL if faults else WELL
+
+
+def _spot(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    from sweep.cluster import spot
+
+    _use_token()
+    spot.watch(spot.Metadata(), lambda taken: spot.drain_here(arguments.address, taken), terminal.say)
+    return WELL
 
 
 def _down(arguments: argparse.Namespace, terminal: Terminal) -> int:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweep.mirror.settings import MirrorSettings
+from trainables.depot import place_of
 from trainables.site import Site
 from trainables.specs import Stage
 from trainables.storage import Storage
@@ -104,7 +105,8 @@ class _Teller:
         self._session = None
         opened = Study(Storage(study))
         local = self._folder(opened.storage)
-        data = site.data.get(stage.data.name)
+        place = place_of(site, stage.data.name)
+        data = None if place is None else str(place)
         if settings.mode == "online" and time.monotonic() >= self._online_from:
             if self._fresh:
                 time.sleep(random.uniform(0, settings.stagger_seconds))

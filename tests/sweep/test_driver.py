@@ -12,6 +12,7 @@ import pytest
 from sweep.driver import Driver, Order
 from sweep.plan import Plan
 from sweep.schedule import Budgets, Schedule, Task
+from trainables.errors import StorageError
 from trainables.site import Site, Workers
 from trainables.specs import Stage
 from trainables.storage import Storage
@@ -311,6 +312,64 @@ def test_the_seconds_that_workers_were_given_are_counted(drive: Any, study: Stud
     clock[0] = 99.0
     assert driver.worker_seconds() == 12.0
     assert driver.share(str(order.stage.key)) == 0.0
+
+
+def test_where_the_cluster_may_grow_what_is_ready_is_handed_out_for_it(drive: Any) -> None:
+    """A cluster without a worker: its autoscaler sees what waits."""
+    driver, _ = drive(widest=8)
+    orders = [order for _ in range(9) if (order := driver.next(0, growth=2))]
+    assert len(orders) == 3, "as many as may come, and one ahead"
+    assert {order.workers.count for order in orders} == {1}, "a wide one starts when its places are there"
+    assert driver.busy == 0
+
+
+def test_nothing_is_handed_out_for_growth_that_could_take_a_wide_stages_place(drive: Any) -> None:
+    driver, _ = drive(widest=2)
+    wide = driver.next(10)
+    assert wide.workers.count == 2
+    while driver.next(2, growth=0):
+        pytest.fail("handed out beside a wide one")
+    assert driver.next(2, growth=4) is None, "its places may not be taken yet"
+    driver.began(wide)
+    driver.progressed(str(wide.stage.key), {"epoch": 0.1, "epochs": 2})
+    assert driver.next(2, growth=4) is not None
+
+
+def test_a_storage_that_is_gone_for_good_stops_the_run(
+    drive: Any, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, _heard = drive(Budgets(infrastructure=1))
+    order = driver.next(1)
+
+    def gone(*_: object) -> None:
+        raise StorageError("the bucket does not exist")
+
+    for method in ("files", "read", "write", "exists"):
+        monkeypatch.setattr(Storage, method, gone)
+    driver.lost(str(order.stage.key), "the bucket does not exist")
+    assert not driver.stopping, "it may be back"
+    assert driver.next(1).stage == order.stage
+    driver.lost(str(order.stage.key), "the bucket does not exist")
+    assert driver.stopping
+    assert driver.limit == "the study cannot be written to: the bucket does not exist"
+    assert driver.finished
+
+
+def test_a_damaged_upstream_that_cannot_be_taken_back_is_no_error_of_the_stage(
+    drive: Any, plan: Plan, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain = next(stage for stage in plan.stages if stage.kind == "pretrain")
+    InMemory(study).commit(pretrain)
+    driver, heard = drive()
+    while (order := driver.next(9)).stage.scenario != "Tissue":
+        pass
+
+    def gone(*_: object) -> None:
+        raise StorageError("does not answer")
+
+    monkeypatch.setattr(Storage, "write", gone)
+    driver.damaged(str(order.stage.key), str(pretrain.key), "DamagedError: its SHA-256 differs")
+    assert heard.of("failed") == [[order.stage.name, "does not answer", True, []]]
 
 
 def test_a_limit_stops_the_run_and_is_remembered(drive: Any) -> None:

@@ -30,6 +30,9 @@ class TwoSlots:
     def slots(self) -> int:
         return SLOTS
 
+    def growth(self) -> int:
+        return 0
+
     def admits(self) -> Admits:
         return anything
 

@@ -37,7 +37,10 @@ class Bench:
         return Site({"cells": str(self.cells.folder), "tissue": str(self.tissue.folder)}, {})
 
     def study(self, folder: Path) -> Study:
-        study = Study(Storage(folder))
+        return self.study_on(Storage(folder))
+
+    def study_on(self, storage: Storage) -> Study:
+        study = Study(storage)
         for split in (self.cell_split, self.tissue_split):
             study.write_split(split.digest, split.table)
         return study

@@ -185,3 +185,9 @@ def test_a_child_of_an_object_store_keeps_its_options() -> None:
     assert not child.is_local
     assert child._full("study.json") == "bucket/studies/smoke/study.json"
     assert child._fs.equals(store._fs)
+    assert child.location == "s3://bucket/studies/smoke?endpoint_override=127.0.0.1:9&scheme=http&region=mine"
+    assert Storage(child.location)._full("x") == child._full("x"), "a trial opens it by its location"
+
+
+def test_a_blank_in_a_location_is_escaped() -> None:
+    assert Storage("s3://bucket/of é?region=mine")._full("x") == "bucket/of é/x"

@@ -83,6 +83,7 @@ PLANTED: list[tuple[Change, str]] = [
     (node("gpu_worker", InstanceMarketOptions={"MarketTyp": "spot"}), "MarketTyp: unknown; did you mean MarketType"),
     (node("gpu_worker", InstanceMarketOptions={"MarketType": "spto"}), "no spto; did you mean spot"),
     (node("gpu_worker", BlockDeviceMappings=[{"DeviceName": 3}]), "Invalid type for parameter BlockDeviceMappings"),
+    (command("worker_start_ray_commands", "sweep.cluster spot", "sweep.cluster doctor"), "nobody waits for the notice"),
     (node("head", InstanceMarketOptions={"MarketType": "spot"}), "a head on spot takes the study with it"),
     (node("head", ImageId="ubuntu-22.04"), "ImageId ubuntu-22.04 is no image"),
     (no_node("head", "ImageId"), "ImageId is missing"),

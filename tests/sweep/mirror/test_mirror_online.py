@@ -14,9 +14,9 @@ from wandb.sdk.lib.run_stopping import RunStopChecker
 from wandb_server import KEY, Fault, WandbServer
 
 from sweep.mirror import client, session, worker
-from sweep.mirror.link import read_link
+from sweep.mirror.link import Link, read_link
 from sweep.mirror.offline_logs import logs_of
-from sweep.mirror.settings import MirrorSettings
+from sweep.mirror.settings import MirrorSettings, Mode
 from sweep.mirror.sync import sync
 from sweep.mirror.worker import Mirror
 from trainables.site import Site
@@ -25,8 +25,6 @@ from trainables.study import Study
 
 SITE = Site({}, {})
 Finish = Callable[[Study, Stage], None]
-SOON = {f"x_{of}_retry_wait_min_seconds": 0.1 for of in ("graphql", "file_stream", "file_transfer")}
-"""The client tries again at once: by itself it waits for seconds, which shows nothing more."""
 
 
 class Player:
@@ -59,22 +57,24 @@ class Player:
 
 
 @pytest.fixture
-def player(study: Study, settings: MirrorSettings, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> Iterator[Player]:
-    for name, seconds in SOON.items():
-        monkeypatch.setitem(client.LEAN, name, seconds)
+def player(study: Study, settings: MirrorSettings, finish: Finish) -> Iterator[Player]:
     playing = Player(study, settings, finish)
     yield playing
     assert playing.told(), "also after a test that failed"
 
 
 @contextmanager
-def impatient(limit: str) -> Iterator[None]:
-    """A server that does not answer is given up after a second; the client itself has its time, on a busy machine too."""
+def impatient(
+    limit: str, seconds: float = 1.0, of: Callable[[str, Link], bool] = lambda mode, link: mode == "online"
+) -> Iterator[None]:
+    """A server that does not answer is given up soon; the client itself has its time, on a busy machine too."""
     patient = client.LEAN[limit]
 
-    def open_run(settings: MirrorSettings, mode: str, *rest: object) -> object:
-        patch.setitem(client.LEAN, limit, 1.0 if mode == "online" else patient)
-        return client.open_run(settings, mode, *rest)  # type: ignore[arg-type]
+    def open_run(
+        settings: MirrorSettings, mode: Mode, folder: str, stage: Stage, path: str, link: Link, stop: Callable[[], None]
+    ) -> object:
+        patch.setitem(client.LEAN, limit, seconds if of(mode, link) else patient)
+        return client.open_run(settings, mode, folder, stage, path, link, stop)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "open_run", open_run)
@@ -146,16 +146,16 @@ def test_epochs_that_were_lost_on_the_way_are_told_at_the_end(
 
 
 def test_a_result_taken_back_and_a_deleted_run_get_new_runs(
-    server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+    server: WandbServer, player: Player, stages: list[Stage]
 ) -> None:
-    monkeypatch.setitem(client.LEAN, "x_graphql_retry_max", 3)  # it asks for a deleted run again until init gives up
     player.attempt(stages[0], 0, EPOCHS, "done")
     assert player.told()
     first = run_of(player, stages[0])
     player.study.folder(stages[0]).retire("damaged")
     server.deleted.add(player.settings.run_id(str(stages[0].key), 1))
-    player.attempt(stages[0], 0, EPOCHS, "done")
-    assert player.told()
+    with impatient("init_timeout", 3.0, lambda mode, link: link.run in server.deleted):  # so long the client asks again
+        player.attempt(stages[0], 0, EPOCHS, "done")
+        assert player.told()
     second = run_of(player, stages[0])
     assert second == player.settings.run_id(str(stages[0].key), 2)
     assert set(server.runs) == {first, second}
@@ -165,7 +165,7 @@ def test_a_result_taken_back_and_a_deleted_run_get_new_runs(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault("file_stream", 429, 2, headers={"Retry-After": "1"}),
+        Fault("file_stream", 429, 1, headers={"Retry-After": "1"}),
         Fault("file_stream", 500, 1),
         Fault("UpsertBucket", 500, 1),
         Fault("file_stream", seconds=0.5),

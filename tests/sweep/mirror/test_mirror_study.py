@@ -41,8 +41,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def online(folder: Path, server: WandbServer) -> dict[str, str]:
-    soon = {"WANDB__GRAPHQL_RETRY_WAIT_MIN_SECONDS": "0.2", "WANDB__FILE_STREAM_RETRY_WAIT_MIN_SECONDS": "0.2"}
-    return environment(folder, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, **soon)
+    return environment(folder, WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY)
 
 
 def smoke(*arguments: str) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from sweep.mirror.client import forget
 from sweep.mirror.connection import app_url, ask
 from sweep.mirror.link import read_study_link, write_study_link
 from sweep.mirror.settings import MirrorSettings, Mode
@@ -105,4 +106,7 @@ def _new_sweep(study: Study, project: str, entity: str) -> str | None:
     thread = threading.Thread(target=create, name="wandb sweep", daemon=True)
     thread.start()
     thread.join(SWEEP_SECONDS)
-    return found[0] if found else None
+    if not found:
+        return None
+    forget()  # the driver needs the client for nothing else, and its trial processes not this one
+    return found[0]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from sweep.mirror.content import LONGEST, config_of, group_of, tags_of
 from sweep.mirror.link import Link
@@ -16,8 +20,24 @@ from trainables.specs import Stage
 
 INIT_SECONDS, FINISH_SECONDS = 15.0, 30.0
 CURVES = ("train_*", "val_*", "learning_rate", "images_per_second", "seconds")
-FOREIGN = ("SWEEP_ID", "SWEEP_PARAM_PATH", "RUN_ID", "RUN_GROUP", "RESUME", "NAME", "TAGS", "JOB_TYPE", "NOTES")
-"""Variables that would make a run something else than the stage's: with a sweep's, the client ignores our id."""
+END_SECONDS = 10.0
+"""A client's process that was told to end is killed after so long."""
+PROCESS = "wandb-core"
+FOREIGN = (
+    "SWEEP_ID",
+    "SWEEP_PARAM_PATH",
+    "RUN_ID",
+    "RUN_GROUP",
+    "RESUME",
+    "NAME",
+    "TAGS",
+    "JOB_TYPE",
+    "NOTES",
+    "SERVICE",
+)
+"""Variables that would make a run something else than the stage's: with a sweep's, the client ignores our id, with a
+service's it talks to the process of another, which it could not start again."""
+_runs: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def client() -> Any:
@@ -71,6 +91,7 @@ def open_run(
         reinit="create_new",  # leaves alone whatever a network of the user's does with the client
         settings=wandb.Settings(sweep_id=settings.sweep, stop_fn=stop, **LEAN),
     )
+    _runs.add(run)
     run.define_metric("epoch")
     for curve in CURVES:
         run.define_metric(curve, step_metric="epoch")
@@ -94,8 +115,41 @@ LEAN: dict[str, Any] = {
 
 
 def forget() -> None:
-    """Give up the client's process, which may be dead: the next run starts another."""
+    """Give up the client's process, which may be dead or hang: the next run starts another. Nothing of it is left."""
     wandb = sys.modules.get("wandb")
-    if wandb is not None:
-        with suppress(Exception):  # a dead one says so once
-            wandb.teardown()
+    if wandb is None:
+        return
+    for run in list(_runs):
+        _leave(run)
+    ending = processes()
+    deadline = threading.Timer(END_SECONDS, _kill, [ending])
+    deadline.daemon = True
+    deadline.start()
+    with suppress(Exception, SystemExit):  # a dead one says so once, and the client would exit as it did
+        wandb.teardown()
+    psutil.wait_procs(ending)  # the client does not where the connection breaks on the way
+    deadline.cancel()
+
+
+def processes() -> list[psutil.Process]:
+    """Return the client's processes that this one started, dead ones included that nobody waited for."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):  # gone meanwhile
+            if child.name() == PROCESS:
+                found.append(child)
+    return found
+
+
+def _kill(ending: list[psutil.Process]) -> None:
+    for process in ending:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _leave(run: Any) -> None:
+    """End the thread that asks after the network every few seconds: it would find nobody there, and fail."""
+    _runs.discard(run)
+    with suppress(Exception):  # a run that did not get so far has none
+        run._run_status_checker.stop()
+        run._run_status_checker._network_status_thread.join(1)

@@ -86,10 +86,6 @@ class Session:
             for folder in self._local.glob(f"wandb/run-*-{self._link.run}"):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def abandon(self) -> None:
-        """Give the run up without a word to the server."""
-        self._run = None
-
     def _complete(self, result: dict[str, Any]) -> None:
         rows = {} if self._stage.kind == "lr_range" else rows_of(self._folder)
         self._log({epoch: rows[epoch] for epoch in sorted(rows)})

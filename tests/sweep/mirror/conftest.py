@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 from wandb_server import KEY, WandbServer
 
-from sweep.mirror.client import forget
+from sweep.mirror.client import forget, processes
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan import Plan
 from trainables.specs import Stage
@@ -33,7 +34,17 @@ def wandb_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("NETRC", str(home / "netrc"))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     yield home
+    end_the_client()
+
+
+def end_the_client() -> None:
+    """End what a test started, and see that it ended: what is left would be another test's."""
+    for thread in threading.enumerate():
+        if thread.name == "wandb sweep":  # one that was not waited for
+            thread.join(30)
     forget()
+    assert not processes()
+    assert "NetStatThr" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.fixture
@@ -43,7 +54,7 @@ def server(wandb_environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setenv("WANDB_BASE_URL", running.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         yield running
-        forget()
+        end_the_client()
         assert not running.unknown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from wandb_server import KEY, Fault, WandbServer
 from sweep.mirror import choice, connection
 from sweep.mirror.attach import attach
 from sweep.mirror.choice import MirrorChoice, decide, stagger_seconds
+from sweep.mirror.client import processes
 from sweep.mirror.link import epochs_of, read_link, read_study_link
 from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sweeps import sweep_config
@@ -41,6 +43,8 @@ def test_online_creates_the_sweep_once(study: Study, server: WandbServer) -> Non
     assert first is not None
     assert (first.mode, first.entity, first.project, first.sweep) == ("online", "team", "scenario-sweep", "swp00000")
     assert said == ["W&B: online", f"W&B: {server.url}/team/scenario-sweep/sweeps/swp00000"]
+    assert not processes(), "the driver keeps none, nor leads its trial processes to one"
+    assert "WANDB_SERVICE" not in os.environ
     assert decide(MirrorChoice(), study, said.append) == first
     assert len(server.sweeps) == 1
     elsewhere = decide(MirrorChoice(project="other"), study, said.append)

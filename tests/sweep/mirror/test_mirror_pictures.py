@@ -18,7 +18,7 @@ from trainables.study import Study
 
 
 def colours(picture: Image.Image) -> set[tuple[int, ...]]:
-    return {tuple(pixel) for pixel in np.asarray(picture).reshape(-1, 3)[:, :3].tolist()}
+    return {colour for _, colour in picture.getcolors(picture.width * picture.height)}
 
 
 def points(losses: list[float], chosen: int) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,20 @@ import pyarrow.parquet as pq
 import pytest
 from wandb_server import KEY, Fault, WandbServer
 
+from sweep import wandb
+from sweep.mirror.client import PROCESS
 from sweep.mirror.log_file import items, records
 from sweep.mirror.offline_logs import logs_of
 
 ROOT = Path(__file__).parents[3]
-SMALL = ("architecture=[tiny_resnet]", "fold=[0]", "pretrain.epochs=2", "finetune.epochs=3")
+DATA = ("blood_cells", "tissue_patches", "scenes")
+FEW = tuple(f"data.{name}.images_per_class=12" for name in DATA)
+ONE = f"recipe.threads={min(2, len(os.sched_getaffinity(0)))}"
+"""One trial process on a machine of two CPUs: each takes seconds to import torch."""
+SMALL = ("architecture=[tiny_resnet]", "fold=[0]", "pretrain.epochs=2", "finetune.epochs=3", *FEW)
 STAGES = 8
 SWEEP = "swp12345"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -43,9 +49,24 @@ def smoke(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "sweep.run", "--grid", "smoke", *changes, *arguments]
 
 
+@pytest.fixture
+def here(server: WandbServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """The same in this process, which takes no time to start."""
+
+    def command(folder: Path, what: str) -> str:
+        monkeypatch.chdir(folder)
+        status = wandb.main([what, "studies/smoke"])
+        said = "".join(capsys.readouterr())
+        assert status == 0, said
+        assert KEY not in said
+        return said
+
+    return command
+
+
 def command(folder: Path, server: WandbServer, what: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "sweep.wandb", what, "studies/smoke"]
-    done = subprocess.run(line, cwd=folder, env=online(folder, server), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(line, cwd=folder, env=online(folder, server), capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert KEY not in done.stdout + done.stderr
     return done
@@ -58,18 +79,28 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "studies/smoke").mkdir(parents=True)
     link = {"project": "p", "entity": "team", "sweep": SWEEP}
     (folder / "studies/smoke/wandb.json").write_text(json.dumps(link))
-    line = smoke("--wandb", "offline")
-    done = subprocess.run(line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=200)
+    line = smoke("--wandb", "offline", "--set", ONE)
+    done = subprocess.run(line, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "W&B: offline" in done.stdout
+    assert_no_client_is_left(folder)
     return folder
 
 
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    with WandbServer() as running:
-        yield running
-        assert not running.unknown
+def assert_no_client_is_left(folder: Path) -> None:
+    """The client's processes look after the process that started them once in a while, and end when it is gone."""
+    deadline = time.monotonic() + 30
+    while left := [process for process in psutil.process_iter() if is_client(process, folder)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def is_client(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process is a client's that was started from a study in the folder."""
+    try:
+        return process.name() == PROCESS and process.environ().get("NETRC") == str(folder / "none")
+    except psutil.Error:
+        return False
 
 
 def stage_folders(folder: Path) -> list[Path]:
@@ -145,7 +176,9 @@ def test_our_reader_reads_what_the_client_s_own_reads(offline: Path) -> None:
     assert rows == read_back(log)["history"]
 
 
-def test_an_offline_study_is_synced_attached_and_shown(offline: Path, tmp_path: Path, server: WandbServer) -> None:
+def test_an_offline_study_is_synced_attached_and_shown(
+    offline: Path, tmp_path: Path, server: WandbServer, here: Callable[[Path, str], str]
+) -> None:
     folder = Path(shutil.copytree(offline, tmp_path / "copy"))
     (folder / "studies/smoke/wandb.json").unlink()
     said = command(folder, server, "sync").stdout
@@ -155,19 +188,19 @@ def test_an_offline_study_is_synced_attached_and_shown(offline: Path, tmp_path: 
         assert known["state"] == "finished"
         epochs = [row["epoch"] for row in server.history(run) if "epoch" in row]
         assert epochs == list(range(server.config(run)["epochs"]))
-    assert "0 offline logs uploaded, 0 finished" in command(folder, server, "sync").stdout
+    assert "0 offline logs uploaded, 0 finished" in here(folder, "sync")
     links = [json.loads((stage / "wandb.json").read_text()) for stage in stage_folders(folder)]
     assert {link["url"] for link in links} == {f"{server.url}/team/scenario-sweep/runs/{run}" for run in server.runs}
-    assert f"{STAGES} runs attached" in command(folder, server, "attach").stdout
+    assert f"{STAGES} runs attached" in here(folder, "attach")
     [sweep] = server.sweeps.values()
     assert {run for run in server.runs if run in sweep["prior"]} == set(server.runs)
     parameters = sweep["config"]["parameters"]
     assert parameters["learning_rate"] == {"values": [0.001, 0.004]}
     assert set(parameters) == {"architecture", "scenario", "fold", "learning_rate", "seed"}
     assert sweep["config"]["metric"] == {"name": "selection_score", "goal": "maximize"}
-    assert "0 runs attached" in command(folder, server, "attach").stdout
+    assert "0 runs attached" in here(folder, "attach")
     for what in ("view", "report", "view", "report"):  # the second time it is the same view, and the same report
-        assert f"{what}: {server.url}/team/scenario-sweep" in command(folder, server, what).stdout
+        assert f"{what}: {server.url}/team/scenario-sweep" in here(folder, what)
     view, report = sorted(server.views.values(), key=lambda known: known["type"])
     assert "Cells" in [section["name"] for section in view["spec"]["section"]["panelBankConfig"]["sections"]]
     text = json.dumps(report["spec"], ensure_ascii=False)
@@ -178,7 +211,9 @@ def test_an_offline_study_is_synced_attached_and_shown(offline: Path, tmp_path: 
         assert panel in json.dumps(view["spec"])
 
 
-def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: WandbServer) -> None:
+def test_a_study_online_with_faults_and_a_killed_trial(
+    tmp_path: Path, server: WandbServer, here: Callable[[Path, str], str]
+) -> None:
     server.faults += [
         Fault("file_stream", 429, 3, headers={"Retry-After": "1"}),
         Fault("UpsertBucket", 500, 2),
@@ -187,7 +222,7 @@ def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: W
     log = (tmp_path / "driver.log").open("w")
     line = smoke("--wandb", "auto", "--wandb-project", "q")
     driver = subprocess.Popen(line, cwd=tmp_path, env=online(tmp_path, server), stdout=log, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 250
     killed = False
     while driver.poll() is None:
         assert time.monotonic() < deadline, (tmp_path / "driver.log").read_text()
@@ -202,7 +237,8 @@ def test_a_study_online_with_faults_and_a_killed_trial(tmp_path: Path, server: W
     assert driver.returncode == 0, said
     assert KEY not in said
     assert f"W&B: {server.url}/team/q/sweeps/swp00000" in said
-    command(tmp_path, server, "sync")  # what the killed process did not get to
+    assert_no_client_is_left(tmp_path)
+    here(tmp_path, "sync")  # what the killed process did not get to
     assert len(server.runs) == STAGES
     for run, known in server.runs.items():
         assert known["sweep"] == "swp00000"

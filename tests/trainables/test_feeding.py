@@ -17,7 +17,7 @@ from trainables.specs import Ramp, Stage
 from trainables.stage import run_stage
 from trainables.steps import Stepper
 
-RAMP = Ramp(steps=8, val_images=16, fallback=0.01)
+RAMP = Ramp(steps=10, val_images=16, fallback=0.01)
 FILES = {"finetune": ("weights.safetensors", "predictions.parquet"), "lr_range": ("curve.parquet",)}
 KINDS = pytest.mark.parametrize("kind", list(FILES))
 

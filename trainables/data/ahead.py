@@ -15,7 +15,7 @@ import torch
 T = TypeVar("T")
 
 AHEAD_ON = frozenset({"cuda"})
-"""Kinds of device that wait for their batches. A CPU is busy with the step itself."""
+"""Kinds of device that gain by it. A CPU is busy with the step itself: tried on two cores, nothing was quicker."""
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables import scores
+from trainables.data.ahead import ahead
 from trainables.data.batches import Input, Part, evaluation_batches
 from trainables.specs import Recipe
 from trainables.steps import autocast
@@ -36,8 +37,9 @@ def evaluate(
 def score(module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World) -> Logits:
     """Return the logits of a part, shape (len(part), classes), with the network as it stands."""
     rows: list[Logits] = []
-    with torch.inference_mode(), autocast(want.device, recipe):
-        for batch in evaluation_batches(part, want, world.share):
+    made = ahead(evaluation_batches(part, want, world.share), want.device)
+    with made as batches, torch.inference_mode(), autocast(want.device, recipe):
+        for batch in batches:
             rows.append(module(batch.images).float().cpu().numpy())
     own = np.concatenate(rows) if rows else np.zeros((0, len(part.data.classes)), dtype=np.float32)
     return world.gathered(own, len(part))

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.backbones import Backbone, State
+from trainables.data.ahead import ahead
 from trainables.data.batches import Batch, Input, Part, steps_per_epoch, training_batches
 from trainables.decay import rate_factor
 from trainables.evaluation import evaluate, shown
@@ -206,24 +207,25 @@ class Training:
         number, tally, steps = len(self.epochs), self._tally, self._steps
         self._stepper.module.train()
         mark = last = time.perf_counter()
-        for batch in self._batches(number, tally.steps):
-            # Seeded anew each step: a resumed stage draws the same dropout without any saved random state.
-            torch.manual_seed(derive_seed("network", self.seed, self.fold, number, tally.steps, self.world.rank))
-            rate = self._rate(number * steps + tally.steps)
-            tally.add(batch, *self._stepper.step(batch, rate))
-            looks = self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
-            if looks:
-                _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
-            now = time.perf_counter()
-            tally.seconds += now - mark
-            if looks and self.world.all_leave():
-                self._tally = tally.of_all(self.world)
-                yield Leave()
-                return
-            if now - last >= self.pulse and tally.steps < steps:
-                last = now
-                yield Pulse(number + tally.steps / steps)
-            mark = time.perf_counter()
+        with ahead(self._batches(number, tally.steps), self.world.device) as batches:
+            for batch in batches:
+                # Seeded anew each step: a resumed stage draws the same dropout without any saved random state.
+                torch.manual_seed(derive_seed("network", self.seed, self.fold, number, tally.steps, self.world.rank))
+                rate = self._rate(number * steps + tally.steps)
+                tally.add(batch, *self._stepper.step(batch, rate))
+                looks = self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
+                if looks:
+                    _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
+                now = time.perf_counter()
+                tally.seconds += now - mark
+                if looks and self.world.all_leave():
+                    self._tally = tally.of_all(self.world)
+                    yield Leave()
+                    return
+                if now - last >= self.pulse and tally.steps < steps:
+                    last = now
+                    yield Pulse(number + tally.steps / steps)
+                mark = time.perf_counter()
 
     def _end_epoch(self) -> None:
         number, tally, module = len(self.epochs), self._tally, self._stepper.module

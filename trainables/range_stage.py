@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from trainables import memory
+from trainables.data.ahead import ahead
 from trainables.data.batches import Batch, Part, training_batches
 from trainables.evaluation import batch_statistics, measures, score
 from trainables.fit import class_weights
@@ -34,10 +35,11 @@ def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iter
     ramp = _ramp(setup)
     log.say(f"range test from {ramp.start:g} to {ramp.end:g} in {ramp.steps} steps, watching the {ramp.loss} loss")
     curve = Curve(np.zeros(0), np.zeros(0), np.zeros(0))
-    for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch).loss_at):
-        if time.perf_counter() - last >= setup.site.pulse_seconds:
-            last = time.perf_counter()
-            yield Progress(len(curve.rates) / ramp.steps, 1)
+    with ahead(endless_batches(setup), setup.want.device) as batches:
+        for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch, batches).loss_at):
+            if time.perf_counter() - last >= setup.site.pulse_seconds:
+                last = time.perf_counter()
+                yield Progress(len(curve.rates) / ramp.steps, 1)
     choice = choose(curve.rates, curve.smoothed, ramp)
     log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")
     digests = {CURVE: setup.folder.write_table(CURVE, curve_table(curve, choice))}
@@ -64,12 +66,11 @@ def _ramp(setup: Setup) -> Ramp:
 class _RangeTest:
     """A network that takes steps at whatever rate it is told."""
 
-    def __init__(self, setup: Setup, ramp: Ramp, micro_batch: int | None) -> None:
+    def __init__(self, setup: Setup, ramp: Ramp, micro_batch: int | None, batches: Iterator[Batch]) -> None:
         stage = setup.stage
-        self._setup, self._ramp = setup, ramp
+        self._setup, self._ramp, self._batches = setup, ramp, batches
         weights = class_weights(stage.recipe, setup.parts["train"])
         self._stepper = Stepper(setup.backbone.module, stage.recipe, ramp.start, setup.world, weights, micro_batch)
-        self._batches = self._endless()
         self._watched = watched(setup.parts["val"], ramp.val_images, stage.seed, stage.fold)
         self._steps = 0
 
@@ -87,18 +88,20 @@ class _RangeTest:
             logits = score(module, self._watched, setup.want, stage.recipe, setup.world)
         return measures(logits, self._watched.labels)["loss"]
 
-    def _endless(self) -> Iterator[Batch]:
-        stage, recipe = self._setup.stage, self._setup.stage.recipe
-        for epoch in count():
-            yield from training_batches(
-                self._setup.parts["train"],
-                self._setup.want,
-                recipe.augmentation,
-                recipe.batch_size,
-                stage.seed,
-                stage.fold,
-                epoch,
-            )
+
+def endless_batches(setup: Setup) -> Iterator[Batch]:
+    """Yield the train batches of one epoch after another."""
+    stage, recipe = setup.stage, setup.stage.recipe
+    for epoch in count():
+        yield from training_batches(
+            setup.parts["train"],
+            setup.want,
+            recipe.augmentation,
+            recipe.batch_size,
+            stage.seed,
+            stage.fold,
+            epoch,
+        )
 
 
 def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:

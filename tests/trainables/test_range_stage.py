@@ -12,7 +12,7 @@ from stage_bench import Bench, Ran, run
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.evaluation import batch_statistics
-from trainables.range_stage import CURVE, watched
+from trainables.range_stage import CURVE, endless_batches, watched
 from trainables.range_test import ramp_rates
 from trainables.rate_choice import steepest_per_step
 from trainables.setup import Setup, set_up
@@ -119,13 +119,12 @@ def loader(batches: list[Any]) -> DataLoader[Any]:
 def test_curve_and_choice_agree_with_torch_lr_finder(bench: Bench, tmp_path: Path, mode: str, watch: str) -> None:
     lr_finder = pytest.importorskip("torch_lr_finder")
     from trainables.data.batches import evaluation_batches
-    from trainables.range_stage import _RangeTest
 
     ramp = Ramp(start=1e-3, end=0.05, steps=16, mode=mode, loss=watch, smoothing=0.6, diverged=5, fallback=0.01)
     stage = range_stage(bench, ramp, model=NO_NORM, recipe={"weight_decay": 0.0, "image_size": 48})
     ours = run(stage, bench.study(tmp_path), bench.site)
     setup = set_up_of(bench, stage)
-    source = _RangeTest(set_up_of(bench, stage), ramp, None)._batches
+    source = endless_batches(setup)
     train = loader([next(source) for _ in range(ramp.steps)])
     val = watched(setup.parts["val"], ramp.val_images, stage.seed, stage.fold)
     module = setup.backbone.module.to(memory_format=torch.channels_last)

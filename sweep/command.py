@@ -18,12 +18,13 @@ from pathlib import Path
 from sweep.grid import Grid
 from sweep.inputs import Inputs, gather
 from sweep.interrupts import SIGNALS, Interrupts
-from sweep.launch import BAD_INPUT, DONE, FAILED, HELD, Launch, same_command
+from sweep.launch import BAD_INPUT, DONE, FAILED, HELD, NO_CLUSTER, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, make_plan
 from sweep.prices import load_prices
+from sweep.ray_session import ClusterError
 from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
 from sweep.room import Asked, too_wide_here
@@ -52,6 +53,9 @@ def execute(arguments: argparse.Namespace) -> int:
         except HeldError as error:
             terminal.faults([str(error)])
             return HELD
+        except ClusterError as error:
+            terminal.faults([f"{error}. What is finished is kept; this goes on: {same_command()}"])
+            return NO_CLUSTER
 
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:

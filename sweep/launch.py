@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 MIRROR_SECONDS = 30.0
 """A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
-DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_INPUT, HELD, NO_CLUSTER, STOPPED = 0, 1, 2, 3, 4, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 

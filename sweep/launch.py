@@ -203,7 +203,7 @@ class Launch:
             stack.callback(heartbeat.end)
             watchers.add(pace, lookout, watch, heartbeat)
             self.interrupts.guard(driver)
-            tune.run(driver, cluster, worker)
+            tune.run(driver, cluster)
             self.worker_seconds = cluster.worker_seconds()
         self._tell_failures(watch)
         self._tell_stopped(schedule)

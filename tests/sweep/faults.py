@@ -165,7 +165,8 @@ FAULTS: dict[str, Fault] = {
 
 ENDS = {
     -signal.SIGKILL: "killed",
-    -signal.SIGTERM: "SIGTERM while it starts",
+    -signal.SIGINT: "SIGINT as it starts or ends",  # for a shell 130 and 143 as well
+    -signal.SIGTERM: "SIGTERM as it starts or ends",
     1: "a stage failed",
     4: "Ray is gone",
     130: "SIGINT",
@@ -209,9 +210,9 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
     return done
 
 
-def undisturbed(folder: Path) -> dict[str, object]:
+def undisturbed(folder: Path, patience: float = 240) -> dict[str, object]:
     study = Study(folder)
-    assert study.start().wait(timeout=240) == 0, (folder / "driver.log").read_text()
+    assert study.start().wait(timeout=patience) == 0, (folder / "driver.log").read_text()
     return study.outcome()
 
 
@@ -221,15 +222,17 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first study")
     parser.add_argument("--faults", type=int, default=6, help="in each study")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--patience", type=float, default=240, help="seconds for a study after its last fault")
     arguments = parser.parse_args()
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as scratch:
         (reference := Path(scratch, "undisturbed")).mkdir()
-        expected = undisturbed(reference)
+        expected = undisturbed(reference, arguments.patience)
         for number in range(arguments.first, arguments.first + arguments.studies):
             (folder := Path(scratch, f"study {number}")).mkdir()
             study = Study(folder)
-            struck = disturb(study, random.Random(f"{arguments.seed}/{number}"), arguments.faults, list(FAULTS))
+            rng = random.Random(f"{arguments.seed}/{number}")
+            struck = disturb(study, rng, arguments.faults, list(FAULTS), arguments.patience)
             assert study.outcome() == expected, f"study {number} ended with other results"
             ends = {ENDS[status]: count for status, count in study.statuses.items()}
             sys.stdout.write(

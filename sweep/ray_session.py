@@ -111,10 +111,10 @@ def capacity() -> Capacity:
     import ray
 
     here, going = ray.get_runtime_context().get_node_id(), draining_nodes()
-    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if not any(node["NodeID"] == here for node in nodes):
+    there = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if not any(node["NodeID"] == here for node in there):
         raise ClusterError("Ray's node on this machine is gone: its raylet was killed, or did not answer for too long")
-    stays = [node for node in nodes if node["NodeID"] not in going]
+    stays = [node for node in there if node["NodeID"] not in going]
     alive = [node["Resources"] for node in stays]
     kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
     nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)

@@ -20,7 +20,7 @@ from trainables.specs import Stage
 from trainables.study import Study
 
 LOST = "the process or node that ran it was lost"
-CROWDED = "killed for want of memory: stages like it hold more of a node from now on"
+CROWDED = "Ray killed its process for want of memory"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Driver:
     @property
     def busy(self) -> int:
         """How many workers have a stage, or are kept free beside one for its memory."""
-        return sum(self._held[key] for key in self._at_work)
+        return sum(self._held.get(key, width) for key, width in self._at_work.items())
 
     def share(self, key: str) -> float:
         """Return how much of a running stage is done, 0 to 1."""
@@ -264,7 +264,7 @@ class Driver:
         do all stages of the same network, image size and batch: in the end they run alone.
         """
         like = _like(self._stages[key])
-        self._crowded[like] = max(self._crowded.get(like, 1), 2 * self._held[key])
+        self._crowded[like] = max(self._crowded.get(like, 1), 2 * self._held[key] // self._widths[key])
         self.lost(key, CROWDED)
 
     def _is_done(self, key: str) -> bool:

@@ -132,6 +132,11 @@ def kill_raylet(study: Study, driver: subprocess.Popen[str], rng: random.Random)
     return kill_one(driver, "raylet/raylet", rng)
 
 
+def kill_gcs(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
+    """Kill what Ray keeps a cluster's state in: it ends the driver itself, after a minute."""
+    return kill_one(driver, "gcs/gcs_server", rng)
+
+
 def interrupt(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
     driver.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM]))
     return True
@@ -158,6 +163,7 @@ FAULTS: dict[str, Fault] = {
     "driver killed": kill_driver,
     "trial killed": kill_trial,
     "raylet killed": kill_raylet,
+    "GCS killed": kill_gcs,
     "interrupted": interrupt,
     "file spoilt": spoil,
 }
@@ -167,7 +173,7 @@ ENDS = {
     -signal.SIGKILL: "killed",
     -signal.SIGINT: "SIGINT as it starts or ends",  # for a shell 130 and 143 as well
     -signal.SIGTERM: "SIGTERM as it starts or ends",
-    1: "a stage failed",
+    1: "a stage failed, or the GCS was killed",
     4: "Ray is gone",
     130: "SIGINT",
     143: "SIGTERM",

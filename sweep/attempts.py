@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 LOST = "its process or node was lost"
+GAIN = 0.01
+"""Share of its work by which a stage must have come further, so that earlier losses are forgiven: more than chance."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,11 @@ class Attempts:
             key: the stage.
             error: class and message of its exception; None where its process or node was lost.
             share: of its work that the stage had done, 0 to 1. A long stage on nodes that are taken every hour is lost
-                often and ends all the same: a loss counts with those before it only if nothing was gained since.
+                often and ends all the same: a loss counts with those before it only if less than ``GAIN`` was gained since.
         """
         history = self._of[key]
         if error is None:
-            if share > history.furthest:
+            if share >= history.furthest + GAIN:
                 history.infrastructure, history.furthest = 0, share
             history.infrastructure += 1
             again = history.infrastructure <= self._budgets.infrastructure

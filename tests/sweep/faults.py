@@ -181,6 +181,10 @@ ENDS = {
 """How a driver may end so that it is started again, by its status."""
 
 
+EARLY = 0.3
+"""Share of the drivers that are struck while they may still be starting; the others once a trial process is there."""
+
+
 def disturb(study: Study, rng: random.Random, faults: int, names: list[str], patience: float = 240) -> Counter[str]:
     """Run a study to its end, with so many faults on the way; return how many of each struck.
 
@@ -188,7 +192,7 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
         patience: seconds, after the last fault, in which it must come to its end.
     """
     done: Counter[str] = Counter()
-    driver = study.start()
+    driver, early = study.start(), rng.random() < EARLY
     until, next_fault = time.monotonic() + patience, time.monotonic() + rng.uniform(1, 8)
     while (status := driver.poll()) != 0:
         study.watch()
@@ -198,9 +202,9 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
         if status is not None:
             assert status in ENDS, f"status {status} after {done}: {study.said[-3000:]}"
             study.statuses[status] += 1
-            driver = study.start()
+            driver, early = study.start(), rng.random() < EARLY
             next_fault = time.monotonic() + rng.uniform(1, 8)
-        elif done.total() < faults and time.monotonic() > next_fault:
+        elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver, "StageTrial")):
             name = rng.choice(names)
             if FAULTS[name](study, driver, rng):
                 done[name] += 1

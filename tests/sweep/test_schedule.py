@@ -261,10 +261,18 @@ def test_a_stage_that_gets_further_each_time_is_lost_as_often_as_it_may_be() -> 
         schedule.start(1, 1)
         schedule.progressed("a", epoch / 10)
         assert schedule.failed("a", None) == []
-    for share, given_up in ((0.4, []), (0.9, ["a"])):
+    for share, given_up in ((0.4, []), (0.901, ["a"])):
         schedule.start(1, 1)
         schedule.progressed("a", share)
         assert schedule.failed("a", None) == given_up
+
+
+def test_small_gains_add_up() -> None:
+    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
+    for part in range(1, 100):
+        schedule.start(1, 1)
+        schedule.progressed("a", part * 0.006)
+        assert schedule.failed("a", None) == []
 
 
 def test_what_a_stage_gains_forgives_none_of_its_own_errors() -> None:

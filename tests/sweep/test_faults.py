@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import Study, disturb, family, undisturbed
+from faults import Study, disturb, family, to_the_end, undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
@@ -41,9 +41,11 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
     """Ray itself would wait for ever for a node that comes."""
     study = Study(tmp_path)
     driver = study.start()
-    until = time.monotonic() + 120
+    until = time.monotonic() + 180
     while not family(driver, "StageTrial"):
         assert time.monotonic() < until, study.said
+        if driver.poll() == 4:  # Ray did not start: the machine is too busy
+            driver = study.start()
         time.sleep(0.1)
     family(driver, "raylet/raylet")[0].kill()
     assert driver.wait(timeout=150) == 4, study.said
@@ -51,5 +53,5 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
     assert "Ray's node on this machine is gone" in last
     assert last.endswith("this goes on: python -m sweep.run --grid tiny.yaml")
     assert "Traceback" not in study.said
-    assert study.start().wait(timeout=240) == 0, study.said
+    to_the_end(study)
     assert study.outcome() == expected

@@ -45,8 +45,9 @@ def execute(arguments: argparse.Namespace) -> int:
         try:
             return _execute(arguments, terminal, interrupts)
         except (KeyboardInterrupt, SystemExit) as error:  # while Ray starts, SIGTERM is a SystemExit of its own
-            terminal.say(f"interrupted. What is finished is kept; this goes on: {same_command()}")
-            return interrupts.status or SIGNALS[signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT]
+            return _interrupted(
+                terminal, interrupts, signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT
+            )
         except UserError as error:
             terminal.faults(error.faults)
             return BAD_INPUT
@@ -56,6 +57,16 @@ def execute(arguments: argparse.Namespace) -> int:
         except ClusterError as error:
             terminal.faults([f"{error}. What is finished is kept; this goes on: {same_command()}"])
             return NO_CLUSTER
+        except Exception:
+            if interrupts.status is None:
+                raise
+            return _interrupted(terminal, interrupts)  # that came in the middle of an import in C, which failed of it
+
+
+def _interrupted(terminal: Terminal, interrupts: Interrupts, number: signal.Signals = signal.SIGINT) -> int:
+    """Say that the command was interrupted, and how it goes on; return the exit status."""
+    terminal.say(f"interrupted. What is finished is kept; this goes on: {same_command()}")
+    return interrupts.status or SIGNALS[number]
 
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:

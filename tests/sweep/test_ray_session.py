@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sweep.cluster import command as cluster
 from sweep.ray_session import ClusterError, ray_session
 from sweep.run import main
 from trainables.errors import UserError
@@ -72,3 +73,14 @@ def test_a_cluster_that_does_not_start_is_said_in_a_line_and_has_a_status_of_its
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: Ray did not start on this machine: The current node timed out")
     assert said.endswith("What is finished is kept; this goes on: python -m sweep.run --grid tiny.yaml")
+
+
+def test_a_cluster_that_does_not_answer_is_not_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    does_not_start(monkeypatch, SLOW)
+    monkeypatch.setattr(cluster, "_use_token", lambda: None)
+    assert cluster.main(["doctor"]) == 1
+    assert (
+        capsys.readouterr().err == "error: Ray did not let us in at auto: The current node timed out during startup\n"
+    )

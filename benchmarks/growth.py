@@ -116,7 +116,7 @@ def workers(count: int) -> float:
             study = Study(Storage(orders[0].study))
             driver = Driver(schedule, stages, study, orders[0].site, Noted(), worker)
             started = time.perf_counter()
-            tune.run(driver, Wide(), worker)
+            tune.run(driver, Wide())
     return max(begun)
 
 

@@ -34,6 +34,14 @@ class Room:
         """Return how many stages at a time."""
         return AT_A_TIME
 
+    def growth(self) -> int:
+        """Say that there will be no more."""
+        return 0
+
+    def node(self) -> int:
+        """Return how many a single stage may hold."""
+        return 1
+
     def admits(self) -> Any:
         """Admit all."""
         from sweep.limits import anything
@@ -64,7 +72,6 @@ def engine(file: Path) -> None:
     from sweep.driver import Driver
     from sweep.ray_session import ray_session
     from sweep.schedule import Schedule, Task
-    from trainables.site import ALONE
     from trainables.storage import Storage
     from trainables.study import Study
 
@@ -75,7 +82,7 @@ def engine(file: Path) -> None:
         study = Study(Storage(orders[0].study))
         driver = Driver(schedule, stages, study, orders[0].site, Nobody())
         started = time.perf_counter()
-        tune.run(driver, Room(), ALONE)
+        tune.run(driver, Room())
         elapsed = time.perf_counter() - started
     peak = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{elapsed} {peak}\n")

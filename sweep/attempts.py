@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 LOST = "its process or node was lost"
+GAIN = 0.01
+"""Share of its work by which a stage must have come further, so that earlier losses are forgiven: more than chance."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +16,7 @@ class Budgets:
     """How often a stage may be tried again, and when a run is given up.
 
     Attributes:
-        infrastructure: tries after a lost process or node.
+        infrastructure: tries after a lost process or node, without the stage coming any further.
         errors: tries after an error of the stage's own.
         alike: so many stages that fail alike, before a single one is done, are no accident: the run stops. 0: never.
     """
@@ -28,6 +30,7 @@ class Budgets:
 class _History:
     started: int = 0
     infrastructure: int = 0
+    furthest: float = 0.0
     errors: list[str] = field(default_factory=list)
 
 
@@ -54,15 +57,19 @@ class Attempts:
         """Note that a stage was done: the run is not hopeless."""
         self._any_done = True
 
-    def again(self, key: str, error: str | None) -> bool:
+    def again(self, key: str, error: str | None, share: float = 0.0) -> bool:
         """Note a failed attempt; say whether the stage is tried again.
 
         Args:
             key: the stage.
             error: class and message of its exception; None where its process or node was lost.
+            share: of its work that the stage had done, 0 to 1. A long stage on nodes that are taken every hour is lost
+                often and ends all the same: a loss counts with those before it only if less than ``GAIN`` was gained since.
         """
         history = self._of[key]
         if error is None:
+            if share >= history.furthest + GAIN:
+                history.infrastructure, history.furthest = 0, share
             history.infrastructure += 1
             again = history.infrastructure <= self._budgets.infrastructure
         else:  # the same error twice is no accident

@@ -18,12 +18,13 @@ from pathlib import Path
 from sweep.grid import Grid
 from sweep.inputs import Inputs, gather
 from sweep.interrupts import SIGNALS, Interrupts
-from sweep.launch import BAD_INPUT, DONE, FAILED, HELD, Launch, same_command
+from sweep.launch import BAD_INPUT, DONE, FAILED, HELD, NO_CLUSTER, Launch, same_command
 from sweep.lease import HeldError, lease
 from sweep.load import load_grid
 from sweep.mirror.choice import MirrorChoice
 from sweep.plan import Plan, make_plan
 from sweep.prices import load_prices
+from sweep.ray_session import ClusterError
 from sweep.rehearsal import SUFFIX
 from sweep.reuse import take_over
 from sweep.room import Asked, too_wide_here
@@ -44,14 +45,28 @@ def execute(arguments: argparse.Namespace) -> int:
         try:
             return _execute(arguments, terminal, interrupts)
         except (KeyboardInterrupt, SystemExit) as error:  # while Ray starts, SIGTERM is a SystemExit of its own
-            terminal.say(f"interrupted. What is finished is kept; this goes on: {same_command()}")
-            return interrupts.status or SIGNALS[signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT]
+            return _interrupted(
+                terminal, interrupts, signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT
+            )
         except UserError as error:
             terminal.faults(error.faults)
             return BAD_INPUT
         except HeldError as error:
             terminal.faults([str(error)])
             return HELD
+        except ClusterError as error:
+            terminal.faults([f"{error}. What is finished is kept; this goes on: {same_command()}"])
+            return NO_CLUSTER
+        except Exception:
+            if interrupts.status is None:
+                raise
+            return _interrupted(terminal, interrupts)  # that came in the middle of an import in C, which failed of it
+
+
+def _interrupted(terminal: Terminal, interrupts: Interrupts, number: signal.Signals = signal.SIGINT) -> int:
+    """Say that the command was interrupted, and how it goes on; return the exit status."""
+    terminal.say(f"interrupted. What is finished is kept; this goes on: {same_command()}")
+    return interrupts.status or SIGNALS[number]
 
 
 def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:

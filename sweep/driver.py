@@ -20,6 +20,7 @@ from trainables.specs import Stage
 from trainables.study import Study
 
 LOST = "the process or node that ran it was lost"
+CROWDED = "Ray killed its process for want of memory"
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ class Driver:
         self._clock = clock
         self._mirror = mirror
         self._widths: dict[str, int] = {}
+        self._held: dict[str, int] = {}
+        self._crowded: dict[tuple[str, int, int], int] = {}
         self._at_work: dict[str, int] = {}
         self._shares: dict[str, float] = {}
         self._worker_seconds, self._counted_until = 0.0, clock()
@@ -167,8 +170,8 @@ class Driver:
 
     @property
     def busy(self) -> int:
-        """How many workers have a stage."""
-        return sum(self._at_work.values())
+        """How many workers have a stage, or are kept free beside one for its memory."""
+        return sum(self._held.get(key, width) for key, width in self._at_work.items())
 
     def share(self, key: str) -> float:
         """Return how much of a running stage is done, 0 to 1."""
@@ -181,21 +184,24 @@ class Driver:
         self._counted_until = now
         return self._worker_seconds
 
-    def next(self, slots: int, admits: Admits = anything, growth: int = 0) -> Order | None:
+    def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> Order | None:
         """Return the next attempt to make, or None if there is none now.
 
         Args:
             slots: how many workers the cluster has room for.
             growth: for how many more it may grow, if stages wait for them.
             admits: says why a stage may not start at a width, if so.
+            node: how many workers any node has room for: as many places a single one may hold.
         """
         free = self._free(slots, growth)
         started = None if self._stopping or free < 1 else self._schedule.start(free, slots, admits)
         if started is None:
             return None
-        self._widths[started.key] = started.width
-        workers = replace(self._worker, count=started.width)
         stage = self._stages[started.key]
+        places = min(self._crowded.get(_like(stage), 1), max(1, node)) if started.width == 1 else 1
+        self._widths[started.key], self._held[started.key] = started.width, started.width * places
+        cpus, gpus = self._worker.cpus * places, self._worker.gpus * places
+        workers = replace(self._worker, count=started.width, cpus=cpus, gpus=gpus)
         return Order(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
 
     def _free(self, slots: int, growth: int) -> int:
@@ -206,7 +212,7 @@ class Driver:
         one more for each worker that may come: what waits for a place is what an autoscaler sees, and it is gone as
         soon as this driver is, however it ends. But none while a wide stage waits for its places: it could take one.
         """
-        free = slots - sum(self._widths.values())
+        free = slots - sum(self._held.values())
         if free > 0:
             return free
         wide = [key for key, width in self._widths.items() if width > 1 and not (growth and key in self._shares)]
@@ -251,6 +257,16 @@ class Driver:
         else:
             self._failed(stage, what, None)
 
+    def crowded(self, key: str) -> None:
+        """Take in that the process of an attempt was killed for want of memory.
+
+        Beside the same neighbours the next attempt would fare no better. So it holds twice the places of a node, and so
+        do all stages of the same network, image size and batch: in the end they run alone.
+        """
+        like = _like(self._stages[key])
+        self._crowded[like] = max(self._crowded.get(like, 1), 2 * self._held[key] // self._widths[key])
+        self.lost(key, CROWDED)
+
     def _is_done(self, key: str) -> bool:
         try:
             return self._study.states().get(key[:16]) == "done"
@@ -280,6 +296,7 @@ class Driver:
         self._shares.pop(key, None)
         self._at_work.pop(key, None)
         self._widths.pop(key, None)
+        self._held.pop(key, None)
 
     def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
         given_up = self._schedule.failed(str(stage.key), error)
@@ -290,3 +307,8 @@ class Driver:
                 self.stop(f"the study cannot be written to: {unwritable}")
         blocked = [self._stages[key] for key in given_up if key != stage.key]
         self._watcher.failed(stage, shown, not given_up, blocked)
+
+
+def _like(stage: Stage) -> tuple[str, int, int]:
+    """What decides how much memory a stage takes, as far as is known before it runs."""
+    return stage.architecture, stage.recipe.image_size, stage.recipe.batch_size

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 MIRROR_SECONDS = 30.0
 """A stage that runs alone waits at the end at most so long for what W&B is still to be told."""
-DONE, FAILED, BAD_INPUT, HELD, STOPPED = 0, 1, 2, 3, 130
+DONE, FAILED, BAD_INPUT, HELD, NO_CLUSTER, STOPPED = 0, 1, 2, 3, 4, 130
 """Exit status of ``sweep.run``, beside those of an interruption: part of its contract."""
 
 
@@ -203,7 +203,7 @@ class Launch:
             stack.callback(heartbeat.end)
             watchers.add(pace, lookout, watch, heartbeat)
             self.interrupts.guard(driver)
-            tune.run(driver, cluster, worker)
+            tune.run(driver, cluster)
             self.worker_seconds = cluster.worker_seconds()
         self._tell_failures(watch)
         self._tell_stopped(schedule)

@@ -33,6 +33,10 @@ OBJECT_STORE_BYTES = 100_000_000
 """Stages exchange files, not objects: a small store leaves the memory to training."""
 
 
+class ClusterError(Exception):
+    """Ray did not start, or the node of this process is gone. Nobody's mistake: the same command may well succeed."""
+
+
 @dataclass(frozen=True)
 class Capacity:
     """What a cluster has.
@@ -67,6 +71,7 @@ def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
 
     Raises:
         UserError: if there is no cluster at the address, or it does not let us in.
+        ClusterError: if Ray does not start in time, as on a machine that is too busy.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     if address is None:
@@ -86,8 +91,11 @@ def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"cannot join the Ray cluster at {address or 'this machine'}: {error}") from error
+    except Exception as error:  # of a start that takes too long Ray says so with a plain Exception
+        if address is not None and isinstance(error, ConnectionError | RuntimeError | ValueError):
+            raise UserError(f"cannot join the Ray cluster at {address}: {error}") from error
+        where = "start on this machine" if address is None else f"let us in at {address}"
+        raise ClusterError(f"Ray did not {where}: {str(error).rstrip('.')}") from error
     try:
         yield capacity
     finally:
@@ -95,11 +103,18 @@ def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
 
 
 def capacity() -> Capacity:
-    """Return what the cluster has now."""
+    """Return what the cluster has now.
+
+    Raises:
+        ClusterError: if the node of this process is gone. Ray goes on and waits for ever: a driver has no other node.
+    """
     import ray
 
-    going = draining_nodes()
-    stays = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in going]  # type: ignore[no-untyped-call]
+    here, going = ray.get_runtime_context().get_node_id(), draining_nodes()
+    there = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    if not any(node["NodeID"] == here for node in there):
+        raise ClusterError("Ray's node on this machine is gone: its raylet was killed, or did not answer for too long")
+    stays = [node for node in there if node["NodeID"] not in going]
     alive = [node["Resources"] for node in stays]
     kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
     nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)

@@ -65,13 +65,20 @@ class ClusterRoom:
     before: float = 0.0
     largest: int = 0
     _looked: float = field(init=False, default=-math.inf)
-    _slots: int = field(init=False, default=0)
+    _has: Capacity = field(init=False, default=Capacity(()))
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
+        return slots(self._now(), self.worker)
+
+    def node(self) -> int:
+        """Return how many workers there is room for on any node that has room for one."""
+        return min((places for places in places_of(self._now(), self.worker) if places), default=1)
+
+    def _now(self) -> Capacity:
         if self.clock() - self._looked >= REFRESH_SECONDS:
-            self._slots, self._looked = slots(self.capacity(), self.worker), self.clock()
-        return self._slots
+            self._has, self._looked = self.capacity(), self.clock()
+        return self._has
 
     def growth(self) -> int:
         """Return for how many more workers there may be room, if stages wait for it."""
@@ -132,8 +139,13 @@ def worker_shape(capacity: Capacity, threads: int) -> Workers:
 
 
 def slots(capacity: Capacity, worker: Workers) -> int:
-    """Return how many workers there is room for: one a GPU, or one for so many CPU threads."""
-    return capacity.gpus if worker.gpus else sum(int(cpus // worker.cpus) for cpus, _ in capacity.nodes)
+    """Return how many workers there is room for."""
+    return sum(places_of(capacity, worker))
+
+
+def places_of(capacity: Capacity, worker: Workers) -> list[int]:
+    """Return for how many workers each node has room: one a GPU, or one for so many CPU threads."""
+    return [gpus if worker.gpus else int(cpus // worker.cpus) for cpus, gpus in capacity.nodes]
 
 
 def no_room(stages: int, worker: Workers) -> str:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 EPILOG = """exit status: 0 all done · 1 a stage failed (the others went on) · 2 bad input, nothing started ·
-3 the study is held by another driver · 130 / 143 interrupted: the same command goes on"""
+3 the study is held by another driver · 4 Ray did not start, or went: the same command goes on ·
+130 / 143 interrupted: the same command goes on"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -112,7 +113,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = command_line.parse_args(argv)
     if arguments.json and not arguments.plan:
         command_line.error("--json goes with --plan")
-    from sweep.command import execute
+    try:
+        from sweep.command import execute
+    except KeyboardInterrupt:  # it takes a while on a machine that is busy, and nobody else listens yet
+        return 130
 
     return execute(arguments)
 

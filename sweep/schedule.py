@@ -186,7 +186,7 @@ class Schedule:
         Returns:
             the stages that are now given up: none, or it and all that it blocks.
         """
-        if self._attempts.again(key, error):
+        if self._attempts.again(key, error, self._shares.get(key, 0.0)):
             self.stopped(key)
             return []
         self._halted = self._attempts.hopeless or (f"a stage failed: {error}" if self._fail_fast else None)

@@ -10,9 +10,9 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import Any, Protocol
 
 from ray import tune
@@ -24,7 +24,6 @@ from sweep.mirror.worker import Mirror
 from sweep.room import resources
 from trainables.drain import NOTICE, draining
 from trainables.errors import DamagedError, LostError
-from trainables.site import Workers
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
@@ -140,10 +139,11 @@ class _NextStage(_Forgotten, Searcher):
         self._room = room
         self._running: dict[str, str] = {}
         self._going: dict[str, str] = {}
+        self.short_of_memory = False
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next attempt; None while nothing is ready, ``FINISHED`` at the end."""
-        order = self._driver.next(self._room.slots(), self._room.admits(), self._room.growth())
+        order = self._driver.next(self._room.slots(), self._room.admits(), self._room.growth(), self._room.node())
         if order is None:
             return Searcher.FINISHED if self._driver.finished or self._driver.stopping else None
         self._running[trial_id] = str(order.stage.key)
@@ -164,7 +164,11 @@ class _NextStage(_Forgotten, Searcher):
             return
         report = _reported(result)
         if error or not report.keys() & {"error", "lost", "stopped"}:
-            if not self._driver.stopping:
+            if self._driver.stopping:
+                return
+            if self.short_of_memory:
+                self._driver.crowded(key)
+            else:
                 self._driver.lost(key, self._going.pop(trial_id, LOST))
         elif "lost" in report:
             self._driver.lost(key, report["lost"])
@@ -215,6 +219,9 @@ class Room(Protocol):
     def growth(self) -> int:
         """Return for how many more workers there may be room, if stages wait for it."""
 
+    def node(self) -> int:
+        """Return how many workers there is room for on any node that has room for one."""
+
     def admits(self) -> Admits:
         """Return the rule by which stages are admitted now."""
 
@@ -222,41 +229,54 @@ class Room(Protocol):
         """Say which limit is reached, so that all must stop now; or None."""
 
 
-def _resources(worker: Workers, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a trial holds. A stage of several workers is held by Ray Train: its trial only waits for it, on the head."""
-    if Order.loads(config["order"]).workers.count > 1:
+    workers = Order.loads(config["order"]).workers
+    if workers.count > 1:
         return tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
-    return tune.PlacementGroupFactory([dict(resources(worker))])
+    return tune.PlacementGroupFactory([dict(resources(workers))])
 
 
-def _memory_kills_are_losses() -> None:
-    """Make Tune take a process that Ray killed for want of memory as lost: it knows no such error and would end the run."""
+@contextmanager
+def _memory_kills_are_losses(searcher: _NextStage) -> Iterator[None]:
+    """Within, Tune takes a process that Ray killed for want of memory as lost: it knows no such error and would end the run.
+
+    The searcher hears of the loss from within this call, without its reason: so that is told before.
+    """
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.exceptions import OutOfMemoryError, RayActorError
 
     failed = RayActorManager._actor_task_failed
-    if failed.__module__ == __name__:
-        return
 
     def or_lost(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        lost = isinstance(exception, OutOfMemoryError)
-        failed(self, tracked_actor_task, RayActorError() if lost else exception)
+        searcher.short_of_memory = isinstance(exception, OutOfMemoryError)
+        try:
+            failed(self, tracked_actor_task, RayActorError() if searcher.short_of_memory else exception)
+        finally:
+            searcher.short_of_memory = False
 
     RayActorManager._actor_task_failed = or_lost  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = failed  # type: ignore[method-assign]
 
 
-def run(driver: Driver, room: Room, worker: Workers) -> None:
+def run(driver: Driver, room: Room) -> None:
     """Run all stages to their end, as many at a time as there is room for."""
     # The driver bounds what it hands out: what there is room for, and one more. A bound of Tune's own, as low as one, would
     # start the trial processes of a cluster one after the other, each waiting for the imports of the last.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(PENDING)
-    _memory_kills_are_losses()
     # A lost process is told by the driver, without a traceback.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch:
+    searcher = _NextStage(driver, room)
+    with (
+        _memory_kills_are_losses(searcher),
+        tempfile.TemporaryDirectory(prefix="sweep-tune-", ignore_cleanup_errors=True) as scratch,
+    ):
         tuner = tune.Tuner(
-            tune.with_resources(StageTrial, partial(_resources, worker)),
-            tune_config=tune.TuneConfig(search_alg=_NextStage(driver, room), num_samples=-1, reuse_actors=True),
+            tune.with_resources(StageTrial, _resources),
+            tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="stages",
                 storage_path=scratch,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 
 from sweep.cluster import config
+from sweep.ray_session import ClusterError
 from sweep.terminal import Terminal
 from trainables.errors import UserError
 
@@ -58,6 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         terminal.faults(error.faults)
         return BAD
+    except ClusterError as error:
+        terminal.faults([str(error)])
+        return UNWELL
     except KeyboardInterrupt:
         return 130
 

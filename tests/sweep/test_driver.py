@@ -280,6 +280,60 @@ def finish(driver: Driver, study: Study, order: Order) -> None:
     driver.ended(str(order.stage.key), None)
 
 
+def test_a_stage_killed_for_want_of_memory_holds_more_of_a_node_and_so_do_those_like_it(
+    drive: Any, study: Study
+) -> None:
+    driver, heard = drive()
+    first, second = (driver.next(2, node=2) for _ in range(2))
+    driver.began(first)
+    driver.began(second)
+    assert [first.workers, second.workers] == [WORKER, WORKER]
+    driver.crowded(str(second.stage.key))
+    assert "want of memory" in heard.of("failed")[0][1]
+    assert heard.of("failed")[0][2], "it is tried again"
+    again = driver.next(2, node=2)
+    assert again.workers == Workers(1, 2 * WORKER.cpus, 2 * WORKER.gpus), "one worker, with the places of two"
+    assert driver.busy == 1, "it waits for them"
+    assert driver.next(2, node=2) is None, "what is free is kept for it"
+    finish(driver, study, first)
+    driver.began(again)
+    assert driver.busy == 2
+    ahead = driver.next(2, node=2)
+    assert ahead.workers.cpus == 2 * WORKER.cpus, "its network is known to be large now"
+    finish(driver, study, again)
+    assert driver.next(2, node=2) is not None, "one is handed out ahead, as ever"
+    assert driver.next(2, node=2) is None
+
+
+def test_two_killed_at_once_for_want_of_memory_double_what_they_hold_once(drive: Any) -> None:
+    driver, _ = drive()
+    orders = [driver.next(8, node=8) for _ in range(2)]
+    for order in orders:
+        driver.crowded(str(order.stage.key))
+    again = driver.next(8, node=8)
+    assert again.workers.cpus == 2 * WORKER.cpus
+    driver.crowded(str(again.stage.key))
+    assert driver.next(8, node=8).workers.cpus == 4 * WORKER.cpus
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_no_stage_holds_more_than_a_node_has(drive: Any, node: int) -> None:
+    driver, _ = drive()
+    driver.crowded(str(driver.next(8, node=node).stage.key))
+    assert driver.next(8, node=node).workers == WORKER
+
+
+def test_a_stage_that_is_too_large_even_alone_is_given_up(drive: Any, study: Study) -> None:
+    driver, heard = drive(Budgets(infrastructure=2))
+    first = str(driver.next(2, node=2).stage.key)
+    for attempt in range(3):
+        driver.crowded(first)
+        if attempt < 2:
+            assert str(driver.next(2, node=2).stage.key) == first
+    assert driver.states[first] == "failed"
+    assert "want of memory" in heard.of("failed")[-1][1]
+
+
 def test_wide_stages_have_all_their_places_and_nothing_is_handed_out_ahead_of_them(drive: Any, study: Study) -> None:
     driver, _ = drive(widest=4)
     orders = []

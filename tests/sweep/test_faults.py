@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 
 import pytest
-from faults import Study, disturb, undisturbed
+from faults import Study, disturb, family, to_the_end, undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
@@ -31,4 +32,26 @@ def test_nothing_is_lost_or_done_twice_and_the_results_are_those_of_an_undisturb
     study = Study(tmp_path)
     done = disturb(study, random.Random(seed), faults, names, patience=420)
     assert done.total() > 0
+    assert study.outcome() == expected
+
+
+def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_goes_on(
+    tmp_path: Path, expected: dict[str, object]
+) -> None:
+    """Ray itself would wait for ever for a node that comes."""
+    study = Study(tmp_path)
+    driver = study.start()
+    until = time.monotonic() + 180
+    while not family(driver, "StageTrial"):
+        assert time.monotonic() < until, study.said
+        if driver.poll() == 4:  # Ray did not start: the machine is too busy
+            driver = study.start()
+        time.sleep(0.1)
+    family(driver, "raylet/raylet")[0].kill()
+    assert driver.wait(timeout=150) == 4, study.said
+    last = study.said.splitlines()[-1]
+    assert "Ray's node on this machine is gone" in last
+    assert last.endswith("this goes on: python -m sweep.run --grid tiny.yaml")
+    assert "Traceback" not in study.said
+    to_the_end(study)
     assert study.outcome() == expected

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from sweep import command
 from sweep.interrupts import Interrupts
 
 
@@ -72,3 +74,30 @@ def test_a_handler_that_someone_took_over_is_taken_back() -> None:
 def test_the_handlers_are_given_back_after_an_error() -> None:
     with pytest.raises(KeyError), Interrupts():
         raise KeyError
+
+
+@BOTH
+def test_an_interruption_that_an_import_made_an_error_of_its_own_is_one_still(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals, status: int
+) -> None:
+    """As in the middle of pandas, whose C swallows it and then misses half of the package."""
+
+    def importing(*_: Any) -> int:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise AttributeError("partially initialized module") from None
+        return 0
+
+    monkeypatch.setattr(command, "_execute", importing)
+    assert command.execute(argparse.Namespace()) == status
+    assert capsys.readouterr().out.startswith("interrupted. What is finished is kept; this goes on: ")
+
+
+def test_an_error_without_an_interruption_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> int:
+        raise AttributeError("a mistake of ours")
+
+    monkeypatch.setattr(command, "_execute", broken)
+    with pytest.raises(AttributeError, match="a mistake of ours"):
+        command.execute(argparse.Namespace())

@@ -52,6 +52,17 @@ def test_a_worker_is_a_gpu_with_its_share_or_so_many_threads(
     assert resources(worker) == ({"CPU": worker.cpus, "GPU": 1.0} if worker.gpus else {"CPU": worker.cpus})
 
 
+@pytest.mark.parametrize(
+    ("nodes", "places"),
+    [(((8, 2), (16, 4), (4, 0)), 2), (((4, 0), (8, 8)), 8), ((), 1)],
+    ids=["the smallest with GPUs", "the head has none", "no node yet"],
+)
+def test_a_single_worker_may_hold_what_any_node_has(nodes: Any, places: int) -> None:
+    """So that a lost node leaves none that waits for one as large."""
+    made = ClusterRoom(lambda: Capacity(nodes), Workers(1, 1.0, 1.0), Busy(), Asked(), lambda key: None)  # type: ignore[arg-type]
+    assert made.node() == places
+
+
 def test_without_limits_all_is_admitted() -> None:
     assert room(Asked(), [0.0]).admits() is anything
     assert room(Asked(), [1e9]).over() is None

@@ -254,6 +254,35 @@ def test_lost_processes_have_a_budget_of_their_own() -> None:
         assert schedule.failed("a", error) == given_up
 
 
+def test_a_stage_that_gets_further_each_time_is_lost_as_often_as_it_may_be() -> None:
+    """As a long one on spot nodes. Where it gets no further than before, for want of memory say, the budget ends it."""
+    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
+    for epoch in range(1, 10):
+        schedule.start(1, 1)
+        schedule.progressed("a", epoch / 10)
+        assert schedule.failed("a", None) == []
+    for share, given_up in ((0.4, []), (0.901, ["a"])):
+        schedule.start(1, 1)
+        schedule.progressed("a", share)
+        assert schedule.failed("a", None) == given_up
+
+
+def test_small_gains_add_up() -> None:
+    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
+    for part in range(1, 100):
+        schedule.start(1, 1)
+        schedule.progressed("a", part * 0.006)
+        assert schedule.failed("a", None) == []
+
+
+def test_what_a_stage_gains_forgives_none_of_its_own_errors() -> None:
+    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(errors=1))
+    for share, given_up in ((0.1, []), (0.2, ["a"])):
+        schedule.start(1, 1)
+        schedule.progressed("a", share)
+        assert schedule.failed("a", f"E: {share}") == given_up
+
+
 def test_by_default_lost_processes_are_forgiven_more_often_than_errors() -> None:
     assert Budgets().infrastructure > Budgets().errors >= 1
 

@@ -16,7 +16,7 @@ from sweep.limits import Admits, anything
 from sweep.plan import make_plan
 from sweep.ray_session import ray_session
 from sweep.schedule import Schedule, Task
-from trainables.site import ALONE, Site
+from trainables.site import Site
 from trainables.specs import Stage
 from trainables.storage import Storage
 from trainables.study import Study
@@ -32,6 +32,9 @@ class TwoSlots:
 
     def growth(self) -> int:
         return 0
+
+    def node(self) -> int:
+        return SLOTS
 
     def admits(self) -> Admits:
         return anything
@@ -74,7 +77,7 @@ def test_all_trial_processes_start_at_once_and_serve_all_stages(load: Callable[.
     schedule = Schedule([Task(str(stage.key), stage.upstream, 1.0) for stage in stages])
     with ray_session(None):
         driver = notes.driver = Driver(schedule, stages, study, site, notes)
-        tune.run(driver, TwoSlots(), ALONE)
+        tune.run(driver, TwoSlots())
     results = study.committed(stages).values()
     assert len(results) == len(stages) == 4
     # Were the second asked for only when the first had begun, a cluster would start its processes one by one.

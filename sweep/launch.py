@@ -79,6 +79,7 @@ class Launch:
             {name: str(data.folder.absolute()) for name, data in self.inputs.data.items()},
             {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
             self.plan.grid.file.keep_weights,
+            self.asked.checkpoint,
             # An object store is far: between two checkpoints there, more lie on the node's own disk.
             scratch=None if self.study.storage.is_local else str(node_cache() / "checkpoints"),
         )

@@ -86,6 +86,12 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
         help="of one worker (GPU, or CPU group) for one hour (default: on demand, by the price table)",
     )
     p.add_argument(
+        "--checkpoint",
+        default="60",
+        metavar="T",
+        help="keep stages under way in the study so often, at least so far apart (default: 60 seconds)",
+    )
+    p.add_argument(
         "--widest",
         type=int,
         metavar="N",

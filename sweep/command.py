@@ -163,6 +163,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         arguments.price,
         arguments.widest,
         times["checkpoint"],
+        arguments.allow_open_cluster,
     )
 
 

@@ -31,6 +31,7 @@ class Asked:
         price: of one worker for one hour; None: what the price table says of the cluster's devices.
         widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
         checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
+        allow_open: whether a cluster may be joined that lets anyone in.
     """
 
     fail_fast: bool = False
@@ -39,6 +40,7 @@ class Asked:
     price: float | None = None
     widest: int | None = None
     checkpoint: float = 60.0
+    allow_open: bool = False
 
 
 @dataclass

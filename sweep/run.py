@@ -59,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --address: a cluster file, to know what it may grow to (default: what `ray up` left on the head)",
     )
+    p.add_argument(
+        "--allow-open-cluster", action="store_true", help="with --address: join a cluster that lets anyone in"
+    )
     p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
     p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
     p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/prices.yaml")

@@ -30,11 +30,14 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head="${nodes[0]}"
-head_address="$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}'):$((20000 + SLURM_JOB_ID % 10000))"
+# How the others reach the head. On some systems a host's own name stands for a loopback address: then any other of its own.
+head_ip="$(srun --nodes=1 --ntasks=1 --nodelist="$head" bash -c 'hostname --ip-address; hostname --all-ip-addresses' |
+  tr ' ' '\n' | grep -E '^[0-9.]+$' | grep -v '^127\.' | awk 'NR == 1')" || { echo "no address of $head found" >&2; exit 2; }
+head_address="$head_ip:$((20000 + SLURM_JOB_ID % 10000))"
 steps=()
 study=""
 
-# shellcheck disable=SC2317 # reached through the trap
+# shellcheck disable=SC2317,SC2329 # reached through the trap
 clean_up() {
   for step in "${steps[@]}"; do kill "$step" 2>/dev/null || true; done
   wait || true

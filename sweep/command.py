@@ -161,17 +161,25 @@ def _asked(arguments: argparse.Namespace) -> Asked:
     for name in ("max_cost", "price", "widest", "gpus"):
         if (value := getattr(arguments, name)) is not None and value <= 0:
             faults.append(f"--{name.replace('_', '-')} must be above 0, found {value:g}")
-    seconds = math.inf
-    if arguments.deadline is not None:
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", arguments.deadline)
-        if match is None:
-            faults.append(f"--deadline {arguments.deadline}: give seconds, or a number with m, h or d: 45m, 12h, 2d")
-        else:
-            seconds = float(match[1]) * UNITS[match[2]]
+    times = {}
+    for name in ("deadline", "checkpoint"):
+        given = getattr(arguments, name)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", given or "")
+        if match is not None:
+            times[name] = float(match[1]) * UNITS[match[2]]
+        elif given is not None:
+            faults.append(f"--{name} {given}: give seconds, or a number with m, h or d: 45m, 12h, 2d")
     if faults:
         raise UserError(faults)
-    cost = math.inf if arguments.max_cost is None else arguments.max_cost
-    return Asked(arguments.fail_fast, seconds, cost, arguments.price, arguments.widest)
+    return Asked(
+        arguments.fail_fast,
+        times.get("deadline", math.inf),
+        math.inf if arguments.max_cost is None else arguments.max_cost,
+        arguments.price,
+        arguments.widest,
+        times["checkpoint"],
+        arguments.allow_open_cluster,
+    )
 
 
 def _take_over(terminal: Terminal, plan: Plan, study: Study, other: str) -> None:

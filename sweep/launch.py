@@ -79,6 +79,7 @@ class Launch:
             {name: str(data.folder.absolute()) for name, data in self.inputs.data.items()},
             {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
             self.plan.grid.file.keep_weights,
+            self.asked.checkpoint,
             # An object store is far: between two checkpoints there, more lie on the node's own disk.
             scratch=None if self.study.storage.is_local else str(node_cache() / "checkpoints"),
         )
@@ -167,13 +168,16 @@ class Launch:
         return DONE
 
     def _run(self, scores: dict[str, float | None], address: str | None) -> int:
+        from sweep.cluster.doctor import refuse_unwell
         from sweep.ray_session import ray_session
 
         costs = self.inputs.costs(self.plan.stages, self.plan.grid.file)
         mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
             with self.interrupts.deferred():
-                capacity = stack.enter_context(ray_session(address))
+                capacity = stack.enter_context(ray_session(address, self.asked.allow_open))
+                if address is not None:
+                    refuse_unwell(self.study.storage.location)
             from sweep import room, tune
 
             now, largest = capacity(), growth(self.cluster) if address else Capacity(())

@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from sweep.cluster.token import own_token
 from trainables.drain import draining_nodes
 from trainables.errors import UserError
 
 QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # any line: a lost node's last words are no news; that it is lost, we tell
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study folder is the log
@@ -27,6 +30,8 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study folder is the state
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
+MODE = "RAY_AUTH_MODE"
+GCS_SECONDS = 10.0
 ACCELERATOR = "accelerator_type:"
 """Begins the name of the resource by which Ray says of which kind a node's GPUs are."""
 OBJECT_STORE_BYTES = 100_000_000
@@ -66,17 +71,30 @@ class Capacity:
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[Callable[[], Capacity]]:
+def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Callable[[], Capacity]]:
     """Start a local cluster, or join the one at ``address``; leave it at the end. Yields what tells its capacity.
 
+    Args:
+        address: of the cluster; ``auto`` for the one that this machine belongs to.
+        allow_open: join it even if it lets anyone in.
+
     Raises:
-        UserError: if there is no cluster at the address, or it does not let us in.
+        UserError: if there is no cluster at the address, it does not let us in, or it lets anyone in.
         ClusterError: if Ray does not start in time, as on a machine that is too busy.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
     if address is None:
-        os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(_own_token())})
+        os.environ.update({MODE: "token", "RAY_AUTH_TOKEN_PATH": str(_local_token())})
         os.environ.pop("RAY_AUTH_TOKEN", None)
+    elif not is_open(address):
+        os.environ.update(own_token())
+    elif allow_open:
+        os.environ[MODE] = "disabled"  # its processes have no token, and could not answer one who asks for it
+    else:
+        raise UserError(
+            f"the Ray cluster at {address} is open: whoever reaches it runs what he likes on it, and reads your data. "
+            "Bring it up with a token (`python -m sweep.cluster token`; docs/cluster.md), or give --allow-open-cluster"
+        )
     import ray
 
     _read_the_environment_again()
@@ -110,15 +128,74 @@ def capacity() -> Capacity:
     """
     import ray
 
-    here, going = ray.get_runtime_context().get_node_id(), draining_nodes()
-    there = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    if not any(node["NodeID"] == here for node in there):
+    here = ray.get_runtime_context().get_node_id()
+    if not any(node["NodeID"] == here and node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]
         raise ClusterError("Ray's node on this machine is gone: its raylet was killed, or did not answer for too long")
-    stays = [node for node in there if node["NodeID"] not in going]
-    alive = [node["Resources"] for node in stays]
+    alive = [node["Resources"] for node in nodes_that_stay()]
     kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
     nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)
     return Capacity(nodes, tuple(sorted(kinds)))
+
+
+def nodes_that_stay() -> list[dict[str, Any]]:
+    """Return what Ray knows of each node of the cluster that was joined, but for those that are gone or will be soon."""
+    import ray
+
+    going = draining_nodes()
+    return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in going]  # type: ignore[no-untyped-call]
+
+
+def gcs(address: str) -> Any:
+    """Return a client of the process that knows all of a cluster.
+
+    Raises:
+        Exception: Ray's, if the cluster does not answer or does not let us in.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    found = canonicalize_bootstrap_address(address)
+    if not found or found == "local":
+        raise ConnectionError(f"no cluster at {address}: none runs on this machine")
+    return GcsClient(address=found)
+
+
+def is_open(address: str) -> bool:
+    """Try whether a cluster answers who has no token.
+
+    Raises:
+        UserError: if it cannot be told, as nothing answers there.
+    """
+    from ray.exceptions import AuthenticationError
+
+    mode = os.environ.get(MODE)
+    os.environ[MODE] = "disabled"
+    _read_the_environment_again()
+    try:
+        with _unheard():
+            gcs(address).get_all_node_info(timeout=GCS_SECONDS)
+    except AuthenticationError:
+        return False
+    except Exception as error:
+        raise UserError(f"cannot join the Ray cluster at {address}: {error}") from error
+    finally:
+        os.environ.pop(MODE)
+        os.environ.update({} if mode is None else {MODE: mode})
+        _read_the_environment_again()
+    return True
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep from the terminal what Ray's C++ writes there by itself."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _read_the_environment_again() -> None:
@@ -130,7 +207,7 @@ def _read_the_environment_again() -> None:
 
 
 @cache
-def _own_token() -> Path:
+def _local_token() -> Path:
     """Give the local clusters of this process a token of their own, and return its file.
 
     Ray listens on all interfaces, and its own token file is readable by all.

@@ -30,6 +30,8 @@ class Asked:
         max_cost: money it may cost.
         price: of one worker for one hour; None: what the price table says of the cluster's devices.
         widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
+        checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
+        allow_open: whether a cluster may be joined that lets anyone in.
     """
 
     fail_fast: bool = False
@@ -37,6 +39,8 @@ class Asked:
     max_cost: float = math.inf
     price: float | None = None
     widest: int | None = None
+    checkpoint: float = 60.0
+    allow_open: bool = False
 
 
 @dataclass

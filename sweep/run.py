@@ -60,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --address: a cluster file, to know what it may grow to (default: what `ray up` left on the head)",
     )
+    p.add_argument(
+        "--allow-open-cluster", action="store_true", help="with --address: join a cluster that lets anyone in"
+    )
     p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
     p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
     p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/prices.yaml")
@@ -85,6 +88,12 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
         type=float,
         metavar="P",
         help="of one worker (GPU, or CPU group) for one hour (default: on demand, by the price table)",
+    )
+    p.add_argument(
+        "--checkpoint",
+        default="60",
+        metavar="T",
+        help="keep stages under way in the study so often, at least so far apart (default: 60 seconds)",
     )
     p.add_argument(
         "--widest",

@@ -121,6 +121,8 @@ def _doctor(arguments: argparse.Namespace, terminal: Terminal) -> int:
         terminal.say(line)
     if faults:
         terminal.faults(faults)
+    else:
+        terminal.say("the cluster is well")
     return UNWELL if faults else WELL
 
 

@@ -23,13 +23,19 @@ def examine(address: str, storage: str | None) -> tuple[list[str], list[str]]:
     """Join a cluster and examine it; return a line for each node, and what is wrong.
 
     Raises:
-        UserError: if it cannot be joined, or is open to all.
+        UserError: if it cannot be joined.
     """
-    from sweep.ray_session import ray_session
+    from sweep.ray_session import is_open, ray_session
 
-    with ray_session(address):
+    anyone = (
+        [f"{address}: whoever reaches it runs what he likes on it: bring it up with a token"]
+        if is_open(address)
+        else []
+    )
+    with ray_session(address, allow_open=True):
         nodes = look_at_all(storage)
-        return [_line(node) for node in nodes], faults_of(nodes)
+        little = [fault for node in nodes for fault in little_room(node)]
+        return [_line(node) for node in nodes], [*anyone, *faults_of(nodes), *little]
 
 
 def refuse_unwell(storage: str) -> None:
@@ -43,15 +49,19 @@ def refuse_unwell(storage: str) -> None:
 
 
 def look_at_all(storage: str | None) -> list[Node]:
-    """Ask every node of the cluster that was joined; each writes to the storage, and reads what the others wrote."""
+    """Ask every node of the cluster that was joined; each writes to the storage, and reads what the others wrote.
+
+    One that is drained, or is lost meanwhile, is left out: nothing will run there.
+    """
     import ray
 
     from sweep.cluster import probe
+    from sweep.ray_session import nodes_that_stay
     from trainables.storage import Storage
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    names = [f".doctor/{uuid.uuid4().hex[:12]}" for _ in alive]
+    alive = nodes_that_stay()
+    names = [f".doctor-{uuid.uuid4().hex[:12]}" for _ in alive]
     begun = time.time()
     try:
         asked = [
@@ -69,7 +79,10 @@ def look_at_all(storage: str | None) -> list[Node]:
             place = Storage(storage)
             for name in names:
                 place.remove(name)
-    return nodes
+    stay = {node["NodeID"] for node in nodes_that_stay()}
+    return [
+        answer for answer, node in zip(nodes, alive, strict=True) if "broken" not in answer or node["NodeID"] in stay
+    ]
 
 
 def _there(function: Any, node: Mapping[str, Any]) -> Any:
@@ -90,7 +103,7 @@ def _answer(ref: Any, node: Mapping[str, Any]) -> Node:
 
 
 def faults_of(nodes: list[Node]) -> list[str]:
-    """Return what is wrong with nodes that were looked at."""
+    """Return what is wrong with nodes that were looked at, so that a study would fail on them or be mixed."""
     return [fault for node in nodes for fault in _faults(node, nodes[0])]
 
 
@@ -107,16 +120,20 @@ def _faults(node: Node, first: Node) -> Iterator[str]:
         yield f"{name}: its copy of the project differs from that on {first['address']}: `ray up` again"
     if node["gpus"] < node["promised_gpus"]:
         yield f"{name}: {node['promised_gpus']} GPUs are promised, the driver shows {node['gpus']}"
-    for what, least, folder in (
-        ("shm_free", LEAST_SHM, "shared memory"),
-        ("disk_free", LEAST_DISK, "the temporary folder"),
-    ):
-        if node[what] is None or node[what] < least:
-            yield f"{name}: {(node[what] or 0) / GB:.1f} GB are free in {folder}, {least / GB:.0f} are needed"
     if node["skew"] > MOST_SKEW:
         yield f"{name}: its clock is off by {node['skew']:.0f} s: let it follow a time server"
     if node["storage"]:
         yield f"{name}: the storage: {node['storage']}. All nodes must share it: NFS, or s3://"
+
+
+def little_room(node: Node) -> Iterator[str]:
+    """What may become too little; it often is not, so a run starts all the same."""
+    for what, least, folder in (
+        ("shm_free", LEAST_SHM, "shared memory"),
+        ("disk_free", LEAST_DISK, "the temporary folder"),
+    ):
+        if "broken" not in node and (node[what] or 0) < least:
+            yield f"{node['address']}: {(node[what] or 0) / GB:.1f} GB are free in {folder}, {least / GB:.0f} are wanted"
 
 
 def _line(node: Node) -> str:

@@ -40,7 +40,9 @@ def take_down(file: ClusterFile, say: Callable[[str], Any]) -> list[str]:
 
 def _stop(file: ClusterFile, host: str) -> str | None:
     try:
-        done = ssh(file, host, f"ray stop --force >/dev/null 2>&1; {COUNT}", SECONDS)
+        # In two goes: `ray stop` kills whatever names one of these in its command line, a shell that would count them too.
+        ssh(file, host, "ray stop --force >/dev/null 2>&1", SECONDS)
+        done = ssh(file, host, COUNT, SECONDS)
     except subprocess.TimeoutExpired:
         return f"{host}: did not stop within {SECONDS:.0f} s"
     if done.returncode != 0:

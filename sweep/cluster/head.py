@@ -44,6 +44,7 @@ def ssh(file: ClusterFile, host: str, command: str, seconds: float = 60.0) -> su
         "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
         "-o", "ConnectTimeout=10", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
     ]  # fmt: skip
-    remote = f"bash --login -c {shlex.quote(f'source ~/.bashrc; {command}')}"
+    # Interactive: the usual ~/.bashrc returns at once where it is not, before the lines that set PATH and authentication.
+    remote = f"bash --login -i -c {shlex.quote(f'source ~/.bashrc; {command}')}"
     line = ["ssh", *key, *options, f"{auth.get('ssh_user')}@{host}", remote]
     return subprocess.run(line, capture_output=True, text=True, timeout=seconds, check=False)

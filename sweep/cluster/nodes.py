@@ -28,13 +28,9 @@ def alive(address: str) -> list[str]:
     Raises:
         Exception: Ray's, if the cluster does not answer or does not let us in.
     """
-    from ray._private.services import canonicalize_bootstrap_address
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+    from sweep.ray_session import GCS_SECONDS, gcs
 
-    found = canonicalize_bootstrap_address(address)
-    if not found or found == "local":
-        raise ConnectionError(f"no cluster at {address}: none runs on this machine")
-    nodes = GcsClient(address=found).get_all_node_info(timeout=10.0)
+    nodes = gcs(address).get_all_node_info(timeout=GCS_SECONDS)
     return sorted(node.node_manager_address for node in nodes.values() if node.state == 0)  # 0: alive
 
 

@@ -520,6 +520,7 @@ def test_a_plan_knows_the_speeds_that_were_measured(run: Run, there: Path) -> No
 
 BAD_LIMITS = [
     (("--deadline", "soon"), "--deadline soon: give seconds, or a number with m, h or d"),
+    (("--checkpoint", "often"), "--checkpoint often: give seconds, or a number with m, h or d"),
     (("--max-cost", "-1"), "--max-cost must be above 0, found -1"),
     (("--price", "0"), "--price must be above 0, found 0"),
     (("--plan", "--gpus", "0"), "--gpus must be above 0, found 0"),

@@ -34,6 +34,10 @@ class Room:
         """Return how many stages at a time."""
         return AT_A_TIME
 
+    def growth(self) -> int:
+        """Say that there will be no more."""
+        return 0
+
     def admits(self) -> Any:
         """Admit all."""
         from sweep.limits import anything

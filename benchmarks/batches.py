@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 import itertools
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -96,7 +95,7 @@ def contestant(arguments: Any) -> Any:
         return copies(arguments.contestant, source, arguments.batches)
     batches = iter(MAKERS[arguments.contestant](source))
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         for _ in range(SKIPPED):  # what lies ready from before
             next(batches)
         count, mean, deviation, shape, dtype = 0, 0.0, 0.0, [], ""
@@ -120,7 +119,7 @@ def copies(name: str, source: Path, batches: int) -> Any:
     rows = [order[first : first + BATCH] for first in range(0, len(order) - BATCH + 1, BATCH)]
     there = data.gather(order)
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         started = time.perf_counter()
         for number in range(batches * 4):
             if name == "gather":
@@ -283,4 +282,4 @@ def _write_chunks(source: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

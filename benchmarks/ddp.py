@@ -7,7 +7,6 @@ worker alone; the figures are those of their histories, the first epoch left out
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 from argparse import Namespace
 from pathlib import Path
@@ -108,4 +107,4 @@ def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

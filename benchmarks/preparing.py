@@ -8,7 +8,6 @@ pillow, opencv, torchvision, simplejpeg
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -44,7 +43,7 @@ def ours(folder: Path) -> Callable[[str], bench.Answer]:
     """Return a turn that prepares the folder where nothing is prepared yet."""
     from trainables.data.packed import prepare
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         cache = Path(tempfile.mkdtemp(prefix="preparing-", dir=bench.CACHE))
         try:
             started = time.perf_counter()
@@ -70,7 +69,7 @@ def limit(folder: Path, decode: Decode) -> Callable[[str], bench.Answer]:
                 means.append(float(image.mean()))
         return means
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         started = time.perf_counter()
         with ThreadPoolExecutor(bench.cores()) as pool:
             means = [mean for part in pool.map(some, range(bench.cores())) for mean in part]
@@ -144,4 +143,4 @@ def compare(asked: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

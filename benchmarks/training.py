@@ -13,7 +13,6 @@ steady state. A turn is some steps, and then the scoring of some other images.
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -120,7 +119,7 @@ def ours(work: Work) -> Turn:
     training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
     epochs = (epoch for epoch in training.run() if isinstance(epoch, Epoch))
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         epoch = next(epochs)
         seconds = work.steps * BATCH / epoch.images_per_second
         losses = (training.epochs[0].train["loss"], first_loss)
@@ -146,7 +145,7 @@ def bare(work: Work) -> Turn:
     optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
     precision = torch.autocast("cpu", torch.bfloat16)
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         started = time.perf_counter()
         module.train()
         for _ in range(work.steps):
@@ -250,4 +249,4 @@ def line(taken: dict[str, list[bench.Answer]], figure: str, other: str, target: 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -31,7 +31,7 @@ NETWORKS = {
     "vit_s_16": "timm/vit_small_patch16_224",
     "regnet_y_400mf": "torchvision/regnet_y_400mf",
 }
-BATCH, EDGE, RATE, MOMENTUM = batches.BATCH, batches.EDGE, 0.01, 0.9
+BATCH, EDGE, RATE, MOMENTUM = batches.BATCH, batches.EDGE, 0.001, 0.9
 SCORED_BATCH = 64
 Turn = Callable[[str], bench.Answer]
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 def images(work: Work) -> tuple[Any, Any]:
     """Return torchvision's data sets of the images that train, and of those that are scored."""
     from torch.utils.data import Subset
+    from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
-    first, *_, scale, normalise = batches.transforms().transforms
+    changes = batches.transforms()
+    plain = v2.Compose([v2.Resize((batches.EDGE, batches.EDGE)), *changes.transforms[-3:]])
+    train, val = (ImageFolder(str(work.source), change) for change in (changes, plain))
     rows = work.rows.tolist()
-    train = batches.image_folder(work.source, batches.transforms().transforms)
-    val = batches.image_folder(work.source, [first, v2.Resize((batches.EDGE, batches.EDGE)), scale, normalise])
     return Subset(train, rows[: -work.scored]), Subset(val, rows[-work.scored :])
 
 

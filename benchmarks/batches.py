@@ -3,7 +3,7 @@
 From JPEGs of 250 px to normalised float32 batches of 32 images of 224 px, turned, mirrored, cut out and coloured at
 random, on two cores, in the steady state: every contestant has passed once over all images, and each round leaves out
 the first batches. The peers do what their documentation says is fastest on one node: two worker processes, batches made
-in the workers, JPEG kept as JPEG, and torchvision's transforms (v2).
+in the workers, JPEG kept as JPEG, and torchvision's transforms (v2), of PIL images.
 
     torchvision   ImageFolder + DataLoader
     webdataset    16 shards, shuffled, batched in the workers, WebLoader
@@ -14,9 +14,9 @@ in the workers, JPEG kept as JPEG, and torchvision's transforms (v2).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import shutil
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +27,6 @@ import numpy as np
 import pictures
 
 BATCH, EDGE, SKIPPED = 32, 224, 16
-PEERS = ["webdataset==1.0.2", "litdata==0.2.76"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -40,7 +39,7 @@ def main() -> None:
     if arguments.tiny:
         arguments.images, arguments.batches, arguments.rounds = 640, 2, 1
     if arguments.contestant:
-        bench.take_turns(contestant(arguments))
+        bench.take_turns(bench.Door(), contestant(arguments))
     else:
         compare(arguments)
 
@@ -51,7 +50,7 @@ def compare(arguments: Any) -> None:
     pictures.packed(source)
     pythons = {"ours": bench.OURS, "gather": bench.OURS, "memcpy": bench.OURS}
     if not arguments.tiny:
-        peers = bench.environment("peers", PEERS)
+        peers = bench.peers()
         pythons = {**pythons, "torchvision": peers, "webdataset": peers, "litdata": peers}
     given = ["--images", str(arguments.images), "--batches", str(arguments.batches)]
     given += ["--data", str(arguments.data)] if arguments.data else []
@@ -60,7 +59,8 @@ def compare(arguments: Any) -> None:
         return
     loaders = {name: answers for name, answers in taken.items() if name not in ("gather", "memcpy")}
     checked = [bench.same(loaders, name) for name in ("shape", "dtype")]
-    checked += [bench.same(loaders, name, 0.1) for name in ("mean", "deviation")]
+    # The peers' turning leaves black corners where ours mirrors the image: that alone moves the mean by a quarter.
+    checked += [bench.same(loaders, name, 0.4) for name in ("mean", "deviation")]
     better = max(("webdataset", "litdata"), key=lambda name: bench.middle(taken[name]))
     bench.record(
         "batches ready to train on",
@@ -77,7 +77,7 @@ def compare(arguments: Any) -> None:
             f"{sum(file.stat().st_size for file in source.rglob('*.jpg')) / arguments.images / 1000:.0f} kB each; "
             "all in the page cache",
         ],
-        {name.partition("=")[0]: name.rpartition("=")[2] for name in PEERS}
+        bench.peer_versions("webdataset", "litdata")
         | {name: bench.version_of(name) for name in ("torchvision", "opencv-python-headless")},
     )
 
@@ -95,7 +95,7 @@ def contestant(arguments: Any) -> Any:
         return copies(arguments.contestant, source, arguments.batches)
     batches = iter(MAKERS[arguments.contestant](source))
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         for _ in range(SKIPPED):  # what lies ready from before
             next(batches)
         count, mean, deviation, shape, dtype = 0, 0.0, 0.0, [], ""
@@ -119,7 +119,7 @@ def copies(name: str, source: Path, batches: int) -> Any:
     rows = [order[first : first + BATCH] for first in range(0, len(order) - BATCH + 1, BATCH)]
     there = data.gather(order)
 
-    def turn(_: str) -> bench.Answer:
+    def turn(asked: str) -> bench.Answer:
         started = time.perf_counter()
         for number in range(batches * 4):
             if name == "gather":
@@ -151,18 +151,21 @@ def ours(source: Path) -> Iterator[Any]:
 
 
 def transforms() -> Any:
-    """Return what the peers do to each image: that of our default that torchvision has."""
+    """Return what the peers do to each image: that of our default that torchvision has.
+
+    As users find it: of PIL images, and the tensor is made last. Of uint8 tensors it took a quarter longer.
+    """
     import torch
     from torchvision.transforms import v2
 
     return v2.Compose(
         [
-            v2.ToImage(),
             v2.RandomRotation(180, interpolation=v2.InterpolationMode.BILINEAR),
             v2.RandomCrop(EDGE),
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
             v2.ColorJitter(0.1, 0.1, 0.1),
+            v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(MEAN, STD),
         ]
@@ -173,11 +176,8 @@ def torchvision(source: Path) -> Iterator[Any]:
     """Yield batches as torchvision's documentation makes them."""
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
-    from torchvision.transforms import v2
 
-    changes = transforms().transforms
-    # as users find it: the changes work on PIL images, and the tensor is made last
-    dataset = ImageFolder(str(source), v2.Compose([*changes[1:6], changes[0], *changes[6:]]))
+    dataset = ImageFolder(str(source), transforms())
     loader = DataLoader(
         dataset, BATCH, shuffle=True, num_workers=bench.cores(), drop_last=True, persistent_workers=True
     )
@@ -194,7 +194,8 @@ def webdataset(source: Path) -> Iterator[Any]:
     dataset = (
         wds.WebDataset(files, shardshuffle=len(files), resampled=True)
         .shuffle(1000)
-        .map(lambda sample: (changes(_decoded(sample["jpg"])), int(sample["cls"])))
+        .decode("pilrgb")
+        .map(lambda sample: (changes(sample["jpg"]), sample["cls"]))
         .batched(BATCH, partial=False)
     )
     return iter(wds.WebLoader(dataset, num_workers=bench.cores(), batch_size=None))
@@ -205,14 +206,9 @@ def litdata(source: Path) -> Iterator[Any]:
     from litdata import StreamingDataLoader, StreamingDataset
 
     folder = made(source, "litdata", _write_chunks)
-    changes = transforms()
-
-    class Changed(StreamingDataset):  # type: ignore[misc]
-        def __getitem__(self, index: Any) -> Any:
-            item = super().__getitem__(index)
-            return changes(item["image"]), item["label"]
-
-    dataset = Changed(str(folder), shuffle=True, drop_last=True)
+    dataset = StreamingDataset(
+        str(folder), shuffle=True, drop_last=True, transform=functools.partial(_changed, transforms())
+    )
     loader = StreamingDataLoader(
         dataset, batch_size=BATCH, num_workers=bench.cores(), drop_last=True, persistent_workers=True
     )
@@ -222,11 +218,10 @@ def litdata(source: Path) -> Iterator[Any]:
 MAKERS = {"ours": ours, "torchvision": torchvision, "webdataset": webdataset, "litdata": litdata}
 
 
-def _decoded(content: bytes) -> Any:
-    import torch
-    from torchvision.io import decode_jpeg
+def _changed(changes: Any, item: dict[str, Any], *_: Any) -> tuple[Any, int]:
+    from torchvision.transforms.v2.functional import to_pil_image
 
-    return decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    return changes(to_pil_image(item["image"])), item["label"]
 
 
 def forever(loader: Iterable[Any]) -> Iterator[Any]:
@@ -278,4 +273,4 @@ def _write_chunks(source: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -29,6 +29,7 @@ ROOT = HERE.parent
 RESULTS = HERE / "RESULTS.md"
 CACHE = Path(os.environ.get("SCENARIO_SWEEP_CACHE", Path.home() / ".cache" / "scenario-sweep")) / "benchmarks"
 OURS = Path(sys.executable)
+PEERS = ("lightning==2.6.6", "webdataset==1.0.2", "litdata==0.2.76", "simplejpeg==1.9.0")
 TURN_SECONDS = 600
 
 Answer = dict[str, Any]
@@ -53,6 +54,11 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     subprocess.run(command, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     mark.write_text(wanted)
     return python
+
+
+def peers() -> Path:
+    """Return the interpreter of the environment that has PEERS."""
+    return environment("peers", PEERS)
 
 
 class Contestant:
@@ -96,13 +102,27 @@ class Contestant:
         return answer
 
 
-def take_turns(turn: Callable[[str], Answer]) -> None:
-    """Be a contestant: answer each line of stdin with what ``turn`` returns. All else that is printed goes to stderr."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        answers.write(json.dumps(turn(line.strip())) + "\n")
-        answers.flush()
+class Door:
+    """Where a contestant waits for its turns. Made first: all that is printed goes to stderr from then on."""
+
+    def __init__(self) -> None:
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+
+    def wait(self) -> str:
+        """Return what is asked next; nothing at the end."""
+        return sys.stdin.readline().strip()
+
+    def answer(self, answer: Answer) -> None:
+        """Say what came out."""
+        self._answers.write(json.dumps(answer) + "\n")
+        self._answers.flush()
+
+
+def take_turns(door: Door, turn: Callable[[str], Answer]) -> None:
+    """Be a contestant: answer whatever is asked with what ``turn`` returns."""
+    while asked := door.wait():
+        door.answer(turn(asked))
 
 
 def contest(
@@ -268,6 +288,12 @@ def machine() -> str:
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def peer_versions(*names: str) -> dict[str, str]:
+    """Return the versions of some of PEERS."""
+    known = dict(peer.split("==") for peer in PEERS)
+    return {name: known[name] for name in names}
 
 
 def version_of(name: str) -> str:

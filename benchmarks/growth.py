@@ -1,8 +1,9 @@
-"""How cost grows with the work: ``python benchmarks/growth.py [planned] [scheduled] [slots] [run] [workers] [analysed]``.
+"""How cost grows with the work: ``python benchmarks/growth.py [NAME ...]``.
 
-A line each: the sizes, the seconds, and the exponent, which is the slope of log seconds over log size, less than 1.2
-for anything up to n log n over these ranges. Every size is measured in a process of its own; what starting it takes is
-not counted, so that small sizes do not hide the slope.
+The names: planned, scheduled, slots, run, workers, packed, folded, analysed. A line of ``RESULTS.md`` each: the sizes, the
+seconds, and the exponent, which is the slope of log seconds over log size, less than 1.2 for anything up to n log n over
+these ranges; of the whole range or of its last step, whichever is more. Every size is measured in a process of its own;
+what starting it takes is not counted, so that small sizes do not hide the slope.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+import bench
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("sweep", "analysis"))]
@@ -120,6 +123,58 @@ def workers(count: int) -> float:
     return max(begun)
 
 
+def packed(count: int) -> float:
+    """Prepare so many images of 16 pixels that need no decoding, from HDF5 files."""
+    import h5py
+    import numpy as np
+
+    from trainables.data.packed import prepare
+    from trainables.data.readers import PCam
+
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory(prefix="growth-") as name:
+        folder = Path(name, "pcam")
+        folder.mkdir()
+        for part, images in (("train", count - count // 5), ("valid", count // 10), ("test", count // 10)):
+            with h5py.File(folder / f"camelyonpatch_level_2_split_{part}_x.h5", "w") as file:
+                file["x"] = rng.integers(0, 256, (images, 16, 16, 3), np.uint8)
+            with h5py.File(folder / f"camelyonpatch_level_2_split_{part}_y.h5", "w") as file:
+                file["y"] = (np.arange(images) % 2).astype(np.uint8).reshape(-1, 1, 1, 1)
+        started = time.perf_counter()
+        data = prepare("pcam", PCam(reader="pcam"), Path(name), Path(name, "cache"))
+        seconds, images = time.perf_counter() - started, len(data.labels)
+    if images != count:
+        raise SystemExit(f"{images} images were packed instead of {count}")
+    return seconds
+
+
+def folded(count: int) -> float:
+    """Divide so many images of 21 classes into 5 folds, a tenth of them in groups of 5."""
+    import numpy as np
+    import pyarrow as pa
+
+    from trainables.data.packed import Packed
+    from trainables.data.splits import SplitSpec, cross_validation
+
+    data = Packed(Path("none"), tuple(f"class{number:02d}" for number in range(21)), "none", 32)
+    groups = [f"patient{number // 5}" if number % 50 < 5 else None for number in range(count)]
+    data.__dict__["index"] = pa.table(
+        {
+            "image_id": [f"{number}.jpg" for number in range(count)],
+            "label": np.random.default_rng(0).integers(0, 21, count),
+            "group": pa.array(groups, pa.string()),
+            "part": pa.nulls(count, pa.string()),
+            "sha256": [f"{number:064x}" for number in range(count)],
+        }
+    )
+    started = time.perf_counter()
+    split = cross_validation("images", data, SplitSpec(folds=5))
+    seconds = time.perf_counter() - started
+    if len(split.table) != 5 * count:
+        raise SystemExit(f"the split has {len(split.table)} rows instead of {5 * count}")
+    return seconds
+
+
 def analysed(count: int) -> float:
     """Write the report of so many cells: 1/20 of the real number of images, one architecture for every 10."""
     import full_size
@@ -144,6 +199,8 @@ SIZES: dict[Callable[[int], float], tuple[int, ...]] = {
     slots: (1, 4, 16, 64, 256, 1024),
     run: (100, 300, 1_000, 3_000),
     workers: (1, 2, 4, 8),
+    packed: (1_000, 10_000, 100_000, 1_000_000),
+    folded: (1_000, 10_000, 100_000, 1_000_000),
     analysed: (10, 30, 100, 300, 1_000),
 }
 
@@ -170,9 +227,13 @@ def main() -> None:
                 float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
             )
         shown = ", ".join(f"{size:,}: {taken:.3g} s" for size, taken in zip(sizes, seconds, strict=True))
-        sys.stdout.write(f"{line.__name__:10} {shown}; exponent {slope(sizes, seconds):.2f}, ")
-        sys.stdout.write(f"last step {slope(sizes[-2:], seconds[-2:]):.2f}\n")
-        sys.stdout.flush()
+        whole, last = slope(sizes, seconds), slope(sizes[-2:], seconds[-2:])
+        against = f"exponent; {whole:.2f} over the whole range, {last:.2f} in the last step"
+        bench.record(
+            f"growth, {line.__name__}",
+            [bench.Line(shown, against, "", max(whole, last), 1.2, at_most=True)],
+            [str(line.__doc__).strip()],
+        )
 
 
 if __name__ == "__main__":

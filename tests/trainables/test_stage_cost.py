@@ -14,10 +14,14 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from stage_bench import Bench, run
 
+from trainables import fit
+from trainables.data import decode
 from trainables.data.batches import Input, Part, training_batches
-from trainables.data.packed import Packed
+from trainables.data.packed import Packed, prepare
+from trainables.data.readers import ImageFolder
 from trainables.specs import Augmentation, Stage
 from trainables.storage import Storage
 
@@ -84,6 +88,33 @@ def test_each_image_is_gathered_as_often_as_the_recipe_says(
     assert gathered["gather"] == EPOCHS * (steps + 1) + 2
     seen = EPOCHS * steps * BATCH + (EPOCHS + 1) * images["val"] + images["test"]
     assert gathered["size"] == seen * bench.cells.size**2 * 3, "bytes copied from the packed file"
+
+
+def test_images_are_decoded_once_and_never_by_a_stage(
+    bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
+) -> None:
+    folder = tmp_path / "pictures"
+    for number in range(6):
+        file = folder / "ab"[number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(file)
+    decoded = count(decode, "decode")
+    spec = ImageFolder(reader="image_folder", path="pictures")
+    for _ in range(2):
+        prepare("pictures", spec, tmp_path, tmp_path / "cache")
+    run(stage, bench.study(tmp_path / "study"), bench.site)
+    assert decoded["decode"] == 6
+
+
+def test_a_stage_computes_no_more_than_its_steps_and_scores(
+    bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
+) -> None:
+    backward, steps = count(torch.Tensor, "backward"), count(torch.optim.SGD, "step")
+    forward = count(fit, "evaluate")
+    run(stage, bench.study(tmp_path), bench.site)
+    wanted = EPOCHS * (images_of(bench, stage)["train"] // BATCH)
+    assert backward["backward"] == steps["step"] == wanted
+    assert forward["evaluate"] == EPOCHS
 
 
 def test_a_stage_reads_and_writes_no_more_files_than_it_needs(

@@ -1,0 +1,252 @@
+"""Images/s of one training stage and of its evaluation: ours, a bare loop, Lightning, and what documents show.
+
+The same network with the same first weights, the same images, batches of 32 at 224 px, SGD; on all cores, in the
+steady state. A turn is some steps, and then the scoring of some other images.
+
+    ours        the epochs of a stage (``trainables.fit``): bf16, augmented batches, val scored after each
+    bare        forward, loss, backward, step over one batch in memory, bf16; the forward over another one
+    lightning   a LightningModule with the best that its documentation knows for one node: bf16-mixed, channels-last, LitData's
+                loader, no logger, no checkpoints, no progress bar
+    found       Lightning in 15 minutes as it stands: DataLoader, ImageFolder, Trainer() with its defaults
+    ray         Ray Train's guide for PyTorch as it stands: a worker a core, prepare_model, prepare_data_loader
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import batches
+import bench
+import numpy as np
+import pictures
+
+NETWORKS = {
+    "resnet18": "torchvision/resnet18",
+    "resnet50": "torchvision/resnet50",
+    "vit_s_16": "timm/vit_small_patch16_224",
+    "regnet_y_400mf": "torchvision/regnet_y_400mf",
+}
+BATCH, EDGE, RATE, MOMENTUM = batches.BATCH, batches.EDGE, 0.001, 0.9
+SCORED_BATCH = 64
+Turn = Callable[[str], bench.Answer]
+
+
+def main() -> None:
+    """Compare, or be one of those compared."""
+    parser = bench.arguments_of(__doc__, rounds=5)
+    parser.add_argument("--network", choices=NETWORKS, default="resnet18")
+    parser.add_argument("--images", type=int, default=1024, help="how many there are")
+    parser.add_argument("--steps", type=int, default=6, help="of a turn")
+    parser.add_argument("--scored", type=int, default=192, help="images scored in a turn")
+    asked = parser.parse_args()
+    if asked.tiny:
+        asked.images, asked.steps, asked.scored, asked.rounds = 256, 2, 64, 1
+    if asked.contestant:
+        door = bench.Door()
+        work = Work.of(asked)
+        if asked.contestant in OURS:
+            bench.take_turns(door, OURS[asked.contestant](work))
+        else:
+            take_part(asked.contestant, work, door)
+    else:
+        compare(asked)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every contestant does in a turn.
+
+    Attributes:
+        source: folder of the images.
+        network: its name in NETWORKS.
+        steps: training steps.
+        rows: the images in random order, by row: the last ``scored`` are scored, the others train.
+    """
+
+    source: Path
+    network: str
+    steps: int
+    scored: int
+
+    @classmethod
+    def of(cls, asked: Namespace) -> Work:
+        """Return the work that the arguments ask for."""
+        return cls(pictures.folder(asked.data, asked.images), asked.network, asked.steps, asked.scored)
+
+    @property
+    def rows(self) -> Any:
+        """All rows, shuffled."""
+        return np.random.default_rng(0).permutation(len(list(self.source.rglob("*.jpg"))))
+
+    def backbone(self) -> Any:
+        """Return the network with the first weights that all share."""
+        import torch
+
+        from trainables.backbones import build
+        from trainables.specs import ModelSpec
+
+        torch.manual_seed(0)
+        classes = sum(1 for _ in self.source.iterdir())
+        return build(ModelSpec(model=NETWORKS[self.network]), EDGE, classes)
+
+    def answer(self, training: float, scoring: float, losses: tuple[float, float]) -> bench.Answer:
+        """Return what a turn showed: seconds of both halves; mean loss of the first turn's steps, first val loss."""
+        images = self.steps * BATCH
+        return {
+            "figure": images / training,
+            "evaluation": self.scored / scoring,
+            "train_loss": losses[0],
+            "val_loss": losses[1],
+        }
+
+
+def ours(work: Work) -> Turn:
+    """Return a turn of a stage's own epochs."""
+    import torch
+
+    from trainables.evaluation import evaluate
+    from trainables.fit import Epoch, Training
+    from trainables.world import World
+
+    recipe, want, train, val = prepared(work)
+    backbone, world = work.backbone(), World(torch.device("cpu"))
+    first_loss = evaluate(backbone.module, val, want, recipe, world)[1]["loss"]
+    training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
+    epochs = (epoch for epoch in training.run() if isinstance(epoch, Epoch))
+
+    def turn(asked: str) -> bench.Answer:
+        epoch = next(epochs)
+        seconds = work.steps * BATCH / epoch.images_per_second
+        losses = (training.epochs[0].train["loss"], first_loss)
+        return work.answer(seconds, epoch.seconds - seconds, losses)
+
+    return turn
+
+
+def bare(work: Work) -> Turn:
+    """Return a turn of what no loop can do without."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    from trainables.data.batches import evaluation_batches, training_batches
+    from trainables.evaluation import evaluate
+    from trainables.world import World
+
+    recipe, want, train, val = prepared(work)
+    module = work.backbone().module.to(memory_format=torch.channels_last)
+    first_loss = evaluate(module, val, want, recipe, World(torch.device("cpu")))[1]["loss"]
+    batch = next(training_batches(train, want, recipe.augmentation, BATCH, 0, 0, 0))
+    held = next(evaluation_batches(val, want)).images
+    optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
+    precision = torch.autocast("cpu", torch.bfloat16)
+
+    def turn(asked: str) -> bench.Answer:
+        started = time.perf_counter()
+        module.train()
+        for _ in range(work.steps):
+            optimizer.zero_grad()
+            with precision:
+                loss = cross_entropy(module(batch.images), batch.labels)
+            loss.backward()
+            optimizer.step()
+        trained = time.perf_counter()
+        module.eval()
+        with torch.inference_mode(), precision:
+            for _ in range(work.scored // len(held)):
+                module(held)
+        return work.answer(trained - started, time.perf_counter() - trained, (loss.item(), first_loss))
+
+    return turn
+
+
+def prepared(work: Work) -> Any:
+    """Set the threads; return our recipe, what the network wants to see, and the parts."""
+    import cv2
+    import torch
+
+    from trainables.data.batches import Input, Part
+    from trainables.specs import Recipe
+
+    torch.set_num_threads(bench.cores())
+    cv2.setNumThreads(bench.cores())
+    data, rows = pictures.packed(work.source), work.rows
+    recipe = Recipe(
+        image_size=EDGE,
+        epochs=10**6,
+        batch_size=BATCH,
+        momentum=MOMENTUM,
+        weight_decay=0,
+        precision="bf16",
+        threads=bench.cores(),
+    )
+    want = Input(EDGE, batches.MEAN, batches.STD, torch.device("cpu"))
+    return recipe, want, Part(data, rows[: work.steps * BATCH]), Part(data, rows[-work.scored :])
+
+
+OURS = {"ours": ours, "bare": bare}
+PEERS = ("lightning", "found", "ray")
+
+
+def take_part(name: str, work: Work, door: bench.Door) -> None:
+    """Be one of the peers."""
+    import training_peers
+
+    {"lightning": training_peers.lightning, "found": training_peers.found, "ray": training_peers.ray_train}[name](
+        work, door
+    )
+
+
+def compare(asked: Namespace) -> None:
+    """Let all take turns and write what came out."""
+    source = pictures.folder(asked.data, asked.images)
+    pictures.packed(source)
+    pythons = dict.fromkeys(OURS, bench.OURS)
+    if not asked.tiny:
+        pythons |= dict.fromkeys(PEERS, bench.peers())
+    given = ["--network", asked.network, "--images", str(asked.images)]
+    given += ["--steps", str(asked.steps), "--scored", str(asked.scored)]
+    given += ["--data", str(asked.data)] if asked.data else []
+    taken = bench.contest(__file__, pythons, given, asked.rounds)
+    if asked.tiny:
+        return
+    augmented = {name: answers for name, answers in taken.items() if name != "bare"}
+    checked = [bench.same(taken, "val_loss", 0.05), bench.same(augmented, "train_loss", 0.15)]
+    versions = bench.peer_versions("lightning", "litdata") | {
+        name: bench.version_of(name) for name in ("ray", "torchvision", "timm")
+    }
+    for what, figure, targets in (
+        ("training stage", "figure", {"bare": 0.97, "lightning": 1.0, "found": 2.0, "ray": 2.0}),
+        ("evaluation", "evaluation", {"bare": 0.97, "found": 1.5, "ray": 1.5}),
+    ):
+        notes = [
+            f"{asked.rounds} rounds of {asked.steps} steps of {BATCH} images and {asked.scored} images scored; images/s: "
+            + "; ".join(f"{name} {bench.spread(bench.figures(taken[name], figure), digits=1)}" for name in taken),
+            "the same work: " + ", ".join(checked),
+        ]
+        lines = [line(taken, figure, name, target) for name, target in targets.items()]
+        bench.record(f"{what}, {asked.network}", lines, notes, versions)
+
+
+AGAINST = {
+    "bare": "bare loop over one batch in memory",
+    "lightning": "Lightning, best settings",
+    "found": "Lightning, documented example",
+    "ray": "Ray Train, documented example",
+}
+
+
+def line(taken: dict[str, list[bench.Answer]], figure: str, other: str, target: float) -> bench.Line:
+    """Compare ours with another: the median of the rounds' ratios, as neighbours in time meet the same mood."""
+    mine, theirs = bench.figures(taken["ours"], figure), bench.figures(taken[other], figure)
+    ratio = float(np.median(np.divide(mine, theirs)))
+    shown = [f"{np.median(values):,.1f} images/s" for values in (mine, theirs)]
+    return bench.Line(shown[0], AGAINST[other], shown[1], ratio, target)
+
+
+if __name__ == "__main__":
+    main()

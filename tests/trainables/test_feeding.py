@@ -40,9 +40,18 @@ def content(ran: Ran) -> list[bytes]:
     return [(ran.folder / name).read_bytes() for name in FILES[ran.stage.kind]]
 
 
+@pytest.fixture(scope="module")
+def plain(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[bytes]]:
+    """What stages leave whose batches are made between the steps."""
+    assert "cpu" not in ahead.AHEAD_ON
+    study = bench.study(tmp_path_factory.mktemp("plain"))
+    return {kind: content(run(stage_of(bench, kind), study, bench.site)) for kind in FILES}
+
+
 @KINDS
+@pytest.mark.usefixtures("made_ahead")
 def test_a_stage_fed_ahead_ends_with_the_same_bits(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: dict[str, list[bytes]], kind: str
 ) -> None:
     makers: set[str] = set()
     gather = Packed.gather
@@ -52,13 +61,9 @@ def test_a_stage_fed_ahead_ends_with_the_same_bits(
         return gather(self, rows)
 
     monkeypatch.setattr(Packed, "gather", watched)
-    plain = run(stage_of(bench, kind), bench.study(tmp_path / "plain"), bench.site)
-    assert makers == {threading.current_thread().name}
-    makers.clear()
-    monkeypatch.setattr(ahead, "AHEAD_ON", {"cpu"})
-    found = run(stage_of(bench, kind), bench.study(tmp_path / "ahead"), bench.site)
-    assert makers == {"ahead"}  # training, val and test alike
-    assert content(found) == content(plain)
+    found = run(stage_of(bench, kind), bench.study(tmp_path), bench.site)
+    assert makers == {"ahead"}  # train, val and test parts alike
+    assert content(found) == plain[kind]
     assert helpers() == []
 
 
@@ -92,14 +97,13 @@ def test_a_stage_that_is_stopped_leaves_no_thread(bench: Bench, tmp_path: Path, 
 
 @pytest.mark.usefixtures("made_ahead")
 def test_stopped_and_resumed_it_ends_with_the_bits_of_one_that_was_neither(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tmp_path: Path, plain: dict[str, list[bytes]]
 ) -> None:
     site = replace(bench.site, pulse_seconds=0.0)
-    stage, study = bench.stage(), bench.study(tmp_path / "ahead")
+    stage, study = bench.stage(), bench.study(tmp_path)
     coming = run_stage(stage, study, site)
     next(coming)
     coming.close()  # type: ignore[attr-defined]
     found = run(stage, study, site)
     assert "resumed after 0 epochs and 1 steps" in (found.folder / "log.txt").read_text()
-    monkeypatch.setattr(ahead, "AHEAD_ON", frozenset())
-    assert content(found) == content(run(stage, bench.study(tmp_path / "plain"), site))
+    assert content(found) == plain["finetune"]

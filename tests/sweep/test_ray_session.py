@@ -41,6 +41,7 @@ def does_not_start(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
         raise error
 
     monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("sweep.ray_session.is_open", lambda address: False)
 
 
 @pytest.mark.parametrize(

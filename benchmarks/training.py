@@ -146,6 +146,7 @@ def bare(work: Work) -> Turn:
     precision = torch.autocast("cpu", torch.bfloat16)
 
     def turn(asked: str) -> bench.Answer:
+        """Take some steps over the one batch, then score over and over the other."""
         started = time.perf_counter()
         module.train()
         for _ in range(work.steps):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sweep.growth import growth
 from sweep.load import load_grid
 from sweep.run import parser
 
@@ -34,7 +35,16 @@ def test_it_lets_nobody_in_and_costs_nothing_afterwards(job: dict[str, Any]) -> 
 
 
 def test_its_command_is_one_of_ours(job: dict[str, Any]) -> None:
-    program, *arguments = shlex.split(job["entrypoint"].partition("#")[0])
+    program, *arguments = shlex.split(job["entrypoint"])
     assert [program, *arguments[:2]] == ["python", "-m", "sweep.run"]
     given = parser().parse_args(arguments[2:])
     assert load_grid(given.grid).file.axes
+
+
+def test_it_grows_to_what_the_run_is_told(job: dict[str, Any]) -> None:
+    given = parser().parse_args(shlex.split(job["entrypoint"])[3:]).cluster
+    told = growth(str(ROOT / given.removeprefix("/home/ray/scenario-sweep/")))
+    workers = job["rayClusterSpec"]["workerGroupSpecs"][0]
+    asked = workers["template"]["spec"]["containers"][0]["resources"]["requests"]
+    one = (int(asked["cpu"]), int(asked["nvidia.com/gpu"]))
+    assert told.nodes == ((0, 0), *[one] * workers["maxReplicas"])

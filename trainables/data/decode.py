@@ -9,15 +9,22 @@ import re
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainables.data.image_file import BATCH_ROWS
 from trainables.data.source import Listing, Pixels
 from trainables.errors import UserError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+END_OF_JPEG = b"\xff\xd9"
 UNDECODABLE = "undecodable: "
 """Begins the outcome of an image that does not decode; any other outcome is the SHA-256 of its bytes."""
-AHEAD_PER_CORE = 16
+AHEAD = BATCH_ROWS
+"""Images decoded before they are asked for: as many as are written at once, so that decoding goes on meanwhile."""
 
 Decoded = tuple[str, Pixels | None]
 """The outcome, and the pixels where there are any."""
@@ -38,10 +45,31 @@ def decode(content: bytes | Pixels, size: int | None) -> Pixels:
     if isinstance(content, bytes) and not content:
         raise ValueError("the file is empty")
     image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
-    image = image.convert("RGB")
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    pixels = _whole_jpeg(content, image) if isinstance(content, bytes) else None
+    if size is None or image.size == (size, size):
+        return np.asarray(image.convert("RGB")) if pixels is None else pixels
+    whole = image.convert("RGB") if pixels is None else Image.fromarray(pixels)
+    return np.asarray(ImageOps.fit(whole, (size, size), Image.Resampling.BILINEAR))
+
+
+def _whole_jpeg(content: bytes, opened: Image) -> Pixels | None:
+    """Decode a JPEG with OpenCV: the bits of Pillow's, for both are libjpeg-turbo, in about half the time.
+
+    What libjpeg has to say of a damaged file that still decodes, it writes to stderr by itself.
+
+    Returns:
+        RGB uint8, shape (height, width, 3); None for what is left to Pillow: other colours, and a file that does not end
+        as a JPEG ends. OpenCV would fill up what is missing and not say so.
+    """
+    if opened.format != "JPEG" or opened.mode not in ("RGB", "L") or not content.endswith(END_OF_JPEG):
+        return None
+    import cv2
+
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+    return None if pixels is None else np.asarray(pixels, dtype=np.uint8)
 
 
 def what_is_wrong(error: Exception) -> str:
@@ -55,13 +83,12 @@ def decode_all(listing: Listing, size: int | None, start: int = 0) -> Iterator[D
     Raises:
         UnreadableError: if the bytes of an image cannot be read. That is no broken image: it ends the preparation.
     """
-    cores = len(os.sched_getaffinity(0))
     ahead: deque[Future[Decoded]] = deque()
-    pool = ThreadPoolExecutor(cores)
+    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     try:
         for i in range(start, len(listing.items)):
             ahead.append(pool.submit(_one, listing, i, size))
-            if len(ahead) > cores * AHEAD_PER_CORE:
+            if len(ahead) > AHEAD:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

@@ -81,7 +81,8 @@ class ImageWriter:
         self.kept = kept
         self._path = path
         self._images = images
-        self._rows: list[Pixels] = []
+        self._block: Pixels | None = None
+        self._filled = 0
         self._size = kept.size or (size or 0)
         self._sink: _Sink | None = None
         if self._size:
@@ -112,8 +113,11 @@ class ImageWriter:
             raise UserError(
                 f"{image_id} is {image.shape[1]}×{image.shape[0]} pixels, others are {self._size}×{self._size}: give the data set a `size:`"
             )
-        self._rows.append(image)
-        if len(self._rows) == BATCH_ROWS:
+        if self._block is None:  # once: fresh memory for each batch took as long as writing it
+            self._block = np.empty((BATCH_ROWS, self._size, self._size, 3), dtype=np.uint8)
+        self._block[self._filled] = image
+        self._filled += 1
+        if self._filled == BATCH_ROWS:
             self._flush()
             return True
         return False
@@ -121,7 +125,7 @@ class ImageWriter:
     def finish(self) -> None:
         """Write what is left, and the end that makes the file one."""
         sink = self._open()
-        if self._rows:
+        if self._filled:
             self._flush()
         self._writer.close()
         sink.sync()
@@ -129,10 +133,11 @@ class ImageWriter:
     def _flush(self) -> None:
         sink = self._open()
         start, sink.crc32 = sink.tell(), 0
-        self._writer.write_batch(self._batch(np.stack(self._rows)))
+        if self._block is not None:
+            self._writer.write_batch(self._batch(self._block[: self._filled]))
         sink.flush()
         self.kept = Kept(self._size, self.kept.batches + 1, start, sink.tell(), sink.crc32)
-        self._rows = []
+        self._filled = 0
 
     def _open(self) -> _Sink:
         if self._sink is None:

@@ -54,7 +54,7 @@ def compare(arguments: Any) -> None:
         pythons = {**pythons, "torchvision": peers, "webdataset": peers, "litdata": peers}
     given = ["--images", str(arguments.images), "--batches", str(arguments.batches)]
     given += ["--data", str(arguments.data)] if arguments.data else []
-    taken = bench.contest(__file__, pythons, given, arguments.rounds)
+    taken = bench.contest(__file__, pythons, given, arguments)
     if arguments.tiny:
         return
     loaders = {name: answers for name, answers in taken.items() if name not in ("gather", "memcpy")}
@@ -70,7 +70,7 @@ def compare(arguments: Any) -> None:
             line(taken, "gather", "memcpy", 0.5, "memory copy of the same bytes, one thread"),
         ],
         [
-            f"images/s, median and range of {arguments.rounds} rounds of {arguments.batches} batches of {BATCH}: "
+            f"images/s, median and range of {len(taken['ours'])} rounds of {arguments.batches} batches of {BATCH}: "
             + "; ".join(f"{name} {bench.spread(bench.figures(answers))}" for name, answers in taken.items()),
             "the same work: " + ", ".join(checked),
             f"{arguments.images} JPEGs of {pictures.EDGE} px, "
@@ -153,7 +153,7 @@ def ours(source: Path) -> Iterator[Any]:
 def transforms() -> Any:
     """Return what the peers do to each image: that of our default that torchvision has.
 
-    As users find it: of PIL images, and the tensor is made last. Of uint8 tensors it took a quarter longer.
+    As users find it: of PIL images, and the tensor is made last.
     """
     import torch
     from torchvision.transforms import v2
@@ -201,7 +201,7 @@ def webdataset(source: Path) -> Iterator[Any]:
     return iter(wds.WebLoader(dataset, num_workers=bench.cores(), batch_size=None))
 
 
-def litdata(source: Path) -> Iterator[Any]:
+def litdata(source: Path, batch: int = BATCH) -> Iterator[Any]:
     """Yield batches of LitData."""
     from litdata import StreamingDataLoader, StreamingDataset
 
@@ -210,7 +210,7 @@ def litdata(source: Path) -> Iterator[Any]:
         str(folder), shuffle=True, drop_last=True, transform=functools.partial(_changed, transforms())
     )
     loader = StreamingDataLoader(
-        dataset, batch_size=BATCH, num_workers=bench.cores(), drop_last=True, persistent_workers=True
+        dataset, batch_size=batch, num_workers=bench.cores(), drop_last=True, persistent_workers=True
     )
     return forever(loader)
 

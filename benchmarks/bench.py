@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shlex
@@ -126,21 +127,25 @@ def take_turns(door: Door, turn: Callable[[str], Answer]) -> None:
 
 
 def contest(
-    script: str | Path, pythons: Mapping[str, Path], arguments: Sequence[str], rounds: int, asked: str = "go"
+    script: str | Path, pythons: Mapping[str, Path], arguments: Sequence[str], asked: argparse.Namespace
 ) -> dict[str, list[Answer]]:
     """Let the contestants take turns; return the answers of each, one a round.
 
-    Every contestant does a round first that does not count. The order turns round from round to round.
+    Every contestant does a round first that does not count. The order turns round from round to round. No round begins
+    once the minutes that were asked for are over, but one is always done.
     """
+    started = time.monotonic()
     names = list(pythons)
     taken: dict[str, list[Answer]] = {name: [] for name in names}
     contestants = {name: Contestant(name, pythons[name], Path(script).resolve(), arguments) for name in names}
     try:
         for name in names:
-            say(f"{name:24} ready: {_shown(contestants[name].turn(asked))}")
-        for number in range(rounds):
+            say(f"{name:24} ready: {_shown(contestants[name].turn())}")
+        for number in range(asked.rounds):
+            if number and time.monotonic() - started > 60 * asked.minutes:
+                break
             for name in names if number % 2 == 0 else names[::-1]:
-                taken[name].append(contestants[name].turn(asked))
+                taken[name].append(contestants[name].turn())
                 say(f"{name:24} round {number + 1}: {_shown(taken[name][-1])}")
     finally:
         for one in contestants.values():
@@ -307,6 +312,7 @@ def arguments_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """Return a parser with what every benchmark understands; a script adds its own."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="after which no round begins; default: none")
     parser.add_argument("--data", type=Path, help="folder with bone_marrow/; without it, generated images serve")
     parser.add_argument("--as", dest="contestant", help=argparse.SUPPRESS)
     parser.add_argument("--tiny", action="store_true", help="seconds, no peers, nothing recorded: does it run at all?")

@@ -122,7 +122,7 @@ def compare(asked: Any) -> None:
     if not asked.tiny:
         pythons |= dict.fromkeys(DECODERS, bench.peers())
     given = ["--images", str(asked.images), *(["--data", str(asked.data)] if asked.data else [])]
-    taken = bench.contest(__file__, pythons, given, asked.rounds)
+    taken = bench.contest(__file__, pythons, given, asked)
     if asked.tiny:
         return
     checked = [bench.same(taken, "images"), bench.same(taken, "mean", 0.001)]
@@ -133,7 +133,7 @@ def compare(asked: Any) -> None:
         "preparing a data set",
         [bench.Line(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, 0.9)],
         [
-            f"images/s, median and range of {asked.rounds} rounds over {asked.images} JPEGs of {pictures.EDGE} px: "
+            f"images/s, median and range of {len(taken['ours'])} rounds over {asked.images} JPEGs of {pictures.EDGE} px: "
             + "; ".join(f"{name} {bench.spread(bench.figures(answers))}" for name, answers in taken.items()),
             "the same work: " + ", ".join(checked),
         ],

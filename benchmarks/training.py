@@ -1,6 +1,6 @@
 """Images/s of one training stage and of its evaluation: ours, a bare loop, Lightning, and what documents show.
 
-The same network with the same first weights, the same images, batches of 32 at 224 px, SGD; on all cores, in the
+The same network with the same first weights, the same images at 224 px, SGD; on all cores, in the
 steady state. A turn is some steps, and then the scoring of some other images.
 
     ours        the epochs of a stage (``trainables.fit``): bf16, augmented batches, val scored after each
@@ -31,7 +31,7 @@ NETWORKS = {
     "vit_s_16": "timm/vit_small_patch16_224",
     "regnet_y_400mf": "torchvision/regnet_y_400mf",
 }
-BATCH, EDGE, RATE, MOMENTUM = batches.BATCH, batches.EDGE, 0.001, 0.9
+EDGE, RATE, MOMENTUM = batches.EDGE, 0.001, 0.9
 SCORED_BATCH = 64
 Turn = Callable[[str], bench.Answer]
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser = bench.arguments_of(__doc__, rounds=5)
     parser.add_argument("--network", choices=NETWORKS, default="resnet18")
     parser.add_argument("--images", type=int, default=1024, help="how many there are")
+    parser.add_argument("--batch", type=int, default=32, help="images of a step")
     parser.add_argument("--steps", type=int, default=6, help="of a turn")
     parser.add_argument("--scored", type=int, default=192, help="images scored in a turn")
     asked = parser.parse_args()
@@ -64,19 +65,21 @@ class Work:
     Attributes:
         source: folder of the images.
         network: its name in NETWORKS.
+        batch: images of a training step.
         steps: training steps.
         rows: the images in random order, by row: the last ``scored`` are scored, the others train.
     """
 
     source: Path
     network: str
+    batch: int
     steps: int
     scored: int
 
     @classmethod
     def of(cls, asked: Namespace) -> Work:
         """Return the work that the arguments ask for."""
-        return cls(pictures.folder(asked.data, asked.images), asked.network, asked.steps, asked.scored)
+        return cls(pictures.folder(asked.data, asked.images), asked.network, asked.batch, asked.steps, asked.scored)
 
     @property
     def rows(self) -> Any:
@@ -96,7 +99,7 @@ class Work:
 
     def answer(self, training: float, scoring: float, losses: tuple[float, float]) -> bench.Answer:
         """Return what a turn showed: seconds of both halves; mean loss of the first turn's steps, first val loss."""
-        images = self.steps * BATCH
+        images = self.steps * self.batch
         return {
             "figure": images / training,
             "evaluation": self.scored / scoring,
@@ -121,7 +124,7 @@ def ours(work: Work) -> Turn:
 
     def turn(asked: str) -> bench.Answer:
         epoch = next(epochs)
-        seconds = work.steps * BATCH / epoch.images_per_second
+        seconds = work.steps * work.batch / epoch.images_per_second
         losses = (training.epochs[0].train["loss"], first_loss)
         return work.answer(seconds, epoch.seconds - seconds, losses)
 
@@ -140,7 +143,7 @@ def bare(work: Work) -> Turn:
     recipe, want, train, val = prepared(work)
     module = work.backbone().module.to(memory_format=torch.channels_last)
     first_loss = evaluate(module, val, want, recipe, World(torch.device("cpu")))[1]["loss"]
-    batch = next(training_batches(train, want, recipe.augmentation, BATCH, 0, 0, 0))
+    batch = next(training_batches(train, want, recipe.augmentation, work.batch, 0, 0, 0))
     held = next(evaluation_batches(val, want)).images
     optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
     precision = torch.autocast("cpu", torch.bfloat16)
@@ -179,14 +182,14 @@ def prepared(work: Work) -> Any:
     recipe = Recipe(
         image_size=EDGE,
         epochs=10**6,
-        batch_size=BATCH,
+        batch_size=work.batch,
         momentum=MOMENTUM,
         weight_decay=0,
         precision="bf16",
         threads=bench.cores(),
     )
     want = Input(EDGE, batches.MEAN, batches.STD, torch.device("cpu"))
-    return recipe, want, Part(data, rows[: work.steps * BATCH]), Part(data, rows[-work.scored :])
+    return recipe, want, Part(data, rows[: work.steps * work.batch]), Part(data, rows[-work.scored :])
 
 
 OURS = {"ours": ours, "bare": bare}
@@ -210,9 +213,10 @@ def compare(asked: Namespace) -> None:
     if not asked.tiny:
         pythons |= dict.fromkeys(PEERS, bench.peers())
     given = ["--network", asked.network, "--images", str(asked.images)]
+    given += ["--batch", str(asked.batch)]
     given += ["--steps", str(asked.steps), "--scored", str(asked.scored)]
     given += ["--data", str(asked.data)] if asked.data else []
-    taken = bench.contest(__file__, pythons, given, asked.rounds)
+    taken = bench.contest(__file__, pythons, given, asked)
     if asked.tiny:
         return
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
@@ -225,7 +229,7 @@ def compare(asked: Namespace) -> None:
         ("evaluation", "evaluation", {"bare": 0.97, "found": 1.5, "ray": 1.5}),
     ):
         notes = [
-            f"{asked.rounds} rounds of {asked.steps} steps of {BATCH} images and {asked.scored} images scored; images/s: "
+            f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images and {asked.scored} images scored; images/s: "
             + "; ".join(f"{name} {bench.spread(bench.figures(taken[name], figure), digits=1)}" for name in taken),
             "the same work: " + ", ".join(checked),
         ]

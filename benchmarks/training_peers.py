@@ -40,14 +40,14 @@ def lightning(work: Work, door: bench.Door) -> None:
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    _fit(work, door, network, batches.litdata(work.source), options)
+    _fit(work, door, network, batches.litdata(work.source, work.batch), options)
 
 
 def found(work: Work, door: bench.Door) -> None:
     """Take turns with the documented example."""
     from torch.utils.data import DataLoader
 
-    _fit(work, door, work.backbone().module, DataLoader(images(work)[0], batch_size=batches.BATCH, shuffle=True), {})
+    _fit(work, door, work.backbone().module, DataLoader(images(work)[0], batch_size=work.batch, shuffle=True), {})
 
 
 def _fit(work: Work, door: bench.Door, network: Any, train: Any, options: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def _guide(config: dict[str, Any]) -> None:
     criterion = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), RATE, momentum=MOMENTUM)
     training, scored = images(work)
-    loader = prepare_data_loader(DataLoader(training, batch_size=batches.BATCH // size, shuffle=True))
+    loader = prepare_data_loader(DataLoader(training, batch_size=work.batch // size, shuffle=True))
     val = prepare_data_loader(DataLoader(scored, batch_size=SCORED_BATCH // size))
 
     def validate() -> float:

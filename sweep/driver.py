@@ -184,6 +184,10 @@ class Driver:
         self._counted_until = now
         return self._worker_seconds
 
+    def places(self, key: str, width: int, node: int) -> int:
+        """Return how many places each worker of a stage holds: more than one after a kill for want of memory."""
+        return min(self._crowded.get(_like(self._stages[key]), 1), max(1, node)) if width == 1 else 1
+
     def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> Order | None:
         """Return the next attempt to make, or None if there is none now.
 
@@ -198,7 +202,7 @@ class Driver:
         if started is None:
             return None
         stage = self._stages[started.key]
-        places = min(self._crowded.get(_like(stage), 1), max(1, node)) if started.width == 1 else 1
+        places = self.places(started.key, started.width, node)
         self._widths[started.key], self._held[started.key] = started.width, started.width * places
         cpus, gpus = self._worker.cpus * places, self._worker.gpus * places
         workers = replace(self._worker, count=started.width, cpus=cpus, gpus=gpus)

@@ -24,16 +24,18 @@ class Limits:
         max_cost: money for the whole run.
         seconds_of: estimate of the seconds a stage takes at a width.
         price: of one slot for one second.
+        places_of: how many slots each worker of a stage holds at a width.
     """
 
     seconds_of: Callable[[str, int], float]
     deadline: float = math.inf
     max_cost: float = math.inf
     price: float = 0.0
+    places_of: Callable[[str, int], int] = lambda key, width: 1
 
     def cost_of(self, key: str, width: int) -> float:
         """Return what a stage costs at a width."""
-        return self.seconds_of(key, width) * width * self.price
+        return self.seconds_of(key, width) * width * self.places_of(key, width) * self.price
 
     def at(self, now: float, spent: float) -> Admits:
         """Return the rule of a moment.

@@ -98,7 +98,7 @@ class ClusterRoom:
         if math.isinf(self.asked.deadline) and math.isinf(self.asked.max_cost):
             return anything
         deadline = self.asked.deadline - self._reserve
-        limits = Limits(self._seconds, deadline, self.asked.max_cost, self.price / HOUR)
+        limits = Limits(self._seconds, deadline, self.asked.max_cost, self.price / HOUR, self._places)
         return limits.at(self._elapsed, self.committed())
 
     def spent(self) -> float:
@@ -107,7 +107,10 @@ class ClusterRoom:
 
     def committed(self) -> float:
         """Return the money spent, with what the stages that were handed out will still cost."""
-        still = sum(self._seconds(key, 1) * (1 - self.driver.share(key)) for key in self.driver.widths)
+        still = sum(
+            self._seconds(key, 1) * self._places(key, width) * (1 - self.driver.share(key))
+            for key, width in self.driver.widths.items()
+        )
         return self.spent() + still * self.price / HOUR
 
     def worker_seconds(self) -> float:
@@ -134,6 +137,9 @@ class ClusterRoom:
 
     def _seconds(self, key: str, width: int) -> float:
         return (self.seconds_of(key) or 0.0) / width
+
+    def _places(self, key: str, width: int) -> int:
+        return self.driver.places(key, width, self.node())
 
 
 def worker_shape(capacity: Capacity, threads: int) -> Workers:

@@ -20,6 +20,10 @@ class Busy:
         self.widths = self.at_work = {"a": 1, "b": 2}
         self.busy = 3
         self.seconds = 0.0
+        self.crowded: set[str] = set()
+
+    def places(self, key: str, width: int, node: int) -> int:
+        return min(2, node) if key in self.crowded else 1
 
     def share(self, key: str) -> float:
         return {"a": 0.5}.get(key, 0.0)
@@ -123,6 +127,17 @@ def test_money_counts_what_was_spent_and_what_runs() -> None:
     driver.seconds += 2  # type: ignore[attr-defined]
     assert "5.97 of 6.00 are spent" in str(limited.over()), "before it is passed: to stop costs as well"
     assert not math.isfinite(Asked().max_cost)
+
+
+def test_what_a_stage_holds_for_its_memory_is_paid_for() -> None:
+    limited = room(Asked(max_cost=7.0, price=2.0), [0.0])
+    assert limited.committed() == pytest.approx(2.0 * (0.5 + 1.0))
+    assert limited.admits()("c", 1) is None
+    limited.driver.crowded = {"c"}  # type: ignore[attr-defined]
+    assert limited.admits()("c", 1) is None
+    limited.driver.crowded = {"a", "c"}  # type: ignore[attr-defined]
+    assert limited.committed() == pytest.approx(2.0 * (2 * 0.5 + 1.0))
+    assert "would cost 4.00, 3.00 are left" in str(limited.admits()("c", 1))
 
 
 def test_a_second_pass_of_a_run_goes_on_with_its_bill() -> None:

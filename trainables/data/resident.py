@@ -24,7 +24,8 @@ class Resident:
 
     Attributes:
         pixels: uint8, shape (images, size, size, 3), on the device.
-        places: of each row of the data set its place in ``pixels``, shape (rows of the set,); -1 where it is not there.
+        places: of each row of the data set its place in ``pixels``, shape (rows of the set,); past its end where it is
+            not there, so that to take it is an error.
     """
 
     pixels: torch.Tensor
@@ -44,7 +45,7 @@ def make_resident(data: Packed, rows: NDArray[np.int64], device: torch.device, f
     pixels = torch.empty(shape, dtype=torch.uint8, device=device)
     for first in range(0, len(rows), COPIED_AT_A_TIME):
         pixels[first : first + COPIED_AT_A_TIME] = torch.from_numpy(data.gather(rows[first : first + COPIED_AT_A_TIME]))
-    places = np.full(len(data.labels), -1, dtype=np.int64)
+    places = np.full(len(data.labels), len(rows), dtype=np.int64)
     places[rows] = np.arange(len(rows))
     return Resident(pixels, places)
 

@@ -34,6 +34,13 @@ def test_what_is_taken_is_what_would_be_gathered(part: Part) -> None:
         np.testing.assert_array_equal(resident.take(rows).numpy(), part.data.gather(rows))
 
 
+def test_an_image_that_is_not_there_is_no_other(part: Part) -> None:
+    resident = make_resident(part.data, part.rows, CPU, free=1 << 30)
+    assert resident is not None
+    with pytest.raises(IndexError):
+        resident.take(np.setdiff1d(np.arange(80), part.rows)[:1])
+
+
 def test_images_stay_only_where_they_leave_most_of_the_memory(part: Part) -> None:
     size = 50 * 20 * 20 * 3
     assert make_resident(part.data, part.rows, CPU, free=int(size / SHARE_OF_FREE) + 1) is not None

@@ -13,6 +13,7 @@ from trainables.specs import Stage
 
 if TYPE_CHECKING:  # for these a plan would wait
     from sweep.schema import GridFile
+    from trainables.data.readers import DataSpec
     from trainables.data.splits import Split
 
 BACKWARD = 3.0
@@ -79,6 +80,13 @@ def train_images(file: GridFile, splits: Mapping[str, Split]) -> dict[str, int]:
             watched = 0.0 if published.own_parts and name != file.target else file.split.val_fraction
             counts[name] = round(published.train * (1 - tested) * (1 - watched))
     return counts
+
+
+def packed_bytes(spec: DataSpec) -> int | None:
+    """Return the bytes of a data set's packed images as published; None: it is not published, or not of one size."""
+    published = PUBLISHED.get(spec.reader)
+    edge = spec.size or (published.edge if published else None)
+    return None if published is None or edge is None else published.images * edge * edge * 3
 
 
 def _in_train(split: Split) -> int:

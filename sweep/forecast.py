@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.estimate import PUBLISHED, Estimator
+from sweep.estimate import Estimator
 from sweep.graph import Graph, Task
 from sweep.plan import identifier
 from sweep.prices import DevicePrice
@@ -124,6 +124,7 @@ def forecast(
     estimator: Estimator,
     device: DevicePrice,
     slots: int,
+    images: int | None,
 ) -> Forecast:
     """Estimate what is left of a plan.
 
@@ -135,6 +136,7 @@ def forecast(
         estimator: work into seconds.
         device: its price.
         slots: GPUs (or groups of CPU threads) of the cluster, declared or running.
+        images: bytes of the packed images; None: not known.
     """
     seconds = {identifier(stage): estimator.seconds(stage, gflop[identifier(stage)]) for stage in stages}
     tasks = tasks_of(stages, seconds, slots, wide=device.match != "cpu")
@@ -158,7 +160,7 @@ def forecast(
         measured=tuple(measured),
         assumed=tuple(assumed),
         device=device,
-        disk=disk(stages, file, slots),
+        disk=disk(stages, file, slots, images),
     )
 
 
@@ -178,18 +180,11 @@ def _unshared(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:
     return sum(chain[identifier(stage)] for stage in stages if stage.kind == "finetune")
 
 
-def disk(stages: Sequence[Stage], file: GridFile, slots: int) -> Disk:
+def disk(stages: Sequence[Stage], file: GridFile, slots: int, images: int | None) -> Disk:
     """Estimate the disk that a study takes: weights kept, checkpoints of as many stages as run at once, packed images."""
     keeping = {"pretrain", "finetune"} if file.keep_weights == "all" else {"pretrain"}
     sizes = [(stage, _weight_bytes(stage)) for stage in stages if stage.kind != "lr_range"]
     under_way = sorted((size * _copies(stage.recipe) for stage, size in sizes), reverse=True)[:slots]
-    images: int | None = 0
-    for name in {stage.data.name for stage in stages}:
-        spec = file.data[name]
-        published = PUBLISHED.get(spec.reader)
-        edge = spec.size or (published.edge if published else None)
-        packed = None if published is None or edge is None else published.images * edge * edge * 3
-        images = None if images is None or packed is None else images + packed
     return Disk(sum(size for stage, size in sizes if stage.kind in keeping), sum(under_way), images)
 
 

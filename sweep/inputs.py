@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweep.estimate import cost, train_images
+from sweep.estimate import cost, packed_bytes, train_images
 from sweep.grid import Grid, published
 from sweep.schema import GridFile
 from trainables.data.packed import Packed, Progress, prepare
+from trainables.data.readers import DataSpec
 from trainables.data.split_cache import kept_split
 from trainables.data.splits import Split, cross_validation, single
 from trainables.errors import UserError
@@ -51,6 +52,16 @@ class Inputs:
         """
         images = train_images(file, self.splits)
         return {stage.key or stage.name: cost(stage, images) for stage in stages}
+
+    def packed_bytes(self, specs: Mapping[str, DataSpec]) -> int | None:
+        """Return the bytes of the packed images of data sets; None: not known.
+
+        Of a data set that is not at hand the published size serves, where there is one.
+        """
+        sizes = [
+            self.data[name].packed_bytes if name in self.data else packed_bytes(spec) for name, spec in specs.items()
+        ]
+        return None if None in sizes else sum(filter(None, sizes))
 
     @property
     def problems(self) -> list[dict[str, str]]:

@@ -78,4 +78,13 @@ def _forecast(plan: Plan, inputs: Inputs, assumed: Assumed, done: frozenset[str]
     device = assumed.prices.find(assumed.device)[1]
     estimator = assumed.prices.estimator(assumed.device, assumed.speeds)
     gflop = inputs.costs(plan.stages, plan.grid.file)
-    return forecast(plan.stages, plan.grid.file, gflop, done, estimator, device, assumed.slots)
+    return forecast(
+        plan.stages,
+        plan.grid.file,
+        gflop,
+        done,
+        estimator,
+        device,
+        assumed.slots,
+        inputs.packed_bytes(plan.grid.data_specs),
+    )

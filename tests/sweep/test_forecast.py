@@ -35,7 +35,9 @@ def of(plan: Plan, slots: int = 16, done: frozenset[str] = frozenset()) -> Forec
     images = train_images(plan.grid.file, {})
     gflop = {identifier(stage): cost(stage, images) for stage in plan.stages}
     estimator, device = prices.estimator("NVIDIA A10G"), prices.find("NVIDIA A10G")[1]
-    return forecast(plan.stages, plan.grid.file, gflop, done, estimator, device, slots)
+    return forecast(
+        plan.stages, plan.grid.file, gflop, done, estimator, device, slots, Inputs().packed_bytes(plan.grid.data_specs)
+    )
 
 
 def test_published_sizes_serve_while_data_are_absent(paper: Plan) -> None:

@@ -72,6 +72,19 @@ def test_only_what_the_stages_use_is_prepared(load: Load, grid_text: str, look: 
     assert set(look(load(grid_text, "scenario=[Random]")).data) == {"cells"}
 
 
+def test_the_size_of_the_images_is_that_at_hand_or_as_published(load: Load, grid_text: str, look: Any) -> None:
+    grid = load(grid_text)
+    inputs = look(grid)
+    pixels = sum(len(data.labels) * data.size**2 * 3 for data in inputs.data.values())
+    assert pixels <= inputs.packed_bytes(grid.data_specs) < 1.1 * pixels + 20_000, (
+        "and what tells one batch from another"
+    )
+    assert Inputs().packed_bytes(grid.data_specs) is None, "nobody published them"
+    mini = load_grid("mini", ["data.bone_marrow.size=100"])
+    published = 171_373 * 100**2 * 3 + 327_680 * 96**2 * 3 + 25_000 * 128**2 * 3
+    assert Inputs().packed_bytes(mini.data_specs) == published
+
+
 def test_data_are_prepared_once_and_the_progress_told(load: Load, grid_text: str, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     grid = load(grid_text)

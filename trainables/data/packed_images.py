@@ -59,6 +59,11 @@ class Packed:
         """Labels of all images, shape (N,)."""
         return np.asarray(self.index.column("label").to_numpy(), dtype=np.int64)
 
+    @property
+    def packed_bytes(self) -> int:
+        """Bytes of the packed images on the disk."""
+        return (self.folder / IMAGES).stat().st_size
+
     def gather(self, rows: NDArray[np.int64]) -> Pixels:
         """Return images by row: uint8, shape (len(rows), size, size, 3)."""
         images = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)

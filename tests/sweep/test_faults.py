@@ -47,10 +47,10 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
         if driver.poll() == 4:  # Ray did not start: the machine is too busy
             driver = study.start()
         time.sleep(0.1)
-    family(driver, "raylet/raylet")[0].kill()
-    if (status := driver.wait(timeout=150)) == 0:
-        pytest.skip("the trials that lived on had done all before Ray said that the node is gone")
-    assert status == 4, study.said
+    workers = family(driver, "ray::")  # with the node: they could do all before Ray says that it is gone
+    for process in [*family(driver, "raylet/raylet"), *workers]:
+        process.kill()
+    assert driver.wait(timeout=150) == 4, study.said
     last = study.said.splitlines()[-1]
     assert "Ray's node on this machine is gone" in last
     assert last.endswith("this goes on: python -m sweep.run --grid tiny.yaml")

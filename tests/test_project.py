@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tempfile
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,21 +26,31 @@ def name(file: Path) -> str:
 
 
 def imported(file: Path) -> set[str]:
-    """The project's packages that a file imports, wherever in it."""
+    """The top-level packages that a file imports, wherever in it."""
     modules = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             modules |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules.add(node.module.partition(".")[0])
-    return modules & set(PACKAGES)
+    return modules
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=name)
 def test_imports_point_one_way(file: Path) -> None:
     package = file.relative_to(ROOT).parts[0]
     allowed = {package, *KNOWS[package], *({"analysis"} if name(file) in MAY_CALL_ANALYSIS else ())}
-    assert imported(file) <= allowed
+    assert imported(file) & set(PACKAGES) <= allowed
+
+
+def test_all_that_is_imported_is_installed_with_the_project() -> None:
+    """Without what only the tests install. What a cluster file alone needs is an extra, and asked for by name."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *project["optional-dependencies"]["cluster"]]
+    installed = {re.split(r"[\[<>=]", line)[0] for line in lines}
+    foreign = {module for file in SOURCES for module in imported(file)} - sys.stdlib_module_names - set(PACKAGES)
+    providers = packages_distributions()
+    assert not {module for module in foreign if not {d.lower() for d in providers.get(module, [])} & installed}
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=name)

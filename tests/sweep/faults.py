@@ -95,13 +95,17 @@ class Study:
         return found
 
 
-def family(driver: subprocess.Popen[str], name: str) -> list[psutil.Process]:
-    """The living processes below a driver that have this name in their command."""
+TRIAL = ("ray::StageTrial", "ray::ResourceTrainable")
+"""Begins the title of a trial process: between two calls of Tune, and in one."""
+
+
+def family(driver: subprocess.Popen[str], *names: str) -> list[psutil.Process]:
+    """The living processes below a driver that have one of these names in their command."""
     found = []
     with suppress(psutil.Error):
         for child in psutil.Process(driver.pid).children(recursive=True):
             with suppress(psutil.Error):  # gone, or dead and not buried
-                if name in " ".join(child.cmdline()):
+                if any(name in " ".join(child.cmdline()) for name in names):
                     found.append(child)
     return found
 
@@ -115,9 +119,9 @@ def kill_driver(study: Study, driver: subprocess.Popen[str], rng: random.Random)
     return True
 
 
-def kill_one(driver: subprocess.Popen[str], name: str, rng: random.Random) -> bool:
-    """Kill one of the driver's processes of this name, if there is one that lives."""
-    if there := family(driver, name):
+def kill_one(driver: subprocess.Popen[str], rng: random.Random, *names: str) -> bool:
+    """Kill one of the driver's processes of these names, if there is one that lives."""
+    if there := family(driver, *names):
         with suppress(psutil.Error):
             rng.choice(there).kill()
             return True
@@ -125,16 +129,16 @@ def kill_one(driver: subprocess.Popen[str], name: str, rng: random.Random) -> bo
 
 
 def kill_trial(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
-    return kill_one(driver, "StageTrial", rng)
+    return kill_one(driver, rng, *TRIAL)
 
 
 def kill_raylet(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
-    return kill_one(driver, "raylet/raylet", rng)
+    return kill_one(driver, rng, "raylet/raylet")
 
 
 def kill_gcs(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
     """Kill what Ray keeps a cluster's state in: it ends the driver itself, after a minute."""
-    return kill_one(driver, "gcs/gcs_server", rng)
+    return kill_one(driver, rng, "gcs/gcs_server")
 
 
 def interrupt(study: Study, driver: subprocess.Popen[str], rng: random.Random) -> bool:
@@ -204,7 +208,7 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
             study.statuses[status] += 1
             driver, early = study.start(), rng.random() < EARLY
             next_fault = time.monotonic() + rng.uniform(1, 8)
-        elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver, "StageTrial")):
+        elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver, *TRIAL)):
             name = rng.choice(names)
             if FAULTS[name](study, driver, rng):
                 done[name] += 1

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import Study, disturb, family, to_the_end, undisturbed
+from faults import TRIAL, Study, disturb, family, to_the_end, undisturbed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
@@ -42,7 +42,7 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
     study = Study(tmp_path)
     driver = study.start()
     until = time.monotonic() + 180
-    while not family(driver, "StageTrial"):
+    while not family(driver, *TRIAL):
         assert time.monotonic() < until, study.said
         if driver.poll() == 4:  # Ray did not start: the machine is too busy
             driver = study.start()

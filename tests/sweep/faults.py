@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from processes import TRIAL, family
 from tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[2]
@@ -95,21 +96,6 @@ class Study:
         return found
 
 
-TRIAL = ("ray::StageTrial", "ray::ResourceTrainable")
-"""Begins the title of a trial process: between two calls of Tune, and in one."""
-
-
-def family(driver: subprocess.Popen[str], *names: str) -> list[psutil.Process]:
-    """The living processes below a driver that have one of these names in their command."""
-    found = []
-    with suppress(psutil.Error):
-        for child in psutil.Process(driver.pid).children(recursive=True):
-            with suppress(psutil.Error):  # gone, or dead and not buried
-                if any(name in " ".join(child.cmdline()) for name in names):
-                    found.append(child)
-    return found
-
-
 Fault = Callable[[Study, subprocess.Popen[str], random.Random], bool]
 """Does its harm; says whether there was anything to be harmed."""
 
@@ -121,7 +107,7 @@ def kill_driver(study: Study, driver: subprocess.Popen[str], rng: random.Random)
 
 def kill_one(driver: subprocess.Popen[str], rng: random.Random, *names: str) -> bool:
     """Kill one of the driver's processes of these names, if there is one that lives."""
-    if there := family(driver, *names):
+    if there := family(driver.pid, *names):
         with suppress(psutil.Error):
             rng.choice(there).kill()
             return True
@@ -208,7 +194,7 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
             study.statuses[status] += 1
             driver, early = study.start(), rng.random() < EARLY
             next_fault = time.monotonic() + rng.uniform(1, 8)
-        elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver, *TRIAL)):
+        elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver.pid, *TRIAL)):
             name = rng.choice(names)
             if FAULTS[name](study, driver, rng):
                 done[name] += 1

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import TRIAL, Study, disturb, family, to_the_end, undisturbed
+from faults import Study, disturb, to_the_end, undisturbed
+from processes import TRIAL, family
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
@@ -42,13 +43,13 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
     study = Study(tmp_path)
     driver = study.start()
     until = time.monotonic() + 180
-    while not family(driver, *TRIAL):
+    while not family(driver.pid, *TRIAL):
         assert time.monotonic() < until, study.said
         if driver.poll() == 4:  # Ray did not start: the machine is too busy
             driver = study.start()
         time.sleep(0.1)
-    workers = family(driver, "ray::")  # with the node: they could do all before Ray says that it is gone
-    for process in [*family(driver, "raylet/raylet"), *workers]:
+    workers = family(driver.pid, "ray::")  # with the node: they could do all before Ray says that it is gone
+    for process in [*family(driver.pid, "raylet/raylet"), *workers]:
         process.kill()
     assert driver.wait(timeout=150) == 4, study.said
     last = study.said.splitlines()[-1]

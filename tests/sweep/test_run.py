@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from processes import TRIAL, family
 from sklearn.metrics import matthews_corrcoef, precision_recall_fscore_support
 from tiny_grid import tiny_grid
 
@@ -94,11 +95,6 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], 
         assert process.poll() is None, f"ended with {process.returncode}"
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.05)
-
-
-def trial_processes(driver: int) -> list[psutil.Process]:
-    children = psutil.Process(driver).children(recursive=True)
-    return [child for child in children if "StageTrial" in " ".join(child.cmdline()) or "Resource" in child.name()]
 
 
 def test_the_next_plan_knows_how_quick_this_machine_was(finished: Path) -> None:
@@ -238,8 +234,8 @@ def test_a_killed_trial_process_is_tried_again(folder: Path) -> None:
     wait_until(lambda: results(folder), driver)
     log = folder / "driver.log"
     while "attempt 2" not in log.read_text():  # one that was between two stages leaves nothing to try again
-        wait_until(lambda: trial_processes(driver.pid), driver)
-        for process in trial_processes(driver.pid):
+        wait_until(lambda: family(driver.pid, *TRIAL), driver)
+        for process in family(driver.pid, *TRIAL):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         done = len(results(folder))

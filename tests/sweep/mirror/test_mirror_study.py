@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from processes import TRIAL, family
 from wandb_server import KEY, Fault, WandbServer
 
 from sweep import wandb
@@ -226,11 +227,9 @@ def test_a_study_online_with_faults_and_a_killed_trial(
     killed = False
     while driver.poll() is None:
         assert time.monotonic() < deadline, (tmp_path / "driver.log").read_text()
-        if not killed and len(server.runs) > 2:
-            trials = [p for p in psutil.Process(driver.pid).children(recursive=True) if is_trial(p)]
-            if trials:
-                trials[0].kill()
-                killed = True
+        if not killed and len(server.runs) > 2 and (trials := family(driver.pid, *TRIAL)):
+            trials[0].kill()
+            killed = True
         time.sleep(0.1)
     said = (tmp_path / "driver.log").read_text()
     assert killed
@@ -247,10 +246,3 @@ def test_a_study_online_with_faults_and_a_killed_trial(
         assert sorted(epochs) == list(range(server.config(run)["epochs"])), epochs
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert not [file for file in files if KEY.encode() in file.read_bytes()]
-
-
-def is_trial(process: psutil.Process) -> bool:
-    try:
-        return "StageTrial" in " ".join(process.cmdline())
-    except psutil.Error:
-        return False

@@ -214,7 +214,7 @@ def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
             ratio = over[way] / over["engine"]
             lines.append(bench.Line(f"{over['engine']:.3f} s a stage", name, f"{over[way]:.3f} s", ratio, target))
     notes = [
-        f"seconds over the bare loop, a stage: ({stages} stages, {few} of a TorchTrainer a trial), {AT_A_TIME} at a time, "
+        f"seconds over the bare loop, a stage: {stages} stages, {few} of a TorchTrainer a trial where there is one, {AT_A_TIME} at a time, "
         "from the start of the first process to the end of the last, Ray's own start and end included",
         *(f"{name}: {bench.spread(each, 's', 1)}" for name, each in taken.items()),
         "all ended with the same bits of the test score",

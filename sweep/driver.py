@@ -184,8 +184,13 @@ class Driver:
         self._counted_until = now
         return self._worker_seconds
 
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The places that the stages of ``widths`` hold: one a worker, more of what was killed for want of memory."""
+        return self._held
+
     def places(self, key: str, width: int, node: int) -> int:
-        """Return how many places each worker of a stage holds: more than one after a kill for want of memory."""
+        """Return how many places each worker of a stage would hold if it started now."""
         return min(self._crowded.get(_like(self._stages[key]), 1), max(1, node)) if width == 1 else 1
 
     def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> Order | None:

@@ -108,7 +108,7 @@ class ClusterRoom:
     def committed(self) -> float:
         """Return the money spent, with what the stages that were handed out will still cost."""
         still = sum(
-            self._seconds(key, 1) * self._places(key, width) * (1 - self.driver.share(key))
+            self._seconds(key, width) * self.driver.held[key] * (1 - self.driver.share(key))
             for key, width in self.driver.widths.items()
         )
         return self.spent() + still * self.price / HOUR

@@ -203,9 +203,7 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
         time.sleep(0.1)
     study.watch()
     assert "Traceback" not in study.said, study.said
-    until = (
-        time.monotonic() + 120
-    )  # an agent of Ray whose GCS is gone asks for it for a minute before it looks for its raylet
+    until = time.monotonic() + 120  # an agent of Ray whose GCS is gone asks for it for a minute before it ends
     while left := study.left_over():
         assert time.monotonic() < until, f"left over: {left}"
         time.sleep(0.2)

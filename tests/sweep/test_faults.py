@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from faults import Study, disturb, to_the_end, undisturbed
 from processes import TRIAL, family
@@ -50,7 +52,8 @@ def test_a_run_whose_node_of_ray_is_killed_ends_with_a_line_and_the_next_call_go
         time.sleep(0.1)
     workers = family(driver.pid, "ray::")  # with the node: they could do all before Ray says that it is gone
     for process in [*family(driver.pid, "raylet/raylet"), *workers]:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it noticed by itself
+            process.kill()
     assert driver.wait(timeout=150) == 4, study.said
     last = study.said.splitlines()[-1]
     assert "Ray's node on this machine is gone" in last

@@ -18,6 +18,7 @@ class Busy:
 
     def __init__(self) -> None:
         self.widths = self.at_work = {"a": 1, "b": 2}
+        self.held = {"a": 1, "b": 2}
         self.busy = 3
         self.seconds = 0.0
         self.crowded: set[str] = set()
@@ -136,6 +137,8 @@ def test_what_a_stage_holds_for_its_memory_is_paid_for() -> None:
     limited.driver.crowded = {"c"}  # type: ignore[attr-defined]
     assert limited.admits()("c", 1) is None
     limited.driver.crowded = {"a", "c"}  # type: ignore[attr-defined]
+    assert limited.committed() == pytest.approx(2.0 * (0.5 + 1.0)), "what runs holds what it was given"
+    limited.driver.held["a"] = 2  # type: ignore[index]
     assert limited.committed() == pytest.approx(2.0 * (2 * 0.5 + 1.0))
     assert "would cost 4.00, 3.00 are left" in str(limited.admits()("c", 1))
 

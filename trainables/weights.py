@@ -27,8 +27,11 @@ def read_weights(file: Path) -> State:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise UserError(f"{file} cannot be read as weights: {error}") from error
-    except Exception as error:  # pickle.UnpicklingError: weights_only met something that is no tensor
-        raise UserError(f"{file} holds more than tensors and is not read: {error}") from error
+    except Exception as error:  # pickle.UnpicklingError. What torch says of it advises to load it all the same
+        raise UserError(
+            f"{file} holds more than tensors and is not read: it could run code. Ask its maker for a safetensors file, or for "
+            "a state dict saved by itself (`torch.save(model.state_dict(), FILE)`)"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{file} is no state dict of names and tensors")
     return state

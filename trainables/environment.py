@@ -15,7 +15,7 @@ import torch
 
 from trainables.specs import Recipe
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "ray")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow", "simplejpeg", "ray")
 
 
 def describe(device: torch.device, recipe: Recipe, world_size: int) -> dict[str, Any]:

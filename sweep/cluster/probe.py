@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("ray", "torch", "torchvision", "timm", "numpy", "pyarrow", "opencv-python-headless")
+PACKAGES = ("ray", "torch", "torchvision", "timm", "numpy", "pyarrow", "opencv-python-headless", "simplejpeg")
 
 
 def look(storage: str | None, name: str) -> dict[str, Any]:

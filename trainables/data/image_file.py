@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from xxhash import xxh3_64
 
 from trainables.errors import UserError
 
@@ -40,21 +41,21 @@ class Kept:
         batches: whole record batches.
         start: where the last of them begins, bytes.
         end: where it ends; what lies behind is not used.
-        crc32: of the bytes from ``start`` to ``end``.
+        checksum: of the bytes from ``start`` to ``end``: XXH3, 64 bits.
     """
 
     size: int = 0
     batches: int = 0
     start: int = 0
     end: int = 0
-    crc32: int = 0
+    checksum: str = xxh3_64().hexdigest()
 
     def is_in(self, file: Path) -> bool:
         """Whether a file holds what was kept: the last batch is what was written."""
         try:
             with file.open("rb") as stream:
                 stream.seek(self.start)
-                return zlib.crc32(stream.read(self.end - self.start)) == self.crc32
+                return xxh3_64(stream.read(self.end - self.start)).hexdigest() == self.checksum
         except OSError:
             return False
 
@@ -132,11 +133,12 @@ class ImageWriter:
 
     def _flush(self) -> None:
         sink = self._open()
-        start, sink.crc32 = sink.tell(), 0
+        start = sink.tell()
+        sink.checksum.reset()
         if self._block is not None:
             self._writer.write_batch(self._batch(self._block[: self._filled]))
         sink.flush()
-        self.kept = Kept(self._size, self.kept.batches + 1, start, sink.tell(), sink.crc32)
+        self.kept = Kept(self._size, self.kept.batches + 1, start, sink.tell(), sink.checksum.hexdigest())
         self._filled = 0
 
     def _open(self) -> _Sink:
@@ -170,7 +172,7 @@ class _Sink(io.RawIOBase):
     """A file whose first bytes are there already: writing them again does nothing but count.
 
     Attributes:
-        crc32: of what was written since it was last set to 0.
+        checksum: of what was written since it was last reset.
     """
 
     def __init__(self, path: Path, kept: int) -> None:
@@ -179,7 +181,9 @@ class _Sink(io.RawIOBase):
         self._file.seek(kept)
         self._kept = kept
         self._place = 0
-        self.crc32 = 0
+        self._thread = ThreadPoolExecutor(1)
+        self._syncing: list[Future[None]] = []
+        self.checksum = xxh3_64()
 
     def writable(self) -> bool:
         return True
@@ -189,7 +193,7 @@ class _Sink(io.RawIOBase):
         new = view[max(0, min(len(view), self._kept - self._place)) :]
         if len(new):
             self._file.write(new)
-            self.crc32 = zlib.crc32(new, self.crc32)
+            self.checksum.update(new)
         self._place += len(view)
         return len(view)
 
@@ -197,14 +201,18 @@ class _Sink(io.RawIOBase):
         return self._place
 
     def flush(self) -> None:
+        """Send to the disk what was written, without waiting: else all is waited for at the end."""
         if not self._file.closed:
             self._file.flush()
+            self._syncing.append(self._thread.submit(os.fsync, self._file.fileno()))
 
     def sync(self) -> None:
         """Wait until all is on the disk."""
         self.flush()
-        os.fsync(self._file.fileno())
+        for asked in self._syncing:  # each: what the disk could not do, it says once only
+            asked.result()
 
     def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
         self._file.close()
         super().close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import PIL
 import pyarrow as pa
+import simplejpeg
 
 from trainables.data import image_file
 from trainables.data.image_file import Kept
@@ -43,6 +44,7 @@ class Journal:
             "version": version,
             "batch": image_file.BATCH_ROWS,
             "pillow": PIL.__version__,
+            "simplejpeg": simplejpeg.__version__,
             "pyarrow": pa.__version__,
         }
         lines = _lines(file)

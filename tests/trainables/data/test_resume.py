@@ -210,6 +210,26 @@ def test_killed_in_the_middle_it_goes_on(tmp_path: Path, data_spec: Spec) -> Non
     assert content(again) == content(prepare("pcam", spec, tmp_path, tmp_path / "whole"))
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_a_disk_that_says_only_once_that_it_failed_is_heard(
+    root: Path, data_spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = data_spec(reader="image_folder", path="set", max_undecodable=0.1)
+    fsync, asked = os.fsync, []
+
+    def first_fails(number: int) -> None:
+        asked.append(number)
+        if len(asked) == 1:
+            raise OSError(5, "Input/output error")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", first_fails)
+    with pytest.raises(UserError, match="cannot prepare the data set set in .*Input/output error"):
+        prepare("set", spec, root, tmp_path / "cache")
+    assert len(asked) > 1
+    assert [file for file in (tmp_path / "cache").iterdir() if file.suffix != ".lock"] == []
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MB."""

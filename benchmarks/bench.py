@@ -30,7 +30,7 @@ ROOT = HERE.parent
 RESULTS = HERE / "RESULTS.md"
 CACHE = Path(os.environ.get("SCENARIO_SWEEP_CACHE", Path.home() / ".cache" / "scenario-sweep")) / "benchmarks"
 OURS = Path(sys.executable)
-PEERS = ("lightning==2.6.6", "webdataset==1.0.2", "litdata==0.2.76", "simplejpeg==1.9.0")
+PEERS = ("lightning==2.6.6", "webdataset==1.0.2", "litdata==0.2.76")
 TURN_SECONDS = 600
 
 Answer = dict[str, Any]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sweep import command
 from sweep.interrupts import Interrupts
+
+ROOT = Path(__file__).parents[2]
 
 
 class Stoppable:
@@ -101,3 +106,24 @@ def test_an_error_without_an_interruption_is_not_hidden(monkeypatch: pytest.Monk
     monkeypatch.setattr(command, "_execute", broken)
     with pytest.raises(AttributeError, match="a mistake of ours"):
         command.execute(argparse.Namespace())
+
+
+SLOW_TO_LEAVE = """
+import atexit, runpy, sys, time
+atexit.register(lambda: (print("leaving", flush=True), time.sleep(60)))
+sys.argv[1:] = ["--grid", "nothing.yaml"]
+runpy.run_module("sweep.run", run_name="__main__")
+"""
+
+
+def test_one_that_comes_while_the_command_leaves_ends_it_without_a_traceback() -> None:
+    """As Ray does at the end of Python, for half a second."""
+    command = [sys.executable, "-c", SLOW_TO_LEAVE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, text=True) as process:
+        assert process.stdout is not None
+        while "leaving" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == -signal.SIGINT
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()

@@ -9,10 +9,12 @@ steady state. A turn is some steps, and then the scoring of some other images.
                 loader, no logger, no checkpoints, no progress bar
     found       Lightning in 15 minutes as it stands: DataLoader, ImageFolder, Trainer() with its defaults
     ray         Ray Train's guide for PyTorch as it stands: a worker a core, prepare_model, prepare_data_loader
+    compiled    with --compile, beside ours alone: ours with ``recipe.compile``
 """
 
 from __future__ import annotations
 
+import statistics
 import time
 from argparse import Namespace
 from collections.abc import Callable
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32, help="images of a step")
     parser.add_argument("--steps", type=int, default=6, help="of a turn")
     parser.add_argument("--scored", type=int, default=192, help="images scored in a turn")
+    parser.add_argument("--compile", action="store_true", help="only ours, with recipe.compile and without")
     asked = parser.parse_args()
     if asked.tiny:
         asked.images, asked.steps, asked.scored, asked.rounds = 256, 2, 64, 1
@@ -108,8 +111,8 @@ class Work:
         }
 
 
-def ours(work: Work) -> Turn:
-    """Return a turn of a stage's own epochs."""
+def ours(work: Work, **changed: Any) -> Turn:
+    """Return a turn of a stage's own epochs, some settings of the recipe changed."""
     import torch
 
     from trainables.evaluation import evaluate
@@ -117,6 +120,7 @@ def ours(work: Work) -> Turn:
     from trainables.world import World
 
     recipe, want, train, val = prepared(work)
+    recipe = recipe.model_copy(update=changed)
     backbone, world = work.backbone(), World(torch.device("cpu"))
     first_loss = evaluate(backbone.module, val, want, recipe, world)[1]["loss"]
     training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
@@ -126,7 +130,7 @@ def ours(work: Work) -> Turn:
         epoch = next(epochs)
         seconds = work.steps * work.batch / epoch.images_per_second
         losses = (training.epochs[0].train["loss"], first_loss)
-        return work.answer(seconds, epoch.seconds - seconds, losses)
+        return work.answer(seconds, epoch.seconds - seconds, losses) | {"first": training.epochs[0].seconds}
 
     return turn
 
@@ -192,7 +196,12 @@ def prepared(work: Work) -> Any:
     return recipe, want, Part(data, rows[: work.steps * work.batch]), Part(data, rows[-work.scored :])
 
 
-OURS = {"ours": ours, "bare": bare}
+def compiled(work: Work) -> Turn:
+    """Return a turn of ours with the network compiled."""
+    return ours(work, compile=True)
+
+
+OURS = {"ours": ours, "bare": bare, "compiled": compiled}
 PEERS = ("lightning", "found", "ray")
 
 
@@ -209,8 +218,8 @@ def compare(asked: Namespace) -> None:
     """Let all take turns and write what came out."""
     source = pictures.folder(asked.data, asked.images)
     pictures.packed(source)
-    pythons = dict.fromkeys(OURS, bench.OURS)
-    if not asked.tiny:
+    pythons = dict.fromkeys(("ours", "compiled" if asked.compile else "bare"), bench.OURS)
+    if not asked.tiny and not asked.compile:
         pythons |= dict.fromkeys(PEERS, bench.peers())
     given = ["--network", asked.network, "--images", str(asked.images)]
     given += ["--batch", str(asked.batch)]
@@ -218,6 +227,9 @@ def compare(asked: Namespace) -> None:
     given += ["--data", str(asked.data)] if asked.data else []
     taken = bench.contest(__file__, pythons, given, asked)
     if asked.tiny:
+        return
+    if asked.compile:
+        record_compiled(asked, taken)
         return
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
     checked = [bench.same(taken, "val_loss", 0.05), bench.same(augmented, "train_loss", 0.15)]
@@ -235,6 +247,24 @@ def compare(asked: Namespace) -> None:
         ]
         lines = [line(taken, figure, name, target) for name, target in targets.items()]
         bench.record(f"{what}, {asked.network}", lines, notes, versions)
+
+
+def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:
+    """Write what compiling gains, what it costs, and after how many images it has paid."""
+    eager, quick = (statistics.median(bench.figures(taken[name])) for name in ("ours", "compiled"))
+    cost = taken["compiled"][0]["first"] - taken["ours"][0]["first"]
+    pays = f"after {cost / (1 / eager - 1 / quick):,.0f} images" if quick > eager else "never"
+    notes = [
+        f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images; images/s: "
+        + "; ".join(f"{name} {bench.spread(bench.figures(answers), digits=1)}" for name, answers in taken.items()),
+        f"the first epoch took {cost:,.0f} s longer: it has paid {pays}",
+        "the same work: " + ", ".join([bench.same(taken, "val_loss", 0.05), bench.same(taken, "train_loss", 0.05)]),
+    ]
+    shown = [f"{figure:,.1f} images/s" for figure in (quick, eager)]
+    ratio = float(np.median(np.divide(bench.figures(taken["compiled"]), bench.figures(taken["ours"]))))
+    bench.record(
+        f"torch.compile, {asked.network}", [bench.Line(shown[0], "ours as it is", shown[1], ratio, 1.0)], notes
+    )
 
 
 AGAINST = {

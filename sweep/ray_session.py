@@ -96,7 +96,10 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
             "Bring it up with a token (`python -m sweep.cluster token`; docs/cluster.md), or give --allow-open-cluster"
         )
     import ray
+    from ray._private import ray_constants
 
+    # Of this process alone: while Ray starts, its handler in C++ would take SIGTERM, and end us with a trace of the stack.
+    ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
     _read_the_environment_again()
     try:
         if address is None:

@@ -32,6 +32,26 @@ def test_a_program_that_imported_ray_first_gets_a_closed_cluster_too() -> None:
     assert ran.stdout.split() == ["True", "1"], ran.stderr[-2000:]
 
 
+STOPPED = """
+import os, signal
+from sweep.interrupts import Interrupts
+from sweep.ray_session import ray_session
+with Interrupts() as interrupts:
+    try:
+        with interrupts.deferred(), ray_session(None):
+            os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        print("stopped with", interrupts.status)
+"""
+
+
+@pytest.mark.slow
+def test_ray_takes_no_signal_for_itself_while_it_starts() -> None:
+    ran = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "stopped with 143"), ran.stderr[-2000:]
+    assert "SIGTERM" not in ran.stderr
+
+
 SLOW = Exception("The current node timed out during startup.")
 """What ``ray.init`` raises on a machine that is too busy: its very class."""
 

@@ -175,11 +175,14 @@ EARLY = 0.3
 """Share of the drivers that are struck while they may still be starting; the others once a trial process is there."""
 
 
-def disturb(study: Study, rng: random.Random, faults: int, names: list[str], patience: float = 240) -> Counter[str]:
+def disturb(
+    study: Study, rng: random.Random, faults: int, names: list[str], patience: float = 240, pause: float = 4
+) -> Counter[str]:
     """Run a study to its end, with so many faults on the way; return how many of each struck.
 
     Args:
         patience: seconds, after the last fault, in which it must come to its end.
+        pause: seconds between two faults, at most. Short ones strike what starts, long ones what has come further.
     """
     done: Counter[str] = Counter()
     driver, early = study.start(), rng.random() < EARLY
@@ -199,7 +202,7 @@ def disturb(study: Study, rng: random.Random, faults: int, names: list[str], pat
             if FAULTS[name](study, driver, rng):
                 done[name] += 1
                 until = time.monotonic() + patience
-            next_fault = time.monotonic() + rng.uniform(0.3, 4)
+            next_fault = time.monotonic() + rng.uniform(0.3, pause)
         time.sleep(0.1)
     study.watch()
     assert "Traceback" not in study.said, study.said
@@ -232,6 +235,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=6, help="in each study")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--patience", type=float, default=240, help="seconds for a study after its last fault")
+    parser.add_argument("--pause", type=float, default=4, help="seconds between two faults, at most")
     parser.add_argument(
         "--expected", type=Path, help="JSON file: what an undisturbed study gives; made where it is not there"
     )
@@ -249,7 +253,7 @@ def main() -> int:
             (folder := Path(scratch, f"study {number}")).mkdir()
             study = Study(folder)
             rng = random.Random(f"{arguments.seed}/{number}")
-            struck = disturb(study, rng, arguments.faults, list(FAULTS), arguments.patience)
+            struck = disturb(study, rng, arguments.faults, list(FAULTS), arguments.patience, arguments.pause)
             assert study.outcome() == expected, f"study {number} ended with other results"
             ends = {ENDS[status]: count for status, count in study.statuses.items()}
             sys.stdout.write(

@@ -127,13 +127,19 @@ def take_turns(door: Door, turn: Callable[[str], Answer]) -> None:
 
 
 def contest(
-    script: str | Path, pythons: Mapping[str, Path], arguments: Sequence[str], asked: argparse.Namespace
+    script: str | Path,
+    pythons: Mapping[str, Path],
+    arguments: Sequence[str],
+    asked: argparse.Namespace,
+    every: Mapping[str, int] | None = None,
 ) -> dict[str, list[Answer]]:
     """Let the contestants take turns; return the answers of each, one a round.
 
     Every contestant does a round first that does not count. The order turns round from round to round. No round begins
-    once the minutes that were asked for are over, but one is always done.
+    once the minutes that were asked for are over, but one is always done. ``every``: who takes part in every so many
+    rounds only, as where the answer is far from close, and slow to come.
     """
+    every = every or {}
     started = time.monotonic()
     names = list(pythons)
     taken: dict[str, list[Answer]] = {name: [] for name in names}
@@ -145,6 +151,8 @@ def contest(
             if number and time.monotonic() - started > 60 * asked.minutes:
                 break
             for name in names if number % 2 == 0 else names[::-1]:
+                if number % every.get(name, 1):
+                    continue
                 taken[name].append(contestants[name].turn())
                 say(f"{name:24} round {number + 1}: {_shown(taken[name][-1])}")
     finally:

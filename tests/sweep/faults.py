@@ -186,7 +186,7 @@ def disturb(
     """
     done: Counter[str] = Counter()
     driver, early = study.start(), rng.random() < EARLY
-    until, next_fault = time.monotonic() + patience, time.monotonic() + rng.uniform(1, 8)
+    until, next_fault = time.monotonic() + patience, time.monotonic() + rng.uniform(1, 5)
     while (status := driver.poll()) != 0:
         study.watch()
         if time.monotonic() > until:
@@ -196,13 +196,14 @@ def disturb(
             assert status in ENDS, f"status {status} after {done}: {study.said[-3000:]}"
             study.statuses[status] += 1
             driver, early = study.start(), rng.random() < EARLY
-            next_fault = time.monotonic() + rng.uniform(1, 8)
+            next_fault = time.monotonic() + rng.uniform(1, 5)
         elif done.total() < faults and time.monotonic() > next_fault and (early or family(driver.pid, *TRIAL)):
             name = rng.choice(names)
-            if FAULTS[name](study, driver, rng):
+            struck = FAULTS[name](study, driver, rng)
+            if struck:
                 done[name] += 1
                 until = time.monotonic() + patience
-            next_fault = time.monotonic() + rng.uniform(0.3, pause)
+            next_fault = time.monotonic() + (rng.uniform(0.3, pause) if struck else 0.2)
         time.sleep(0.1)
     study.watch()
     assert "Traceback" not in study.said, study.said

@@ -234,7 +234,8 @@ def compare(asked: Namespace) -> None:
         record_compiled(asked, taken)
         return
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
-    checked = [bench.same(taken, "val_loss", 0.05), bench.same(augmented, "train_loss", 0.25)]
+    # Each draws its own images: of 64, as of two steps, a mean loss may well be off by a sixth. Val is the same for all.
+    checked = [bench.same(taken, "val_loss", 0.005), bench.same(augmented, "train_loss", 0.25)]
     versions = bench.peer_versions("lightning", "litdata") | {
         name: bench.version_of(name) for name in ("ray", "torchvision", "timm")
     }
@@ -260,7 +261,7 @@ def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> N
         f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images; images/s: "
         + "; ".join(f"{name} {bench.spread(bench.figures(answers), digits=1)}" for name, answers in taken.items()),
         f"the first epoch took {cost:,.0f} s longer: it has paid {pays}",
-        "the same work: " + ", ".join([bench.same(taken, "val_loss", 0.05), bench.same(taken, "train_loss", 0.05)]),
+        "the same work: " + ", ".join([bench.same(taken, "val_loss", 0.005), bench.same(taken, "train_loss", 0.05)]),
     ]
     shown = [f"{figure:,.1f} images/s" for figure in (quick, eager)]
     ratio = float(np.median(np.divide(bench.figures(taken["compiled"]), bench.figures(taken["ours"]))))

@@ -42,6 +42,10 @@ class Room:
         """Return how many a single stage may hold."""
         return 1
 
+    def hung(self) -> list[str]:
+        """Say that none hangs."""
+        return []
+
     def admits(self) -> Any:
         """Admit all."""
         from sweep.limits import anything

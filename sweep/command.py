@@ -35,6 +35,7 @@ from trainables.errors import StorageError, UserError
 from trainables.storage import Storage, cache_folder
 from trainables.study import Study
 
+LEAST_HANG_TIMEOUT = 15.0
 UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -162,13 +163,18 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         if (value := getattr(arguments, name)) is not None and value <= 0:
             faults.append(f"--{name.replace('_', '-')} must be above 0, found {value:g}")
     times = {}
-    for name in ("deadline", "checkpoint"):
-        given = getattr(arguments, name)
+    for name in ("deadline", "checkpoint", "hang_timeout"):
+        given, option = getattr(arguments, name), f"--{name.replace('_', '-')}"
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", given or "")
         if match is not None:
             times[name] = float(match[1]) * UNITS[match[2]]
         elif given is not None:
-            faults.append(f"--{name} {given}: give seconds, or a number with m, h or d: 45m, 12h, 2d")
+            faults.append(f"{option} {given}: give seconds, or a number with m, h or d: 45m, 12h, 2d")
+    if times.get("hang_timeout", math.inf) < LEAST_HANG_TIMEOUT:
+        faults.append(
+            f"--hang-timeout {arguments.hang_timeout}: at least {LEAST_HANG_TIMEOUT:g} s, for a stage gives a sign of life "
+            "every 5 s, and a step or a batch may take longer"
+        )
     if faults:
         raise UserError(faults)
     return Asked(
@@ -176,6 +182,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         times.get("deadline", math.inf),
         math.inf if arguments.max_cost is None else arguments.max_cost,
         arguments.price,
+        times["hang_timeout"],
         arguments.widest,
         times["checkpoint"],
         arguments.allow_open_cluster,

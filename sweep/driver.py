@@ -20,6 +20,7 @@ from trainables.specs import Stage
 from trainables.study import Study
 
 LOST = "the process or node that ran it was lost"
+HUNG = "it gave no sign of life for too long, so its process was ended"
 CROWDED = "Ray killed its process for want of memory"
 
 
@@ -129,6 +130,7 @@ class Driver:
         self._crowded: dict[tuple[str, int, int], int] = {}
         self._at_work: dict[str, int] = {}
         self._shares: dict[str, float] = {}
+        self._heard: dict[str, float] = {}
         self._worker_seconds, self._counted_until = 0.0, clock()
         self._stopping = False
         self.limit: str | None = None
@@ -230,14 +232,28 @@ class Driver:
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
         self.worker_seconds()
-        self._at_work[str(order.stage.key)] = order.workers.count
+        key = str(order.stage.key)
+        self._at_work[key] = order.workers.count
+        if order.workers.count == 1:
+            self._heard[key] = self._clock()
         self._watcher.started(order.stage, order.attempt)
 
     def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
         """Take in a sign of life of a running stage."""
+        self._heard[key] = self._clock()
         self._shares[key] = progress["epoch"] / progress["epochs"]
         self._schedule.progressed(key, self._shares[key])
         self._watcher.progressed(self._stages[key], progress)
+
+    def silent(self, seconds: float) -> list[str]:
+        """Return the running stages that gave no sign of life for so long, and wait as long before they are named again.
+
+        A stage of several workers counts from its first sign on: until then its workers may wait for nodes to come.
+        """
+        now = self._clock()
+        silent = [key for key, heard in self._heard.items() if now - heard >= seconds]
+        self._heard |= dict.fromkeys(silent, now)
+        return silent
 
     def ended(self, key: str, error: str | None) -> None:
         """Take in the end of an attempt that came to its own end: the error, or None where it succeeded.
@@ -303,6 +319,7 @@ class Driver:
     def _leaves(self, key: str) -> None:
         self.worker_seconds()
         self._shares.pop(key, None)
+        self._heard.pop(key, None)
         self._at_work.pop(key, None)
         self._widths.pop(key, None)
         self._held.pop(key, None)

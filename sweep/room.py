@@ -29,6 +29,7 @@ class Asked:
         deadline: seconds from the beginning of the run in which it must end.
         max_cost: money it may cost.
         price: of one worker for one hour; None: what the price table says of the cluster's devices.
+        hang_timeout: seconds without a sign of life after which a stage is ended and tried again.
         widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
         checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
         allow_open: whether a cluster may be joined that lets anyone in.
@@ -38,6 +39,7 @@ class Asked:
     deadline: float = math.inf
     max_cost: float = math.inf
     price: float | None = None
+    hang_timeout: float = 1800.0
     widest: int | None = None
     checkpoint: float = 60.0
     allow_open: bool = False
@@ -83,6 +85,10 @@ class ClusterRoom:
         if self.clock() - self._looked >= REFRESH_SECONDS:
             self._has, self._looked = self.capacity(), self.clock()
         return self._has
+
+    def hung(self) -> list[str]:
+        """Return the running stages that gave no sign of life for too long."""
+        return self.driver.silent(self.asked.hang_timeout)
 
     def growth(self) -> int:
         """Return for how many more workers there may be room, if stages wait for it."""

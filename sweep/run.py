@@ -97,6 +97,12 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
         help="keep stages under way in the study so often, at least so far apart (default: 60 seconds)",
     )
     p.add_argument(
+        "--hang-timeout",
+        default="30m",
+        metavar="T",
+        help="end a stage that gave no sign of life for so long, and try it again (default: 30m)",
+    )
+    p.add_argument(
         "--widest",
         type=int,
         metavar="N",

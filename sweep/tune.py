@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Protocol
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from sweep.driver import LOST, Driver, Order
+from sweep.driver import HUNG, LOST, Driver, Order
 from sweep.limits import Admits
 from sweep.mirror.worker import Mirror
 from sweep.room import resources
@@ -149,11 +150,15 @@ class _NextStage(_Forgotten, Searcher):
         self._running[trial_id] = str(order.stage.key)
         return {"order": order.dumps()}
 
+    def ends(self, trial_id: str, reason: str) -> None:
+        """Keep why the process of a trial is about to be lost."""
+        self._going[trial_id] = reason
+
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on a sign of life, and keep what a process that is about to go said of it."""
         report = _reported(result)
         if "going" in report:
-            self._going[trial_id] = report["going"]
+            self.ends(trial_id, report["going"])
         elif "epoch" in report:
             self._driver.progressed(self._running[trial_id], report)
 
@@ -186,14 +191,25 @@ class _NextStage(_Forgotten, Searcher):
         """Nothing: the study folder is the state."""
 
 
-class _Started(_Forgotten, tune.Callback):
-    """Tune asks for trials ahead of their start; this tells when one has its place."""
+class _Places(_Forgotten, tune.Callback):
+    """Tune asks for trials ahead of their start; this tells when one has its place, and takes it from one that hangs."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, room: Room, searcher: _NextStage) -> None:
         self._driver = driver
+        self._room = room
+        self._searcher = searcher
+        self._at_work: dict[str, tuple[str, Any]] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._driver.began(Order.loads(trial.config["order"]))
+        order = Order.loads(trial.config["order"])
+        self._at_work[str(order.stage.key)] = trial.trial_id, trial.temporary_state.ray_actor
+        self._driver.began(order)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        for key in self._room.hung():
+            trial_id, process = self._at_work[key]
+            self._searcher.ends(trial_id, HUNG)
+            ray.kill(process)  # Tune then hears that it was lost
 
 
 class _WhenAsked(_Forgotten, tune.Stopper):
@@ -215,6 +231,9 @@ class Room(Protocol):
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
+
+    def hung(self) -> list[str]:
+        """Return the running stages that gave no sign of life for too long."""
 
     def growth(self) -> int:
         """Return for how many more workers there may be room, if stages wait for it."""
@@ -282,7 +301,7 @@ def run(driver: Driver, room: Room) -> None:
                 storage_path=scratch,
                 verbose=0,
                 stop=_WhenAsked(driver, room),
-                callbacks=[_Started(driver)],
+                callbacks=[_Places(driver, room, searcher)],
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

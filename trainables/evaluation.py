@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables import scores
+from trainables.beat import at_once
 from trainables.data.ahead import ahead
 from trainables.data.batches import Input, Part, evaluation_batches
 from trainables.specs import Recipe
@@ -29,18 +30,31 @@ def evaluate(
         logits, shape (len(part), classes), in the part's order, on every worker; and loss (plain cross entropy),
         accuracy, f1_macro.
     """
+    return at_once(evaluating(module, part, want, recipe, world))
+
+
+def evaluating(
+    module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World
+) -> Generator[None, None, tuple[Logits, dict[str, float]]]:
+    """Do what ``evaluate`` does, with a pause after each batch: the images of a part may take hours."""
     module.eval()
-    logits = score(module, part, want, recipe, world)
+    logits = yield from scoring(module, part, want, recipe, world)
     return logits, measures(logits, part.labels)
 
 
 def score(module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World) -> Logits:
     """Return the logits of a part, shape (len(part), classes), with the network as it stands."""
+    return at_once(scoring(module, part, want, recipe, world))
+
+
+def scoring(module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World) -> Generator[None, None, Logits]:
+    """Do what ``score`` does, with a pause after each batch."""
     rows: list[Logits] = []
-    made = ahead(evaluation_batches(part, want, world.share), want.device)
-    with made as batches, torch.inference_mode(), autocast(want.device, recipe):
+    with ahead(evaluation_batches(part, want, world.share), want.device) as batches:
         for batch in batches:
-            rows.append(module(batch.images).float().cpu().numpy())
+            with torch.inference_mode(), autocast(want.device, recipe):  # not in the pause: others go on then
+                rows.append(module(batch.images).float().cpu().numpy())
+            yield
     own = np.concatenate(rows) if rows else np.zeros((0, len(part.data.classes)), dtype=np.float32)
     return world.gathered(own, len(part))
 

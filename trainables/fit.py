@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.backbones import Backbone, State
+from trainables.beat import Beat, beating
 from trainables.data.ahead import ahead
 from trainables.data.batches import Batch, Input, Part, steps_per_epoch, training_batches
 from trainables.decay import rate_factor
-from trainables.evaluation import evaluate, shown
+from trainables.evaluation import evaluating, shown
 from trainables.identity import derive_seed
 from trainables.specs import Recipe
 from trainables.steps import StageError, Stepper
@@ -131,9 +132,11 @@ class Training:
     best_state: State = field(default_factory=dict)
     _stepper: Stepper = field(init=False, repr=False)
     _tally: Tally = field(init=False, repr=False)
+    _beat: Beat = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what no worker can share."""
+        self._beat = Beat(self.pulse)
         smallest = min(self.recipe.batch_size, len(self.train))
         if smallest < self.world.size:
             raise StageError(f"a batch of {smallest} images cannot be shared by {self.world.size} workers: take fewer")
@@ -163,7 +166,7 @@ class Training:
                 yield event
                 if isinstance(event, Leave):
                     return
-            self._end_epoch()
+            yield from self._end_epoch()
             yield self.epochs[-1]
 
     @property
@@ -206,7 +209,7 @@ class Training:
         """Take the steps of an epoch that are left."""
         number, tally, steps = len(self.epochs), self._tally, self._steps
         self._stepper.module.train()
-        mark = last = time.perf_counter()
+        mark = time.perf_counter()
         with ahead(self._batches(number, tally.steps), self.world.device) as batches:
             for batch in batches:
                 # Seeded anew each step: a resumed stage draws the same dropout without any saved random state.
@@ -216,23 +219,23 @@ class Training:
                 looks = self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
                 if looks:
                     _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
-                now = time.perf_counter()
-                tally.seconds += now - mark
+                tally.seconds += time.perf_counter() - mark
                 if looks and self.world.all_leave():
                     self._tally = tally.of_all(self.world)
                     yield Leave()
                     return
-                if now - last >= self.pulse and tally.steps < steps:
-                    last = now
+                if tally.steps < steps and self._beat.due():
                     yield Pulse(number + tally.steps / steps)
                 mark = time.perf_counter()
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self) -> Iterator[Pulse]:
+        """Look at val, and take the epoch down."""
         number, tally, module = len(self.epochs), self._tally, self._stepper.module
         started = time.perf_counter()
         rate = self._rate(number * self._steps + tally.steps - 1)
         train, images = tally.measures(self.world)
-        _, val = evaluate(module, self.val, self.want, self.recipe, self.world)
+        looking = evaluating(module, self.val, self.want, self.recipe, self.world)
+        _, val = yield from beating(looking, self._beat, Pulse(number + 1.0))
         _refuse_divergence("val loss", val["loss"], f"after epoch {number}", rate)
         seconds = tally.seconds + time.perf_counter() - started
         self.epochs.append(Epoch(number, train, val, rate, images / tally.seconds, seconds))

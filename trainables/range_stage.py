@@ -12,6 +12,7 @@ import pyarrow as pa
 import torch
 
 from trainables import memory
+from trainables.beat import Beat
 from trainables.data.ahead import ahead
 from trainables.data.batches import Batch, Part, training_batches
 from trainables.evaluation import batch_statistics, measures, score
@@ -30,15 +31,14 @@ CURVE = "curve.parquet"
 
 def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
     """Raise the rate step by step, choose a start rate from the curve, and commit."""
-    started = last = time.perf_counter()
+    started, beat = time.perf_counter(), Beat(setup.site.pulse_seconds)
     memory.begin_watching(setup.want.device)
     ramp = _ramp(setup)
     log.say(f"range test from {ramp.start:g} to {ramp.end:g} in {ramp.steps} steps, watching the {ramp.loss} loss")
     curve = Curve(np.zeros(0), np.zeros(0), np.zeros(0))
     with ahead(endless_batches(setup), setup.want.device) as batches:
         for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch, batches).loss_at):
-            if time.perf_counter() - last >= setup.site.pulse_seconds:
-                last = time.perf_counter()
+            if beat.due():
                 yield Progress(len(curve.rates) / ramp.steps, 1)
     choice = choose(curve.rates, curve.smoothed, ramp)
     log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")

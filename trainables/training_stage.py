@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from trainables import memory, scores
 from trainables.backbones import Backbone
+from trainables.beat import Beat, beating
 from trainables.checkpoint import Checkpoint
 from trainables.data.batches import Part
 from trainables.drain import NOTICE
 from trainables.errors import LostError
-from trainables.evaluation import Logits, evaluate
+from trainables.evaluation import Logits, evaluating
 from trainables.fit import Epoch, Leave, Training
 from trainables.outcome import Progress, commit
 from trainables.setup import Setup
@@ -28,6 +29,7 @@ def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterat
     """Train, choose the epoch on val, score it once, and commit."""
     stage, site, world = setup.stage, setup.site, setup.world
     memory.begin_watching(setup.want.device)
+    pulse = site.pulse_seconds if world.leads else math.inf
     training = Training(
         setup.backbone,
         stage.recipe,
@@ -39,13 +41,18 @@ def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterat
         setup.parts["val"],
         world,
         micro_batch,
-        site.pulse_seconds if world.leads else math.inf,
+        pulse,
     )
     log.say(_described(setup))
     scratch = site.scratch if world.size == 1 else None
     checkpoint = Checkpoint(setup.folder, str(stage.key), site.checkpoint_seconds, scratch, log.say)
-    yield from _kept(training, checkpoint, log)
-    _finish(setup, training, log)
+    try:
+        yield from _kept(training, checkpoint, log)
+        yield from _finish(setup, training, Beat(pulse), log)
+    except GeneratorExit:  # stopped from outside, between two steps
+        if world.size == 1:
+            checkpoint.save(training.state)
+        raise
     if world.leads:
         checkpoint.discard()
 
@@ -69,33 +76,29 @@ def _kept(training: Training, checkpoint: Checkpoint, log: StageLog) -> Iterator
     if resumed is not None:
         log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
     epochs, world = training.recipe.epochs, training.world
-    try:
-        for event in training.run(resumed):
-            if isinstance(event, Leave):
-                if world.leads:
-                    checkpoint.save(training.state)
-                world.meet()  # not before it is written: when one worker ends, Ray Train ends the others
-                raise LostError(NOTICE)
-            if isinstance(event, Epoch):
-                log.say(_line(event))
-                progress = Progress(event.epoch + 1, epochs, shown_of(event))
-            else:
-                progress = Progress(event.epochs, epochs)
-            if world.leads and (world.size == 1 or progress.shown):  # within an epoch each worker knows its own part
-                checkpoint.offer(training.state)
-            yield progress
-    except GeneratorExit:  # stopped from outside, between two steps
-        if world.size == 1:
-            checkpoint.save(training.state)
-        raise
+    for event in training.run(resumed):
+        if isinstance(event, Leave):
+            if world.leads:
+                checkpoint.save(training.state)
+            world.meet()  # not before it is written: when one worker ends, Ray Train ends the others
+            raise LostError(NOTICE)
+        if isinstance(event, Epoch):
+            log.say(_line(event))
+            progress = Progress(event.epoch + 1, epochs, shown_of(event))
+        else:
+            progress = Progress(event.epochs, epochs)
+        if world.leads and (world.size == 1 or progress.shown):  # within an epoch each worker knows its own part
+            checkpoint.offer(training.state)
+        yield progress
 
 
-def _finish(setup: Setup, training: Training, log: StageLog) -> None:
+def _finish(setup: Setup, training: Training, beat: Beat, log: StageLog) -> Iterator[Progress]:
     """Score the selected weights once, write all files, and commit."""
     started = time.perf_counter()
     stage, folder = setup.stage, setup.folder
     training.backbone.module.load_state_dict(training.best_state)
-    metrics, predictions = _score(setup, training.backbone)
+    alive = Progress(len(training.epochs), stage.recipe.epochs)
+    metrics, predictions = yield from beating(_score(setup, training.backbone), beat, alive)
     if not setup.world.leads or folder.result() is not None:  # another process was quicker: the first result stands
         return
     digests = {"history.parquet": folder.write_table("history.parquet", history_table(training.epochs))}
@@ -118,14 +121,15 @@ def _finish(setup: Setup, training: Training, log: StageLog) -> None:
     log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
 
 
-def _score(setup: Setup, backbone: Backbone) -> tuple[dict[str, float], pa.Table]:
+def _score(setup: Setup, backbone: Backbone) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
     """Score each part but train once, with the selected weights; return flat metrics and the predictions."""
     metrics: dict[str, float] = {}
     tables = []
     for name, part in setup.parts.items():
         if name == "train":
             continue
-        logits, measured = evaluate(backbone.module, part, setup.want, setup.stage.recipe, setup.world)
+        evaluation = evaluating(backbone.module, part, setup.want, setup.stage.recipe, setup.world)
+        logits, measured = yield from evaluation
         matrix = scores.confusion(part.labels, logits.argmax(1), logits.shape[1])
         metrics |= {
             f"{name}_loss": measured["loss"],

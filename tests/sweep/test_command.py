@@ -521,6 +521,8 @@ def test_a_plan_knows_the_speeds_that_were_measured(run: Run, there: Path) -> No
 BAD_LIMITS = [
     (("--deadline", "soon"), "--deadline soon: give seconds, or a number with m, h or d"),
     (("--checkpoint", "often"), "--checkpoint often: give seconds, or a number with m, h or d"),
+    (("--hang-timeout", "never"), "--hang-timeout never: give seconds, or a number with m, h or d"),
+    (("--hang-timeout", "5"), "--hang-timeout 5: at least 15 s"),
     (("--max-cost", "-1"), "--max-cost must be above 0, found -1"),
     (("--price", "0"), "--price must be above 0, found 0"),
     (("--plan", "--gpus", "0"), "--gpus must be above 0, found 0"),

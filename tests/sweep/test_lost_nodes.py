@@ -186,6 +186,16 @@ class Run:
         with (self.folder / "said.txt").open("wb") as said:
             return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=said, stderr=subprocess.STDOUT)
 
+    def ends(self, driver: subprocess.Popen[bytes], seconds: float = 240) -> None:
+        """Wait for the end, which is to be a good one; where it does not come, tell what there is."""
+        try:
+            status = driver.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            titles = [" ".join(_cmdline(process)) for process in psutil.process_iter()]
+            there = "\n".join(title[:200] for title in titles if title.startswith("ray::") or "raylet/raylet" in title)
+            pytest.fail(f"no end within {seconds:g} s:\n{self.said}\n{there}")
+        assert status == 0, self.said
+
     def epochs(self, kind: str) -> int:
         """How many epochs a running stage of a kind has done: its log is written at its end, the heartbeat before."""
         try:
@@ -213,13 +223,14 @@ def wait_for(what: str, found: object, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.timeout(600)
 def test_stages_leave_nodes_that_go_and_end_with_the_same_bits(cluster: Cluster, tmp_path: Path) -> None:
     """One node is drained, one is killed, two come: nothing is lost, nothing is done twice, no bit differs."""
     quiet = Run(tmp_path / "quiet")
     undisturbed = quiet.start({name: value for name, value in cluster.environment.items() if name != "RAY_TMPDIR"})
     cluster.add("node-a")
     cluster.add("node-b")
-    assert undisturbed.wait(timeout=240) == 0, quiet.said
+    quiet.ends(undisturbed)
 
     run = Run(tmp_path / "disturbed")
     driver = run.start(cluster.environment, f"--address={cluster.address}")
@@ -233,7 +244,7 @@ def test_stages_leave_nodes_that_go_and_end_with_the_same_bits(cluster: Cluster,
         wait_for("a stage that trains on node-b", lambda: cluster.trials("node-b", doing=".train"))
         before = run.results()
         cluster.raylets["node-b"].kill()
-        assert driver.wait(timeout=240) == 0, run.said
+        run.ends(driver)
     finally:
         driver.kill()
     found = run.results()
@@ -255,7 +266,7 @@ def test_a_stage_of_several_workers_leaves_a_node_that_is_drained(cluster: Clust
     for name in ("node-a", "node-b", "node-c"):
         cluster.add(name)
     node_ids = cluster.node_ids()
-    assert undisturbed.wait(timeout=240) == 0, quiet.said
+    quiet.ends(undisturbed)
 
     run = Run(tmp_path / "disturbed", WIDE)
     driver = run.start(cluster.environment, f"--address={cluster.address}", "--widest=2")
@@ -265,7 +276,7 @@ def test_a_stage_of_several_workers_leaves_a_node_that_is_drained(cluster: Clust
         cluster.drain(victim, node_ids[victim])
         wait_for("the workers to leave it", lambda: "about to be taken away" in run.said, seconds=30)
         assert run.results() == {}
-        assert driver.wait(timeout=240) == 0, run.said
+        run.ends(driver)
     finally:
         driver.kill()
     assert run.results() == quiet.results()

@@ -244,6 +244,28 @@ def test_a_killed_trial_process_is_tried_again(folder: Path) -> None:
     assert len(results(folder)) == 9
 
 
+def test_a_stage_that_hangs_is_ended_and_tried_again(folder: Path) -> None:
+    (folder / "tiny.yaml").write_text(tiny_grid(images=12, pretrain_epochs=2, finetune_epochs=30))
+    driver = start(folder, "--hang-timeout", "15s")
+    wait_until(lambda: results(folder), driver)
+    stopped: list[psutil.Process] = []
+
+    def at_work_and_stopped() -> bool:
+        for process in family(driver.pid, "Trainable.train"):
+            process.suspend()  # it holds its place, and says nothing more
+            stopped.append(process)
+        return bool(stopped)
+
+    wait_until(at_work_and_stopped, driver)
+    assert driver.wait(timeout=150) == 0, (folder / "driver.log").read_text()
+    said = (folder / "driver.log").read_text()
+    assert "it gave no sign of life for too long, so its process was ended" in said
+    assert "(attempt 2)" in said
+    assert "Traceback" not in said
+    assert len(results(folder)) == 9
+    assert not any(process.is_running() for process in stopped)
+
+
 def test_a_study_in_use_is_refused_to_another_driver(folder: Path) -> None:
     driver = start(folder)
     wait_until(lambda: (folder / "studies/tiny/plan.json").exists(), driver)

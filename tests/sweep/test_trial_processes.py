@@ -30,6 +30,9 @@ class TwoSlots:
     def slots(self) -> int:
         return SLOTS
 
+    def hung(self) -> list[str]:
+        return []
+
     def growth(self) -> int:
         return 0
 

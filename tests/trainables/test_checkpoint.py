@@ -118,6 +118,33 @@ def test_a_stopped_stage_goes_on_where_it_was(tmp_path: Path) -> None:
     assert results(stopped, stage) == results(undisturbed, stage)
 
 
+STOPPED = {
+    "while it looks at val": ([(3, False)], "resumed after 2 epochs and {steps} steps"),
+    "while it scores in the end": ([(8, True), (8, False)], "resumed after 8 epochs and 0 steps"),
+}
+
+
+@pytest.mark.parametrize("where", STOPPED)
+def test_a_stage_that_is_stopped_while_it_scores_goes_on_from_there(tmp_path: Path, where: str) -> None:
+    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, site))
+    _, stopped, _ = make(tmp_path / "cache", tmp_path / "stopped")
+    seldom = replace(site, checkpoint_seconds=3600.0)
+    last_signs, resumed = STOPPED[where]
+    signs: list[tuple[float, bool]] = []  # epochs done, and whether this is the sign that shows them
+    running = run_stage(stage, stopped, seldom)
+    while signs[-len(last_signs) :] != last_signs:
+        progress = next(running)
+        signs.append((progress.epoch, bool(progress.shown)))
+    running.close()
+    assert stopped.folder(stage).result() is None
+    list(run_stage(stage, stopped, seldom))
+    [log] = (tmp_path / "stopped").glob("stages/*/log.txt")
+    steps = 1 + sum(2 < epoch < 3 for epoch, _ in signs)  # the last step of an epoch gives no sign of its own
+    assert resumed.format(steps=steps) in log.read_text()
+    assert results(stopped, stage) == results(undisturbed, stage)
+
+
 # What is kept
 
 

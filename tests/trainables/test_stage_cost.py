@@ -110,11 +110,11 @@ def test_a_stage_computes_no_more_than_its_steps_and_scores(
     bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
 ) -> None:
     backward, steps = count(torch.Tensor, "backward"), count(torch.optim.SGD, "step")
-    forward = count(fit, "evaluate")
+    forward = count(fit, "evaluating")
     run(stage, bench.study(tmp_path), bench.site)
     wanted = EPOCHS * (images_of(bench, stage)["train"] // BATCH)
     assert backward["backward"] == steps["step"] == wanted
-    assert forward["evaluate"] == EPOCHS
+    assert forward["evaluating"] == EPOCHS
 
 
 def test_a_stage_reads_and_writes_no_more_files_than_it_needs(

@@ -42,6 +42,9 @@ class OneSlot:
     def node(self) -> int:
         return 1
 
+    def hung(self) -> list[str]:
+        return []
+
     def growth(self) -> int:
         return 0
 

@@ -115,6 +115,7 @@ def ours(work: Work, **changed: Any) -> Turn:
     """Return a turn of a stage's own epochs, some settings of the recipe changed."""
     import torch
 
+    from trainables import memory
     from trainables.evaluation import evaluate
     from trainables.fit import Epoch, Training
     from trainables.world import World
@@ -123,6 +124,7 @@ def ours(work: Work, **changed: Any) -> Turn:
     recipe = recipe.model_copy(update=changed)
     backbone, world = work.backbone(), World(torch.device("cpu"))
     first_loss = evaluate(backbone.module, val, want, recipe, world)[1]["loss"]
+    memory.keep_for_next_step(world.device)  # as a stage does
     training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
     epochs = (epoch for epoch in training.run() if isinstance(epoch, Epoch))
 

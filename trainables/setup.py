@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from trainables import memory
 from trainables.backbones import Backbone, State, build
 from trainables.data.batches import Input, Part
 from trainables.data.packed import Packed, load
@@ -54,6 +55,7 @@ def set_up(stage: Stage, study: Study, site: Site, world: World) -> Setup:
         StageError: if the data or weights at hand are not those that were planned.
         UserError: if the weights do not fit the network, or it cannot be built.
     """
+    memory.keep_for_next_step(world.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
     data = load(data_folder(site, stage.data.name))

@@ -46,6 +46,8 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers:
         yield from _run_stage(stage, study, site, attempt, workers)
     except StorageError as error:
         raise LostError(str(error)) from error
+    finally:
+        memory.trim()
 
 
 def _run_stage(stage: Stage, study: Study, site: Site, attempt: int, workers: Workers) -> Iterator[Progress]:

@@ -164,5 +164,5 @@ def test_batches_of_an_epoch_take_the_memory_of_a_few(bench: Bench) -> None:
     raw = BATCH * bench.cells.size**2 * 3
     assert batches >= 4
     assert kept < raw, "nothing of an epoch stays"
-    # numpy's share: gathered, changed, and what the change of one image needs. torch's own is not traced.
-    assert peak < 8 * raw
+    # Gathered, changed, as floats (4 bytes a value), and what the change of one image needs. torch's own is not traced.
+    assert peak < 12 * raw

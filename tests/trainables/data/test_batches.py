@@ -46,6 +46,18 @@ def epoch(part: Part, batch: int = 16, **where: Any) -> list[list[int]]:
     return [numbers(images) for images, _, _ in training_batches(part, RAW, PLAIN, batch, **place)]
 
 
+def test_a_value_looked_up_is_the_value_normalised() -> None:
+    want = Input(16, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), torch.device("cpu"))
+    images = np.arange(256 * 3, dtype=np.uint8).reshape(1, 16, 16, 3).repeat(2, 0)
+    images[1] = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)  # every value in every channel
+    found = want.tensor(images)
+    mean, std = (np.float32(np.array(part, dtype=np.float32) * np.float32(255)) for part in (want.mean, want.std))
+    assert np.array_equal(found.permute(0, 2, 3, 1).numpy(), (images.astype(np.float32) - mean) / std)
+    assert found.shape == (2, 3, 16, 16)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert want.tensor(images[:0]).shape == (0, 3, 16, 16)
+
+
 def test_labels_go_with_their_images(numbered: Packed) -> None:
     part = Part(numbered, np.arange(20, 120))
     for batches in (training_batches(part, RAW, PLAIN, 16, 1, 0, 0), evaluation_batches(part, RAW)):

@@ -137,6 +137,7 @@ def ours(source: Path) -> Iterator[Any]:
     import cv2
     import torch
 
+    from trainables import memory
     from trainables.data.batches import Input, Part, training_batches
     from trainables.specs import Augmentation
 
@@ -145,6 +146,7 @@ def ours(source: Path) -> Iterator[Any]:
     data = pictures.packed(source)
     part = Part(data, np.arange(len(data.labels)))
     want = Input(EDGE, MEAN, STD, torch.device("cpu"))
+    memory.keep_for_next_step(want.device)  # as a stage does
     for epoch in itertools.count():
         for batch in training_batches(part, want, Augmentation(), BATCH, 0, 0, epoch):
             yield batch.images, batch.labels

@@ -10,6 +10,7 @@ steady state. A turn is some steps, and then the scoring of some other images.
     found       Lightning in 15 minutes as it stands: DataLoader, ImageFolder, Trainer() with its defaults
     ray         Ray Train's guide for PyTorch as it stands: a worker a core, prepare_model, prepare_data_loader
     compiled    with --compile, beside ours alone: ours with ``recipe.compile``
+    unkept      with --unkept, beside ours alone: ours, the memory of a step not kept for the next
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6, help="of a turn")
     parser.add_argument("--scored", type=int, default=192, help="images scored in a turn")
     parser.add_argument("--compile", action="store_true", help="only ours, with recipe.compile and without")
+    parser.add_argument("--unkept", action="store_true", help="only ours, with a step's memory kept and without")
     asked = parser.parse_args()
     if asked.tiny:
         asked.images, asked.steps, asked.scored, asked.rounds = 256, 2, 64, 1
@@ -111,8 +113,8 @@ class Work:
         }
 
 
-def ours(work: Work, **changed: Any) -> Turn:
-    """Return a turn of a stage's own epochs, some settings of the recipe changed."""
+def ours(work: Work, keep: bool = True, **changed: Any) -> Turn:
+    """Return a turn of a stage's own epochs, with a step's memory kept for the next; some settings of the recipe changed."""
     import torch
 
     from trainables import memory
@@ -124,7 +126,8 @@ def ours(work: Work, **changed: Any) -> Turn:
     recipe = recipe.model_copy(update=changed)
     backbone, world = work.backbone(), World(torch.device("cpu"))
     first_loss = evaluate(backbone.module, val, want, recipe, world)[1]["loss"]
-    memory.keep_for_next_step(world.device)  # as a stage does
+    if keep:
+        memory.keep_for_next_step(world.device)  # as a stage does
     training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
     epochs = (epoch for epoch in training.run() if isinstance(epoch, Epoch))
 
@@ -203,9 +206,14 @@ def compiled(work: Work) -> Turn:
     return ours(work, compile=True)
 
 
+def unkept(work: Work) -> Turn:
+    """Return a turn of ours with each step's memory returned to the system."""
+    return ours(work, keep=False)
+
+
 EVERY = {"found": 3, "ray": 3}
 """Who takes part in every so many rounds only: slow, and far behind."""
-OURS = {"ours": ours, "bare": bare, "compiled": compiled}
+OURS = {"ours": ours, "bare": bare, "compiled": compiled, "unkept": unkept}
 PEERS = ("lightning", "found", "ray")
 
 
@@ -222,8 +230,9 @@ def compare(asked: Namespace) -> None:
     """Let all take turns and write what came out."""
     source = pictures.folder(asked.data, asked.images)
     pictures.packed(source)
-    pythons = dict.fromkeys(("ours", "compiled" if asked.compile else "bare"), bench.OURS)
-    if not asked.tiny and not asked.compile:
+    other = "compiled" if asked.compile else "unkept" if asked.unkept else "bare"
+    pythons = dict.fromkeys(("ours", other), bench.OURS)
+    if not asked.tiny and other == "bare":
         pythons |= dict.fromkeys(PEERS, bench.peers())
     given = ["--network", asked.network, "--images", str(asked.images)]
     given += ["--batch", str(asked.batch)]
@@ -234,6 +243,9 @@ def compare(asked: Namespace) -> None:
         return
     if asked.compile:
         record_compiled(asked, taken)
+        return
+    if asked.unkept:
+        record_unkept(asked, taken)
         return
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
     # Each draws its own images: of 64, as of two steps, a mean loss may well be off by a sixth. Val is the same for all.
@@ -272,7 +284,18 @@ def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> N
     )
 
 
+def record_unkept(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:
+    """Write what it brings that the memory of a step is kept for the next."""
+    notes = [
+        f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images, then {asked.scored} scored",
+        "the same work: " + ", ".join([bench.same(taken, "val_loss", 0.005), bench.same(taken, "train_loss", 0.005)]),
+    ]
+    lines = [line(taken, "figure", "unkept", 1.0), line(taken, "evaluation", "unkept", 1.0)]
+    bench.record(f"a step's memory kept, {asked.network}", lines, notes)
+
+
 AGAINST = {
+    "unkept": "ours, a step's memory not kept: trained, then scored",
     "bare": "bare loop over one batch in memory",
     "lightning": "Lightning, best settings",
     "found": "Lightning, documented example",

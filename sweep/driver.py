@@ -232,10 +232,7 @@ class Driver:
     def began(self, order: Order) -> None:
         """Take in that an attempt has its place and runs."""
         self.worker_seconds()
-        key = str(order.stage.key)
-        self._at_work[key] = order.workers.count
-        if order.workers.count == 1:
-            self._heard[key] = self._clock()
+        self._at_work[str(order.stage.key)] = order.workers.count
         self._watcher.started(order.stage, order.attempt)
 
     def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
@@ -248,7 +245,7 @@ class Driver:
     def silent(self, seconds: float) -> list[str]:
         """Return the running stages that gave no sign of life for so long, and wait as long before they are named again.
 
-        A stage of several workers counts from its first sign on: until then its workers may wait for nodes to come.
+        It counts from the first sign on: until then data are fetched, or workers wait for nodes to come, however long.
         """
         now = self._clock()
         silent = [key for key, heard in self._heard.items() if now - heard >= seconds]

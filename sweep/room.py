@@ -29,7 +29,7 @@ class Asked:
         deadline: seconds from the beginning of the run in which it must end.
         max_cost: money it may cost.
         price: of one worker for one hour; None: what the price table says of the cluster's devices.
-        hang_timeout: seconds without a sign of life after which a stage is ended and tried again.
+        hang_timeout: seconds after its last sign of life after which a stage is ended and tried again.
         widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
         checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
         allow_open: whether a cluster may be joined that lets anyone in.

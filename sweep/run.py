@@ -100,7 +100,7 @@ def _add_limits(p: argparse.ArgumentParser) -> None:
         "--hang-timeout",
         default="30m",
         metavar="T",
-        help="end a stage that gave no sign of life for so long, and try it again (default: 30m)",
+        help="end a stage that has begun and then gave no sign of life for so long, and try it again (default: 30m)",
     )
     p.add_argument(
         "--widest",

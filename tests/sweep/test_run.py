@@ -247,23 +247,23 @@ def test_a_killed_trial_process_is_tried_again(folder: Path) -> None:
 def test_a_stage_that_hangs_is_ended_and_tried_again(folder: Path) -> None:
     (folder / "tiny.yaml").write_text(tiny_grid(images=12, pretrain_epochs=2, finetune_epochs=30))
     driver = start(folder, "--hang-timeout", "15s")
+    log, told = folder / "driver.log", "it gave no sign of life for too long, so its process was ended"
     wait_until(lambda: results(folder), driver)
-    stopped: list[psutil.Process] = []
-
-    def at_work_and_stopped() -> bool:
-        for process in family(driver.pid, "Trainable.train"):
-            process.suspend()  # it holds its place, and says nothing more
-            stopped.append(process)
-        return bool(stopped)
-
-    wait_until(at_work_and_stopped, driver)
-    assert driver.wait(timeout=150) == 0, (folder / "driver.log").read_text()
-    said = (folder / "driver.log").read_text()
-    assert "it gave no sign of life for too long, so its process was ended" in said
-    assert "(attempt 2)" in said
-    assert "Traceback" not in said
+    while told not in log.read_text():
+        wait_until(lambda: family(driver.pid, "Trainable.train"), driver)
+        hanging = family(driver.pid, "Trainable.train")
+        for process in hanging:
+            process.suspend()
+        until = time.monotonic() + 25
+        while told not in log.read_text() and time.monotonic() < until:
+            time.sleep(0.2)
+        for process in hanging:  # one that had not given its first sign is waited for
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+    assert driver.wait(timeout=150) == 0, log.read_text()
+    assert "(attempt 2)" in log.read_text()
+    assert "Traceback" not in log.read_text()
     assert len(results(folder)) == 9
-    assert not any(process.is_running() for process in stopped)
 
 
 def test_a_study_in_use_is_refused_to_another_driver(folder: Path) -> None:

@@ -13,6 +13,8 @@ from sweep.cluster.config import ClusterFile
 POLL_SECONDS = 1.0
 SSH_PORT = 22
 TRY_SECONDS = 5.0
+RAY_LOGS = "/tmp/ray/session_latest/logs"  # noqa: S108 - of another machine, and only read
+"""Where Ray itself keeps its logs on a node, unless told otherwise."""
 
 
 def expected(file: ClusterFile) -> int:
@@ -77,7 +79,8 @@ def _why(file: ClusterFile, host: str) -> Iterator[str]:
         done = ssh(
             file,
             host,
-            "echo mode=$RAY_AUTH_MODE; pgrep -x raylet >/dev/null && echo raylet; tail -n 1 /tmp/ray/session_latest/logs/raylet.err 2>/dev/null",
+            "echo mode=$RAY_AUTH_MODE; pgrep -x raylet >/dev/null && echo raylet; "
+            f"tail -n 1 {RAY_LOGS}/raylet.err 2>/dev/null",
         )
     except subprocess.TimeoutExpired:
         yield f"{host}: answers on port {SSH_PORT}, but a command takes longer than a minute"
@@ -90,7 +93,7 @@ def _why(file: ClusterFile, host: str) -> Iterator[str]:
         yield f"{host}: RAY_AUTH_MODE is not `token` there: initialization_commands did not run, or ~/.bashrc is not read"
     if "raylet" not in lines:
         last = next((line for line in reversed(lines) if line and "=" not in line), "no log")
-        yield f"{host}: Ray does not run there ({last}). On the head: tail /tmp/ray/session_latest/logs/monitor.*"
+        yield f"{host}: Ray does not run there ({last}). On the head: tail {RAY_LOGS}/monitor.*"
 
 
 def _first_line(error: Exception) -> str:

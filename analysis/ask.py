@@ -15,10 +15,10 @@ from analysis import cli, terminal
 from trainables.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from analysis.collect import Collected
-    from analysis.comparisons import Comparer, Comparison, Name
-    from analysis.grid_notes import Domain
-    from analysis.questions import Answer
+    from analysis.results.collect import Collected
+    from analysis.results.grid_file import Domain
+    from analysis.stats.comparisons import Comparer, Comparison, Name
+    from analysis.stats.findings import Answer
 
 NAMES = ("imagenet", "domain", "architecture")
 
@@ -29,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(asked: argparse.Namespace) -> None:
-    from analysis.average import row_scores
-    from analysis.collect import collect
-    from analysis.comparison_tables import comparisons_table
-    from analysis.comparisons import Comparer
-    from analysis.markdown import plain_text
-    from trainables.study import Study
+    from analysis.formats.markdown import plain_text
+    from analysis.results.collect import collect
+    from analysis.stats.class_averages import row_scores
+    from analysis.stats.comparisons import Comparer
+    from analysis.tables.comparisons import comparisons_table
+    from trainables.store.study import Study
 
     if not asked.question and not asked.pair:
         raise UserError(f"give a question ({', '.join(NAMES)}) or --pair ARCH,SCENARIO ARCH,SCENARIO")
@@ -49,12 +49,12 @@ def _work(asked: argparse.Namespace) -> None:
 
 
 def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain]) -> tuple[Answer, ...]:
-    from analysis import questions
+    from analysis.stats import findings
 
     asked = {
-        "imagenet": lambda: questions.imagenet(comparer),
-        "domain": lambda: questions.domain(comparer, domains),
-        "architecture": lambda: questions.architecture(comparer),
+        "imagenet": lambda: findings.imagenet(comparer),
+        "domain": lambda: findings.domain(comparer, domains),
+        "architecture": lambda: findings.architecture(comparer),
     }
     unknown = [name for name in names if name not in asked]
     if unknown:
@@ -65,8 +65,8 @@ def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain
 
 
 def _own(comparer: Comparer, pairs: Sequence[tuple[Name, Name]]) -> Answer:
-    from analysis.comparisons import Comparison
-    from analysis.questions import Answer
+    from analysis.stats.comparisons import Comparison
+    from analysis.stats.findings import Answer
 
     asked = (Comparison(", ".join(first), ", ".join(second), ((first, second),)) for first, second in pairs)
     family = comparer.family(asked)
@@ -74,7 +74,7 @@ def _own(comparer: Comparer, pairs: Sequence[tuple[Name, Name]]) -> Answer:
 
 
 def _said(one: Comparison, family: tuple[Comparison, ...]) -> str:
-    from analysis.questions import sentence
+    from analysis.stats.findings import sentence
 
     return sentence(
         (one, *(other for other in family if other is not one)), "with {first}", f"with {one.second}", one.first
@@ -82,7 +82,7 @@ def _said(one: Comparison, family: tuple[Comparison, ...]) -> str:
 
 
 def _pair(collected: Collected, pair: Sequence[str]) -> tuple[Name, Name]:
-    from analysis.trained import row_named
+    from analysis.inference.trained_model import row_named
 
     first, second = (row_named(collected, one, "--pair") for one in pair)
     if first == second:

@@ -26,9 +26,9 @@ def _work(asked: argparse.Namespace) -> int:
         return _verify(Path(asked.verify))
     if asked.study is None or asked.out is None:
         raise UserError("give STUDY and --out FILE.zip or DIR to pack, or --verify BUNDLE to check")
-    from analysis.bundle_content import contents
-    from analysis.bundle_file import pack
-    from trainables.study import Study
+    from analysis.archive.archive import pack
+    from analysis.archive.content import contents
+    from trainables.store.study import Study
 
     out = Path(asked.out)
     packed = pack(contents(Study.open(asked.study), asked.weights), out)
@@ -38,7 +38,7 @@ def _work(asked: argparse.Namespace) -> int:
 
 
 def _verify(bundle: Path) -> int:
-    from analysis.bundle_file import verify
+    from analysis.archive.archive import verify
 
     checked = verify(bundle)
     if checked.faults:

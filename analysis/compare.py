@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import cli, terminal
+from analysis.formats.latex import latex
+from analysis.formats.markdown import markdown
 
 if TYPE_CHECKING:
-    from analysis.tables import Table
-    from trainables.study import Study
+    from analysis.formats.table import Table
+    from trainables.store.study import Study
 
 
 def side_by_side(first: Study, second: Study) -> tuple[Table, ...]:
@@ -24,8 +26,8 @@ def side_by_side(first: Study, second: Study) -> tuple[Table, ...]:
     Raises:
         UserError: if a study has no readable ``study.json`` or ``plan.json``.
     """
-    from analysis.collect import collect
-    from analysis.studies import differences_table, scores_side_by_side
+    from analysis.results.collect import collect
+    from analysis.tables.study_comparison import differences_table, scores_side_by_side
 
     found = collect(first), collect(second)
     return scores_side_by_side(*found), differences_table(*found)
@@ -37,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(asked: argparse.Namespace) -> None:
-    from analysis.markdown import plain_text
-    from trainables.study import Study
+    from analysis.formats.markdown import plain_text
+    from trainables.store.study import Study
 
     tables = side_by_side(Study.open(asked.study_a), Study.open(asked.study_b))
     for table in tables:
@@ -47,7 +49,7 @@ def _work(asked: argparse.Namespace) -> None:
         out = Path(asked.out)
         out.mkdir(parents=True, exist_ok=True)
         for table in tables:
-            for suffix, text in (("csv", table.to_csv()), ("md", table.to_markdown()), ("tex", table.to_latex())):
+            for suffix, text in (("csv", table.to_csv()), ("md", markdown(table)), ("tex", latex(table))):
                 (out / f"{table.name}.{suffix}").write_text(text, encoding="utf-8")
         terminal.show(f"tables: {out}")
 

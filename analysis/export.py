@@ -16,8 +16,8 @@ from analysis import cli, terminal
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.trained import Trained
-    from trainables.study import Study
+    from analysis.inference.trained_model import Trained
+    from trainables.store.study import Study
 
 CARD, CONFIG, MODEL = "README.md", "config.json", "model.safetensors"
 
@@ -29,7 +29,7 @@ def export(study: Study, trained: Trained, out: Path) -> None:
         UserError: if the folder is not empty, or the weights are not what the stage wrote.
         OSError: if it cannot be written.
     """
-    from analysis.model_card import card, config
+    from analysis.inference.model_card import card, config
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Give another --out, or take it away")
@@ -47,8 +47,8 @@ def best_of_row(study: Study, row: str) -> Trained:
     Raises:
         UserError: if there is no such row, no run of it counts, or weights were not kept.
     """
-    from analysis.collect import collect
-    from analysis.trained import cells_of_row, open_trained
+    from analysis.inference.trained_model import cells_of_row, open_trained
+    from analysis.results.collect import collect
 
     cells = cells_of_row(collect(study), row)
     best = max(cells, key=lambda cell: (cell.candidate.val_f1_macro, -cell.candidate.fold))
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(asked: argparse.Namespace) -> None:
-    from analysis.trained import of_stage
-    from trainables.study import Study
+    from analysis.inference.trained_model import of_stage
+    from trainables.store.study import Study
 
     study = Study.open(asked.study)
     trained = of_stage(study, asked.stage) if asked.stage is not None else best_of_row(study, asked.row)

@@ -12,7 +12,7 @@ from analysis import terminal
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.explain.record import Explained
+    from analysis.explain.records.records import Explained
 
 BAD_INPUT = 2
 
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    from analysis.explain.command import Wanted, explain_folder, explain_study
-    from trainables.study import Study
+    from analysis.explain.explain_command import Wanted, explain_folder, explain_study
+    from trainables.store.study import Study
 
     study = Study.open(given.study)
     wanted = Wanted(given.architecture, given.scenario, given.classes, given.count, given.steps, given.layer)
@@ -48,8 +48,8 @@ def _run(given: argparse.Namespace) -> None:
 
 
 def _show(explained: Sequence[Explained], folder: str) -> None:
-    from analysis.explain.gallery import checks_table
-    from analysis.markdown import plain_text
+    from analysis.explain.records.records_reader import checks_table
+    from analysis.formats.markdown import plain_text
 
     for one in explained:
         if one.checks:

@@ -18,10 +18,10 @@ from trainables.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from analysis.ensemble import Said
-    from analysis.image_folder import ImageFolder
-    from analysis.trained import Trained
-    from trainables.study import Study
+    from analysis.inference.ensemble import Said
+    from analysis.inference.image_folder import ImageFolder
+    from analysis.inference.trained_model import Trained
+    from trainables.store.study import Study
 
 FORMATS = (".csv", ".parquet")
 
@@ -35,11 +35,11 @@ def _run(asked: argparse.Namespace) -> None:
     out = Path(asked.out)
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: the name should end in {' or '.join(FORMATS)}")
-    from analysis.ensemble import predict
-    from analysis.external import scores_of, table_of
-    from analysis.image_folder import read_folder, read_mapping
-    from analysis.markdown import plain_text
-    from trainables.study import Study
+    from analysis.formats.markdown import plain_text
+    from analysis.inference.ensemble import predict
+    from analysis.inference.external_scores import scores_of, table_of
+    from analysis.inference.image_folder import read_folder, read_mapping
+    from trainables.store.study import Study
 
     study = Study.open(asked.study)
     members = members_of(study, asked.stage, asked.row)
@@ -66,7 +66,7 @@ def members_of(study: Study, stage: str | None, row: str | None) -> tuple[Traine
     Raises:
         UserError: if there is no such stage or row, or its weights were not kept.
     """
-    from analysis.trained import of_row, of_stage
+    from analysis.inference.trained_model import of_row, of_stage
 
     if stage is not None:
         return (of_stage(study, stage),)

@@ -16,11 +16,11 @@ from analysis import cli, terminal
 from trainables.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from analysis.average import RowScores
-    from analysis.collect import Collected
-    from analysis.planned import PlannedStage
-    from analysis.verify import Cell
-    from trainables.study import Study
+    from analysis.results.collect import Collected
+    from analysis.results.plan_file import PlannedStage
+    from analysis.results.verify import Cell
+    from analysis.stats.class_averages import RowScores
+    from trainables.store.study import Study
 
 PARTS = {
     "mean": "mean over the classes of the mean over the runs",
@@ -40,10 +40,10 @@ def trace(study: Study, row: str, column: str) -> dict[str, Any]:
     Raises:
         UserError: if there is no such row or column, or no run of the row counts.
     """
-    from analysis.average import row_scores
-    from analysis.collect import collect
-    from analysis.score_tables import scores_table
-    from analysis.trained import cells_of_row
+    from analysis.inference.trained_model import cells_of_row
+    from analysis.results.collect import collect
+    from analysis.stats.class_averages import row_scores
+    from analysis.tables.scores import scores_table
 
     collected = collect(study)
     cells = cells_of_row(collected, row)
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(asked: argparse.Namespace) -> None:
     import yaml
 
-    from trainables.study import Study
+    from trainables.store.study import Study
 
     found = trace(Study.open(asked.study), asked.row, asked.column)
     if asked.json:

@@ -22,9 +22,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import bench
 import numpy as np
-import pictures
+from support import bench, pictures
 
 BATCH, EDGE, SKIPPED = 32, 224, 16
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -137,9 +136,9 @@ def ours(source: Path) -> Iterator[Any]:
     import cv2
     import torch
 
-    from trainables import memory
-    from trainables.data.batches import Input, Part, training_batches
+    from trainables.data.loading.batches import Input, Part, training_batches
     from trainables.specs import Augmentation
+    from trainables.training import memory
 
     torch.set_num_threads(bench.cores())
     cv2.setNumThreads(bench.cores())

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import bench
+from support import bench
 
 IDLE, IOWAIT, STEAL = 3, 4, 7
 

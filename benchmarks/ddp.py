@@ -12,8 +12,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import bench
-import pictures
+from support import bench, pictures
 
 MODEL = "timm/vit_small_patch16_224"
 """Without batch norm, which torch does not synchronise on CPUs."""
@@ -29,7 +28,7 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.tiny:
         asked.images, asked.rounds, asked.epochs, asked.model = 128, 1, 2, "torchvision/squeezenet1_1"
-    from sweep.ray_session import ray_session
+    from sweep.engine.ray_session import ray_session
 
     with tempfile.TemporaryDirectory(prefix="ddp-") as folder, ray_session(None):
         taken: dict[str, list[bench.Answer]] = {"alone": [], "workers": []}
@@ -63,12 +62,12 @@ def main() -> None:
 
 def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
     """Run a stage; return the median images/s of its later epochs, images an epoch, and the first train loss."""
-    from trainables.data.splits import SplitSpec, cross_validation
-    from trainables.site import Site, Workers
+    from trainables.data.splits.splits import SplitSpec, cross_validation
+    from trainables.runtime import Site, Workers
     from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
-    from trainables.stage import run_stage
-    from trainables.storage import Storage
-    from trainables.study import Study
+    from trainables.stage.run import run_stage
+    from trainables.store.storage import Storage
+    from trainables.store.study import Study
 
     data = pictures.packed(pictures.folder(asked.data, asked.images))
     split = cross_validation("pictures", data, SplitSpec(folds=3))

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench
+from support import bench
 
-sys.path[:0] = [str(bench.ROOT), str(bench.ROOT / "tests" / "analysis")]
+sys.path.insert(0, str(bench.ROOT))
 
 REPORT = """
 import sys
@@ -32,10 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    from full_size import write_full_size
-
-    from trainables.storage import Storage
-    from trainables.study import Study
+    from tests.analysis.support.full_size import write_full_size
+    from trainables.store.storage import Storage
+    from trainables.store.study import Study
 
     taken, peak = [], 0.0
     environment = {**os.environ, "PYTHONPATH": str(bench.ROOT)}

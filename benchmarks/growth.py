@@ -18,23 +18,23 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import bench
+from support import bench
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("sweep", "analysis"))]
+sys.path.insert(0, str(ROOT))
 
 
 def planned(count: int) -> float:
     """Plan so many cells, from the file of the grid to the keys of all stages."""
     import pyarrow as pa
     import yaml
-    from tiny_grid import tiny_grid
 
-    from sweep.inputs import Inputs
-    from sweep.load import load_grid
-    from sweep.plan import make_plan
-    from trainables.data.packed import Packed
-    from trainables.data.splits import Split
+    from sweep.grid.loader import load_grid
+    from sweep.plan.inputs import Inputs
+    from sweep.plan.plan import make_plan
+    from tests.sweep.support.tiny_grid import tiny_grid
+    from trainables.data.packing.prepare import Packed
+    from trainables.data.splits.splits import Split
 
     document = yaml.safe_load(tiny_grid(6, 2, 3))
     document["axes"]["learning_rate"] = [
@@ -67,8 +67,8 @@ def slots(count: int) -> float:
 
 
 def _simulated(stages: int, count: int) -> float:
-    from sweep.schedule import Task
-    from sweep.simulate import simulate
+    from sweep.schedule.scheduler import Task
+    from sweep.schedule.simulator import simulate
 
     tasks = [Task(str(n), (str(n // 10),) if n >= stages // 10 else (), 1.0 + n % 7, 8) for n in range(stages)]
     started = time.perf_counter()
@@ -88,15 +88,15 @@ def workers(count: int) -> float:
     import os
 
     import overhead
-    import short_stages
+    from support import short_stages
 
-    from sweep import tune
-    from sweep.driver import Driver
-    from sweep.ray_session import ray_session
-    from sweep.schedule import Schedule, Task
-    from trainables.site import Workers
-    from trainables.storage import Storage
-    from trainables.study import Study
+    from sweep.engine import tune_backend
+    from sweep.engine.driver import Driver
+    from sweep.engine.ray_session import ray_session
+    from sweep.schedule.scheduler import Schedule, Task
+    from trainables.runtime import Workers
+    from trainables.store.storage import Storage
+    from trainables.store.study import Study
 
     begun: list[float] = []
 
@@ -109,7 +109,7 @@ def workers(count: int) -> float:
             return count
 
     if "ONE_PENDING" in os.environ:  # as it was before: to compare
-        tune.PENDING = 1
+        tune_backend.PENDING = 1
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         orders = short_stages.read(short_stages.write(Path(folder), count))
         stages = [order.stage for order in orders]
@@ -119,7 +119,7 @@ def workers(count: int) -> float:
             study = Study(Storage(orders[0].study))
             driver = Driver(schedule, stages, study, orders[0].site, Noted(), worker)
             started = time.perf_counter()
-            tune.run(driver, Wide())
+            tune_backend.run(driver, Wide())
     return max(begun)
 
 
@@ -128,8 +128,8 @@ def packed(count: int) -> float:
     import h5py
     import numpy as np
 
-    from trainables.data.packed import prepare
-    from trainables.data.readers import PCam
+    from trainables.data.packing.prepare import prepare
+    from trainables.data.readers.builtin import PCam
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="growth-") as name:
@@ -153,8 +153,8 @@ def folded(count: int) -> float:
     import numpy as np
     import pyarrow as pa
 
-    from trainables.data.packed import Packed
-    from trainables.data.splits import SplitSpec, cross_validation
+    from trainables.data.packing.prepare import Packed
+    from trainables.data.splits.splits import SplitSpec, cross_validation
 
     data = Packed(Path("none"), tuple(f"class{number:02d}" for number in range(21)), "none", 32)
     groups = [f"patient{number // 5}" if number % 50 < 5 else None for number in range(count)]
@@ -177,11 +177,10 @@ def folded(count: int) -> float:
 
 def analysed(count: int) -> float:
     """Write the report of so many cells: 1/20 of the real number of images, one architecture for every 10."""
-    import full_size
-
-    from analysis.report import build
-    from trainables.storage import Storage
-    from trainables.study import Study
+    from analysis.page.build import build
+    from tests.analysis.support import full_size
+    from trainables.store.storage import Storage
+    from trainables.store.study import Study
 
     with tempfile.TemporaryDirectory(prefix="growth-") as folder:
         study = Study(Storage(folder))

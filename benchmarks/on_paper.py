@@ -84,8 +84,8 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8)
     gpus = parser.parse_args().gpus
     sys.path.insert(0, str(ROOT))
-    from sweep.estimate import BACKWARD
-    from trainables.complexity import known
+    from sweep.cost.estimator import BACKWARD
+    from trainables.models.complexity import known
 
     say = sys.stdout.write
     networks = ("vgg19_bn", "resnet152", "regnet_y_32gf", "vit_l_32")

@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import bench
-import short_stages
+from support import bench, short_stages
 
 AT_A_TIME = 2
 STATUS = Path("/proc/self/status")
@@ -48,7 +47,7 @@ class Room:
 
     def admits(self) -> Any:
         """Admit all."""
-        from sweep.limits import anything
+        from sweep.schedule.budget import anything
 
         return anything
 
@@ -72,12 +71,12 @@ class Nobody:
 
 def engine(file: Path) -> None:
     """Run them as ``sweep.run`` does, without its plan and its report."""
-    from sweep import tune
-    from sweep.driver import Driver
-    from sweep.ray_session import ray_session
-    from sweep.schedule import Schedule, Task
-    from trainables.storage import Storage
-    from trainables.study import Study
+    from sweep.engine import tune_backend
+    from sweep.engine.driver import Driver
+    from sweep.engine.ray_session import ray_session
+    from sweep.schedule.scheduler import Schedule, Task
+    from trainables.store.storage import Storage
+    from trainables.store.study import Study
 
     orders = short_stages.read(file)
     stages = [order.stage for order in orders]
@@ -86,7 +85,7 @@ def engine(file: Path) -> None:
         study = Study(Storage(orders[0].study))
         driver = Driver(schedule, stages, study, orders[0].site, Nobody())
         started = time.perf_counter()
-        tune.run(driver, Room())
+        tune_backend.run(driver, Room())
         elapsed = time.perf_counter() - started
     peak = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{elapsed} {peak}\n")
@@ -134,7 +133,7 @@ import hydra
 @hydra.main(version_base=None, config_path=None)
 def main(config):
     from pathlib import Path
-    import short_stages
+    from support import short_stages
     short_stages.run(short_stages.read(Path({file!r}))[int(config.number)])
 if __name__ == "__main__":
     sys.argv = [text.replace("number=", "+number=") if text.startswith("number=") else text for text in sys.argv]
@@ -147,13 +146,13 @@ def trainer(file: Path) -> None:
     from ray import train, tune
     from ray.train.torch import TorchTrainer
 
-    from sweep.ray_session import ray_session
+    from sweep.engine.ray_session import ray_session
 
     here, count = str(Path(__file__).parent), len(short_stages.read(file))
 
     def work(config: dict[str, Any]) -> None:
         sys.path.insert(0, here)
-        import short_stages
+        from support import short_stages
 
         short_stages.run(short_stages.read(Path(config["file"]))[config["number"]])
 
@@ -249,8 +248,8 @@ def seconds_of_nothing(count: int) -> tuple[float, float]:
     """Return the seconds of so many stages of no work, from Tune's first question on, and the driver's peak in GB."""
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         file = short_stages.write(Path(name), count)
-        from trainables.storage import Storage
-        from trainables.study import Study
+        from trainables.store.storage import Storage
+        from trainables.store.study import Study
 
         orders = short_stages.read(file)
         study = Study(Storage(orders[0].study))

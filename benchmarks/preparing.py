@@ -16,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import bench
 import numpy as np
-import pictures
+from support import bench, pictures
 
 Decode = Callable[[bytes], Any]
 
@@ -42,7 +41,7 @@ def main() -> None:
 
 def ours(folder: Path) -> Callable[[str], bench.Answer]:
     """Return a turn that prepares the folder where nothing is prepared yet."""
-    from trainables.data.packed import prepare
+    from trainables.data.packing.prepare import prepare
 
     def turn(asked: str) -> bench.Answer:
         cache = Path(tempfile.mkdtemp(prefix="preparing-", dir=bench.CACHE))

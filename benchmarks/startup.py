@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import bench
+from support import bench
 
 ROOT = Path(__file__).parents[1]
 CALLS = {

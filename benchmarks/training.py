@@ -3,7 +3,7 @@
 The same network with the same first weights, the same images at 224 px, SGD; on all cores, in the
 steady state. A turn is some steps, and then the scoring of some other images.
 
-    ours        the epochs of a stage (``trainables.fit``): bf16, augmented batches, val scored after each
+    ours        the epochs of a stage (``trainables.training.trainer``): bf16, augmented batches, val scored after each
     bare        forward, loss, backward, step over one batch in memory, bf16; the forward over another one
     lightning   a LightningModule with the best that its documentation knows for one node: bf16-mixed, channels-last, LitData's
                 loader, no logger, no checkpoints, no progress bar
@@ -19,23 +19,13 @@ import statistics
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import batches
-import bench
 import numpy as np
-import pictures
+from support import bench, pictures
+from support.workload import EDGE, MOMENTUM, NETWORKS, RATE, Work
 
-NETWORKS = {
-    "resnet18": "torchvision/resnet18",
-    "resnet50": "torchvision/resnet50",
-    "vit_s_16": "timm/vit_small_patch16_224",
-    "regnet_y_400mf": "torchvision/regnet_y_400mf",
-}
-EDGE, RATE, MOMENTUM = batches.EDGE, 0.001, 0.9
-SCORED_BATCH = 64
 Turn = Callable[[str], bench.Answer]
 
 
@@ -63,64 +53,14 @@ def main() -> None:
         compare(asked)
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every contestant does in a turn.
-
-    Attributes:
-        source: folder of the images.
-        network: its name in NETWORKS.
-        batch: images of a training step.
-        steps: training steps.
-        rows: the images in random order, by row: the last ``scored`` are scored, the others train.
-    """
-
-    source: Path
-    network: str
-    batch: int
-    steps: int
-    scored: int
-
-    @classmethod
-    def of(cls, asked: Namespace) -> Work:
-        """Return the work that the arguments ask for."""
-        return cls(pictures.folder(asked.data, asked.images), asked.network, asked.batch, asked.steps, asked.scored)
-
-    @property
-    def rows(self) -> Any:
-        """All rows, shuffled."""
-        return np.random.default_rng(0).permutation(len(list(self.source.rglob("*.jpg"))))
-
-    def backbone(self) -> Any:
-        """Return the network with the first weights that all share."""
-        import torch
-
-        from trainables.backbones import build
-        from trainables.specs import ModelSpec
-
-        torch.manual_seed(0)
-        classes = sum(1 for _ in self.source.iterdir())
-        return build(ModelSpec(model=NETWORKS[self.network]), EDGE, classes)
-
-    def answer(self, training: float, scoring: float, losses: tuple[float, float]) -> bench.Answer:
-        """Return what a turn showed: seconds of both halves; mean loss of the first turn's steps, first val loss."""
-        images = self.steps * self.batch
-        return {
-            "figure": images / training,
-            "evaluation": self.scored / scoring,
-            "train_loss": losses[0],
-            "val_loss": losses[1],
-        }
-
-
 def ours(work: Work, keep: bool = True, **changed: Any) -> Turn:
     """Return a turn of a stage's own epochs, with a step's memory kept for the next; some settings of the recipe changed."""
     import torch
 
-    from trainables import memory
-    from trainables.evaluation import evaluate
-    from trainables.fit import Epoch, Training
-    from trainables.world import World
+    from trainables.training import memory
+    from trainables.training.distributed import World
+    from trainables.training.evaluation import evaluate
+    from trainables.training.trainer import Epoch, Training
 
     recipe, want, train, val = prepared(work)
     recipe = recipe.model_copy(update=changed)
@@ -145,9 +85,9 @@ def bare(work: Work) -> Turn:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from trainables.data.batches import evaluation_batches, training_batches
-    from trainables.evaluation import evaluate
-    from trainables.world import World
+    from trainables.data.loading.batches import evaluation_batches, training_batches
+    from trainables.training.distributed import World
+    from trainables.training.evaluation import evaluate
 
     recipe, want, train, val = prepared(work)
     module = work.backbone().module.to(memory_format=torch.channels_last)
@@ -182,7 +122,7 @@ def prepared(work: Work) -> Any:
     import cv2
     import torch
 
-    from trainables.data.batches import Input, Part
+    from trainables.data.loading.batches import Input, Part
     from trainables.specs import Recipe
 
     torch.set_num_threads(bench.cores())

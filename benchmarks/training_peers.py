@@ -6,13 +6,11 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import batches
-import bench
-
-if TYPE_CHECKING:
-    from training import Work
+from support import bench
+from support.workload import MOMENTUM, RATE, SCORED_BATCH, Work
 
 
 def images(work: Work) -> tuple[Any, Any]:
@@ -53,7 +51,6 @@ def found(work: Work, door: bench.Door) -> None:
 def _fit(work: Work, door: bench.Door, network: Any, train: Any, options: dict[str, Any]) -> None:
     import lightning as L
     from torch.utils.data import DataLoader
-    from training import SCORED_BATCH
 
     val = DataLoader(images(work)[1], batch_size=SCORED_BATCH)
     with tempfile.TemporaryDirectory(prefix="lightning-") as folder:
@@ -76,7 +73,6 @@ def _module(network: Any) -> Any:
     import lightning as L
     import torch
     from torch.nn.functional import cross_entropy
-    from training import MOMENTUM, RATE
 
     class Module(L.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -139,7 +135,7 @@ def ray_train(work: Work, door: bench.Door) -> None:
     from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue
 
-    from sweep.ray_session import ray_session
+    from sweep.engine.ray_session import ray_session
 
     with ray_session(None), tempfile.TemporaryDirectory(prefix="ray-train-") as folder:
         asked, answers = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
@@ -162,7 +158,6 @@ def _guide(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import prepare_data_loader, prepare_model
     from torch.utils.data import DataLoader
-    from training import MOMENTUM, RATE, SCORED_BATCH
 
     work: Work = config["work"]
     rank, size = train.get_context().get_world_rank(), train.get_context().get_world_size()

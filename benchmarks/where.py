@@ -61,26 +61,28 @@ def watch() -> Stopwatch:
     """Time the parts of a stage."""
     import torch
 
-    from trainables import fit, stage, steps, study, training_stage
-    from trainables.checkpoint import Checkpoint
-    from trainables.data import augment
-    from trainables.data.batches import Input
-    from trainables.data.packed import Packed
+    from trainables.data.loading import augment
+    from trainables.data.loading.batches import Input
+    from trainables.data.packing.prepare import Packed
+    from trainables.stage import run, train
+    from trainables.store import study
+    from trainables.training import train_step, trainer
+    from trainables.training.checkpoint import Checkpoint
 
     clock = Stopwatch()
-    clock.patch(stage, "set_up", "set up")
+    clock.patch(run, "set_up", "set up")
     clock.patch(Packed, "gather", "gather")
     clock.patch(augment, "draw", "augment")
     clock.patch(augment, "apply", "augment")
     clock.patch(Input, "tensor", "normalise")
     clock.patch(torch.Tensor, "backward", "backward")
-    clock.patch(fit, "evaluate", "evaluate")
-    clock.patch(training_stage, "evaluate", "evaluate")
+    clock.patch(trainer, "evaluate", "evaluate")
+    clock.patch(train, "evaluate", "evaluate")
     clock.patch(Checkpoint, "_write", "checkpoint")
     for name in ("write", "write_table", "commit", "begin"):
         clock.patch(study.StageFolder, name, "files")
     clock.patch(study.Study, "folder", "files")
-    made, runnable = steps.make_optimizer, steps._runnable
+    made, runnable = train_step.make_optimizer, train_step._runnable
 
     def optimizer(*arguments: Any) -> Any:
         result = made(*arguments)
@@ -91,8 +93,8 @@ def watch() -> Stopwatch:
     def network(*arguments: Any) -> Any:
         return clock.timed("forward", runnable(*arguments))
 
-    steps.make_optimizer = optimizer
-    steps._runnable = network
+    train_step.make_optimizer = optimizer
+    train_step._runnable = network
     clock.patch(torch.nn.utils, "clip_grad_norm_", "optimiser")
     return clock
 
@@ -100,10 +102,10 @@ def watch() -> Stopwatch:
 def cells(arguments: list[str], names: list[str]) -> dict[str, dict[str, float]]:
     """Run the cells one after the other in this process; return the seconds by part of each."""
     from sweep.run import main
-    from trainables import stage
+    from trainables.stage import run
 
     clock = watch()
-    run_stage, found = stage.run_stage, {}
+    run_stage, found = run.run_stage, {}
 
     def measured(*given: Any, **named: Any) -> Any:
         clock._switch()
@@ -115,7 +117,7 @@ def cells(arguments: list[str], names: list[str]) -> dict[str, dict[str, float]]
         clock.seconds |= {"wall": wall, "processor": time.process_time() - processor}
         found[given[0].name] = dict(clock.seconds)
 
-    stage.run_stage = measured
+    run.run_stage = measured
     with tempfile.TemporaryDirectory(prefix="where-") as storage:
         for name in names:
             if main([*arguments, "--storage", storage, "--wandb", "off", "--cell", name]):

@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--device", default="cpu", metavar="NAME", help="with --plan: what is estimated for, e.g. a10g")
     p.add_argument("--gpus", type=int, metavar="N", help="with --plan: how many of them")
-    p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/prices.yaml")
+    p.add_argument("--prices", metavar="FILE", help="a table of your own, like sweep/cost/prices.yaml")
     _add_limits(p)
     _add_mirror(p)
     p.add_argument("--cell", metavar="KEY|NAME", help="run one stage alone, in this process")
@@ -130,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and not arguments.plan:
         command_line.error("--json goes with --plan")
     try:
-        from sweep.command import execute
+        from sweep.commands.run_command import execute
     except KeyboardInterrupt:  # it takes a while on a machine that is busy, and nobody else listens yet
         return 130
 

@@ -1,159 +1,111 @@
-"""A schedule in simulated time: how long a plan takes on so many slots, and what they do meanwhile.
-
-The code that decides is the one that runs the study; only the clock is made up. What is assumed: the work of
-each stage, and what widening brings (``widths.EXPONENT``). ``python -m sweep.simulate --grid full_study`` prints
-the makespan beside its lower bound, phases with barriers and first-come order.
-"""
+"""``python -m sweep.simulate --grid NAME|FILE --gpus 1,4,16``: makespans, beside what other ways of running give."""
 
 from __future__ import annotations
 
-import heapq
+import argparse
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sweep.graph import Graph, Task
-from sweep.schedule import Order, Schedule
-from sweep.widths import Speedup, doubled, speedup
+from rich.console import RenderableType
+from rich.table import Table
 
-PULSES = 500
-"""So often, over a run, all running stages tell how far they are."""
-
-BARRIER = "barrier between phases "
-
-
-@dataclass(frozen=True)
-class Span:
-    """One stage on the timeline: when, and on how many slots."""
-
-    key: str
-    begin: float
-    end: float
-    width: int
+from sweep.cost.estimator import cost, train_images
+from sweep.cost.forecast import tasks_of
+from sweep.cost.prices import load_prices
+from sweep.grid.loader import load_grid
+from sweep.monitor.console import Terminal
+from sweep.plan.inputs import Inputs
+from sweep.plan.plan import make_plan
+from sweep.schedule.graph import Task
+from sweep.schedule.parallelism import EXPONENT, LEAST_SHARE
+from sweep.schedule.simulator import Run, at_width_one, lower_bound, simulate, with_barriers
+from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
-class Run:
-    """A simulated run.
+class Row:
+    """One number of slots: the bound and four ways of running, in the unit of the tasks' costs."""
 
-    Attributes:
-        makespan: from the beginning to the end of the last stage, in the unit of the tasks' costs.
-        slots: of the cluster.
-        spans: what ran when, in order of the ends.
-    """
-
-    makespan: float
     slots: int
-    spans: tuple[Span, ...] = field(repr=False)
+    bound: float
+    run: Run
+    narrow: float
+    first_come: float
+    barriers: float
 
-    @property
-    def slot_time(self) -> float:
-        """Slots × time in use: what is paid for where idle ones are not."""
-        return sum((span.end - span.begin) * span.width for span in self.spans)
-
-    @property
-    def busy(self) -> float:
-        """Share of all slots × makespan that was in use."""
-        return self.slot_time / (self.slots * self.makespan) if self.makespan else 1.0
+    def over(self, makespan: float) -> float:
+        """Return a makespan as a multiple of the bound."""
+        return makespan / self.bound if self.bound else 1.0
 
 
-def simulate(
-    tasks: Iterable[Task] | Graph,
-    slots: int,
-    done: Collection[str] = (),
-    running: Mapping[str, int] | None = None,
-    order: Order = "longest chain",
-    faster: Speedup = speedup,
-    actual: Mapping[str, float] | None = None,
-) -> Run:
-    """Run tasks in simulated time, nothing failing.
+def compare(tasks: Sequence[Task], slots: int) -> Row:
+    """Simulate the schedule, and beside it: one slot a stage, the same in order of arrival, the same with barriers."""
+    narrow = at_width_one(tasks)
+    return Row(
+        slots,
+        lower_bound(tasks, slots),
+        simulate(tasks, slots),
+        simulate(narrow, slots).makespan,
+        simulate(narrow, slots, order="first come").makespan,
+        simulate(with_barriers(narrow), slots, order="first come").makespan,
+    )
 
-    Args:
-        tasks: all stages; ``cost`` is the time each takes (what is left of it) at width 1.
-        slots: of the cluster.
-        done: keys of those that are done.
-        running: width of each stage that runs already: those go on first.
-        order: which of the ready stages goes first.
-        faster: speed-up of a width.
-        actual: time that a stage takes at width 1 where it is not the one the schedule expects.
+
+def grid_tasks(name: str, settings: Sequence[str], device: str) -> list[Task]:
+    """Return the stages of a grid with their seconds on one device; no data, no weights, no study is looked at.
 
     Raises:
-        ValueError: if a stage needs more slots than there are.
+        UserError: if the grid has faults, or the device is not in the price table.
     """
-    running = running or {}
-    schedule = Schedule(tasks, done, running=running, order=order, faster=faster)
-    return _Simulation(schedule, slots, faster, actual or {}).run(running)
+    grid = load_grid(name, settings)
+    plan = make_plan(grid, Inputs())
+    estimator = load_prices().estimator(device)
+    images = train_images(grid.file, {})
+    seconds = {stage.identifier: estimator.seconds(stage, cost(stage, images)) for stage in plan.stages}
+    return tasks_of(plan.stages, seconds, slots=1 << 30)
 
 
-class _Simulation:
-    def __init__(self, schedule: Schedule, slots: int, faster: Speedup, actual: Mapping[str, float]) -> None:
-        self._schedule, self._slots, self._faster = schedule, slots, faster
-        self._actual = actual
-        self._free, self._now, self._told = slots, 0.0, 0.0
-        self._pulse = schedule.left / slots / PULSES
-        self._under_way: dict[str, Span] = {}
-        self._ends: list[tuple[float, int, str]] = []
-        self._spans: list[Span] = []
-
-    def run(self, running: Mapping[str, int]) -> Run:
-        for key, width in running.items():
-            self._begin(key, width)
-        while True:
-            while self._free > 0 and (started := self._schedule.start(self._free, self._slots)):
-                self._begin(started.key, started.width)
-            if not self._ends:
-                break
-            self._next_end()
-        if not self._schedule.finished:
-            raise ValueError(f"{len(self._schedule.ready())} stages need more than {self._slots} slots")
-        return Run(self._now, self._slots, tuple(self._spans))
-
-    def _begin(self, key: str, width: int) -> None:
-        end = self._now + self._actual.get(key, self._schedule.graph.tasks[key].cost) / self._faster(width)
-        self._under_way[key] = Span(key, self._now, end, width)
-        heapq.heappush(self._ends, (end, len(self._spans) + len(self._under_way), key))
-        self._free -= width
-
-    def _next_end(self) -> None:
-        """Go on to the next end, and take in all that end at that moment."""
-        self._now = self._ends[0][0]
-        while self._ends and self._ends[0][0] <= self._now:
-            span = self._under_way.pop(heapq.heappop(self._ends)[2])
-            self._spans.append(span)
-            self._free += span.width
-            self._schedule.done(span.key)
-        if self._now - self._told >= self._pulse:  # now and then: a real stage does not tell all the time either
-            self._told = self._now
-            for key, span in self._under_way.items():
-                if span.end > span.begin:
-                    self._schedule.progressed(key, (self._now - span.begin) / (span.end - span.begin))
+def table(rows: Sequence[Row]) -> RenderableType:
+    """Return the comparison as a table: hours, and multiples of the bound."""
+    shown = Table("GPUs", "bound", "makespan", "× bound", "busy", "one GPU each", "first come", "barriers", box=None)
+    for row in rows:
+        others = (row.narrow, row.first_come, row.barriers)
+        hours = (f"{value / 3600:,.1f} h" for value in (row.bound, row.run.makespan))
+        multiples = (f"{row.over(value):.3f}" for value in others)
+        shown.add_row(str(row.slots), *hours, f"{row.over(row.run.makespan):.3f}", f"{row.run.busy:.1%}", *multiples)
+    return shown
 
 
-def lower_bound(tasks: Iterable[Task], slots: int, faster: Speedup = speedup) -> float:
-    """Return a time that no schedule can beat: all work spread evenly, or the longest chain at its widest."""
-    tasks = list(tasks)
-    fastest = [
-        replace(task, cost=task.cost / faster(doubled(task.narrowest, max(task.narrowest, min(task.widest, slots)))))
-        for task in tasks
-    ]
-    return max(sum(task.cost for task in tasks) / slots, Graph(fastest).longest_chain()[0])
-
-
-def at_width_one(tasks: Iterable[Task]) -> list[Task]:
-    """Return the tasks, each on as few slots as it can do with."""
-    return [replace(task, widest=task.narrowest) for task in tasks]
-
-
-def with_barriers(tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks with a barrier before each phase: a stage waits for all that are fewer steps from the start."""
-    depth = Graph(tasks).depths()
-    phases = range(1, max(depth.values(), default=0) + 1)
-    walls = [Task(f"{BARRIER}{p}", tuple(k for k, d in depth.items() if d == p - 1), 0.0) for p in phases]
-    behind = [replace(task, upstream=(f"{BARRIER}{depth[task.key]}",)) if depth[task.key] else task for task in tasks]
-    return [*walls, *behind]
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status."""
+    p = argparse.ArgumentParser(prog="python -m sweep.simulate", description="Makespans of a grid in simulated time.")
+    p.add_argument("--grid", default="full_study", metavar="NAME|FILE")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the grid")
+    p.add_argument("--gpus", default="1,4,16,64,256", metavar="N,N,…", help="sizes of the cluster")
+    p.add_argument("--device", default="a100", help="a device of the price table: scales all rows alike")
+    arguments = p.parse_args(argv)
+    terminal = Terminal()
+    try:
+        sizes = [int(size) for size in arguments.gpus.split(",")]
+        if min(sizes) < 1:
+            raise ValueError(f"{min(sizes)} is no number of GPUs")
+        tasks = grid_tasks(arguments.grid, arguments.set, arguments.device)
+    except ValueError as error:
+        terminal.faults([f"--gpus {arguments.gpus}: {error}"])
+        return 2
+    except UserError as error:
+        terminal.faults(error.faults)
+        return 2
+    terminal.show(table([compare(tasks, size) for size in sizes]))
+    terminal.say(
+        f"{len(tasks)} stages on {arguments.device}, hours from FLOPs and an assumed utilisation. Assumed of widening: w GPUs are "
+        f"w^{EXPONENT} times as fast, w a power of two with at least {LEAST_SHARE} images of a batch each.\n"
+        "bound: all work spread evenly, or the longest chain at its widest. The last three columns, in multiples of it: "
+        "one GPU a stage, longest chain first; in order of arrival; in order of arrival with a barrier between phases."
+    )
+    return 0
 
 
 if __name__ == "__main__":
-    from sweep.simulated_table import main
-
     sys.exit(main())

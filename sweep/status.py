@@ -15,17 +15,18 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from analysis.planned import Plan, PlannedStage, read_plan
-from analysis.progress import Progress
-from sweep import heartbeat
-from sweep.attempts import alike
-from sweep.heartbeat import Beat
-from sweep.rehearsal import SUFFIX
-from sweep.schedule import State
-from sweep.terminal import Terminal, duration
-from sweep.watch import numbers
+from analysis.results.plan_file import Plan, PlannedStage, read_plan
+from analysis.results.progress import Progress
+from sweep.grid.rehearsal import SUFFIX
+from sweep.monitor import running_file
+from sweep.monitor.console import Terminal
+from sweep.monitor.duration import duration
+from sweep.monitor.live_view import numbers
+from sweep.monitor.running_file import Beat
+from sweep.schedule.retry_policy import alike
+from sweep.schedule.scheduler import State
 from trainables.errors import UserError
-from trainables.study import Study
+from trainables.store.study import Study
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
 
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         terminal.faults(error.faults)
         return 2
-    beat = heartbeat.read(study)
+    beat = running_file.read(study)
     states = states_of(study, plan, beat.running if beat else {})
     if arguments.json:
         terminal.raw(

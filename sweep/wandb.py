@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sweep.terminal import Terminal
+from sweep.monitor.console import Terminal
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
     from sweep.mirror.settings import MirrorSettings
-    from trainables.study import Study
+    from trainables.store.study import Study
 
 DONE, NOT_ALL, BAD_INPUT = 0, 1, 2
 """Exit status: part of the command's contract."""
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     arguments = parser().parse_args(argv)
     terminal = Terminal()
-    from trainables.study import Study
+    from trainables.store.study import Study
 
     try:
         study = Study.open(arguments.study)
@@ -67,9 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(study: Study, arguments: argparse.Namespace) -> MirrorSettings:
-    from sweep.mirror.choice import PROJECT
     from sweep.mirror.connection import ask
-    from sweep.mirror.link import read_study_link
+    from sweep.mirror.mode import PROJECT
+    from sweep.mirror.run_link import read_study_link
     from sweep.mirror.settings import MirrorSettings
 
     answer = ask()
@@ -104,18 +104,19 @@ def _attach(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
 
 
 def _view(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
-    from sweep.mirror.views import save_view
+    from sweep.mirror.workspace import save_view
 
     terminal.say(f"view: {save_view(study, settings)}")
     return DONE
 
 
 def _report(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
-    from analysis.report import build
-    from sweep.mirror.views import save_report
+    from analysis.formats.markdown import markdown
+    from analysis.page.build import build
+    from sweep.mirror.workspace import save_report
 
     report = build(study)
-    tables = [report.scores.to_markdown(), report.per_class.to_markdown()]
+    tables = [markdown(report.scores), markdown(report.per_class)]
     terminal.say(f"report: {save_report(study, settings, tables)}")
     return DONE
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainables.identity import digest
+from trainables.hashing import digest
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
 
@@ -207,6 +207,11 @@ class Stage(Frozen):
         copy = super().model_copy(update=update, deep=deep)
         copy.__dict__.pop("key", None)
         return copy
+
+    @property
+    def identifier(self) -> str:
+        """The key of the stage, or its name while the key is unknown."""
+        return self.key or self.name
 
     @property
     def folder(self) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from analysis.figures.axes import Panel, Scale
-from analysis.figures.legend import legend, line_sample, mark_sample
-from analysis.figures.read import SPLITS, History
-from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text
+from analysis.figures.drawing.legend import legend, line_sample, mark_sample
+from analysis.figures.drawing.scales import Panel, Scale
+from analysis.figures.drawing.shapes import Drawing, Line, Mark, Shape, Text
+from analysis.figures.stage_curves import SPLITS, History
 
 WIDTH, HEIGHT = 572.0, 264.0
 # Dashed against solid, thin against thick: colour is not needed to tell them apart.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.comparisons import Comparison
-from analysis.figures.axes import Panel, Scale, tick_text
-from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text, width_of
-from analysis.shown import value_text
+from analysis.figures.drawing.scales import Panel, Scale, tick_text
+from analysis.figures.drawing.shapes import Drawing, Line, Mark, Shape, Text, width_of
+from analysis.formats.number_format import value_text
+from analysis.stats.comparisons import Comparison
 
 STEP = 26.0
 WIDTH = 260.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from analysis.figures.axes import Panel, Scale
-from analysis.figures.legend import Sample, legend, line_sample, mark_sample
-from analysis.figures.read import RangeTest
-from analysis.figures.shapes import Drawing, Form, Line, Mark, Shape, Text
+from analysis.figures.drawing.legend import Sample, legend, line_sample, mark_sample
+from analysis.figures.drawing.scales import Panel, Scale
+from analysis.figures.drawing.shapes import Drawing, Form, Line, Mark, Shape, Text
+from analysis.figures.stage_curves import RangeTest
 
 WIDTH, HEIGHT = 480.0, 306.0
 RAW = Line((), "soft", 1.0, (), 0.6)

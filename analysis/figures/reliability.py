@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from analysis.calibration import Calibration
-from analysis.figures.axes import Panel, Scale
-from analysis.figures.legend import legend, line_sample, mark_sample
-from analysis.figures.shapes import Drawing, Line, Mark, Shape, Text
+from analysis.figures.drawing.legend import legend, line_sample, mark_sample
+from analysis.figures.drawing.scales import Panel, Scale
+from analysis.figures.drawing.shapes import Drawing, Line, Mark, Shape, Text
+from analysis.results.calibration import Calibration
 
 WIDTH, HEIGHT = 320.0, 324.0
 PERFECT = Line((), "soft", 1.0, (4.0, 3.0))

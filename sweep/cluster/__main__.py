@@ -2,7 +2,7 @@
 
 import sys
 
-from sweep.cluster.command import main
+from sweep.cluster.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sweep.mirror.link import read_study_link
+from sweep.mirror.run_link import read_study_link
 from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sweeps import create_sweep
 from sweep.mirror.sync import attach_each, runs_of
-from trainables.study import Study
+from trainables.store.study import Study
 
 
 def attach(study: Study, settings: MirrorSettings) -> tuple[str, int]:

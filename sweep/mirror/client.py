@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from sweep.mirror.content import LONGEST, config_of, group_of, tags_of
-from sweep.mirror.link import Link
+from sweep.mirror.run_fields import LONGEST, config_of, group_of, tags_of
+from sweep.mirror.run_link import Link
 from sweep.mirror.settings import MirrorSettings, Mode
 from trainables.specs import Stage
 

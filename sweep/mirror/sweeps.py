@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweep.mirror.client import client
-from sweep.mirror.content import METRIC
-from sweep.mirror.link import write_study_link
-from trainables.study import Study
+from sweep.mirror.run_fields import METRIC
+from sweep.mirror.run_link import write_study_link
+from trainables.store.study import Study
 
 
 def sweep_config(name: str, axes: dict[str, list[Any]]) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sweep.mirror.connection import app_url
-from sweep.mirror.content import rows_of
-from sweep.mirror.link import Link, read_link
-from sweep.mirror.log_file import epochs_in
-from sweep.mirror.offline_logs import fetch, is_synced, keep, logs_of, run_of
+from sweep.mirror.offline.log_file import epochs_in
+from sweep.mirror.offline.log_folder import fetch, is_synced, keep, logs_of, run_of
+from sweep.mirror.run_fields import rows_of
+from sweep.mirror.run_link import Link, read_link
 from sweep.mirror.settings import MirrorSettings
 from trainables.specs import Stage
-from trainables.study import StageFolder, Study
+from trainables.store.study import StageFolder, Study
 
 AT_ONCE = 4
 """Logs that the client uploads side by side."""
@@ -126,7 +126,7 @@ def tell(study: Study, settings: MirrorSettings, stage: Stage, local: Path) -> N
     Raises:
         Exception: whatever the client raises.
     """
-    from sweep.mirror.session import Session
+    from sweep.mirror.run_session import Session
 
     Session(settings, "online", study, stage, str(local), lambda: None).end("done")
 

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from sweep.mirror.settings import MirrorSettings
-from trainables.depot import place_of
-from trainables.site import Site
+from trainables.runtime import Site
 from trainables.specs import Stage
-from trainables.storage import Storage
-from trainables.study import Study
+from trainables.store.node_inputs import place_of
+from trainables.store.storage import Storage
+from trainables.store.study import Study
 
 QUEUE = 4096
 """Where so many events wait, an epoch is dropped: the end of its stage fills it in. Begin and end never are."""
@@ -100,7 +100,7 @@ class _Teller:
 
     def begin(self, settings: MirrorSettings, study: str, stage: Stage, site: Site, stop: Callable[[], None]) -> None:
         """Open the run of a stage: online where W&B answers, else offline. ``stop`` is called where it is stopped there."""
-        from sweep.mirror.session import Session
+        from sweep.mirror.run_session import Session
 
         self._session = None
         opened = Study(Storage(study))

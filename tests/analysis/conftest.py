@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from trainables.data.splits import split_digest
-from trainables.scores import confusion, summary
+from trainables.data.splits.splits import split_digest
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData, StageWeights
-from trainables.storage import Storage
-from trainables.study import SELECTED_ON, StageFolder, Study
+from trainables.store.storage import Storage
+from trainables.store.study import SELECTED_ON, StageFolder, Study
+from trainables.training.metrics import confusion, summary
 
 CLASSES = ("ABE", "EOS", "LYT", "MON")
 ABSENT, NEVER = 0, 3  # ABE is in no test part of fold 2, and MON is never predicted
@@ -263,7 +263,7 @@ def _weights_of(study: Study, key: str) -> str:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A study that was really trained. Not to be changed: see ``own_trained``."""
-    from trained_study import make  # imports torch, which most tests here do without
+    from tests.analysis.support.trained_study import make  # imports torch, which most tests here do without
 
     return make(tmp_path_factory.mktemp("trained"))
 

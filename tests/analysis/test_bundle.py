@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from analysis.bundle import main
-from analysis.collect import collect
-from analysis.report import build
-from trainables.study import Study
+from analysis.page.build import build
+from analysis.results.collect import collect
+from trainables.store.study import Study
 
 
 def packed(study: Any, out: Path, *more: str) -> Path:

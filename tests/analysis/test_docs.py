@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from analysis.report import build
+from analysis.page.build import build
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
 

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from analysis.export import best_of_row, export, main
-from analysis.model_card import arguments, config
-from analysis.trained import Trained, of_stage
-from trainables.backbones import build
+from analysis.inference.model_card import arguments, config
+from analysis.inference.trained_model import Trained, of_stage
+from trainables.models.backbones import build
+from trainables.models.weights import pack_weights
 from trainables.specs import ModelSpec
-from trainables.weights import pack_weights
 
 
 def test_the_card_loads_it_with_timm_and_logits_are_the_same(trained: Any, tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import rich_study
 
-from analysis.report import build, main
-from trainables.study import Study
+from analysis.page.build import build
+from analysis.report import main
+from tests.analysis.support import rich_study
+from trainables.store.study import Study
 
 ROOT = Path(__file__).parents[2]
 VOID = {"meta", "link", "br", "hr", "img", "input"}

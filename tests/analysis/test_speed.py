@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from full_size import ARCHITECTURES, write_full_size
 
-from trainables.storage import Storage
-from trainables.study import Study
+from tests.analysis.support.full_size import ARCHITECTURES, write_full_size
+from trainables.store.storage import Storage
+from trainables.store.study import Study
 
 ROOT = Path(__file__).parents[2]
 FULL = bool(os.environ.get("SWEEP_TEST_FULL_SIZE"))

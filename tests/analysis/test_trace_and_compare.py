@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from analysis.compare import main as compare
-from analysis.report import build
-from analysis.statistics import corrected_t_test
+from analysis.page.build import build
+from analysis.stats.paired_tests import corrected_t_test
 from analysis.trace import main as trace
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ class _Copy:
 
 
 def finished_report(finished: Any, tmp_path: Path) -> Any:
-    from trainables.study import Study
+    from trainables.store.study import Study
 
     root = Path(shutil.copytree(finished.root, tmp_path / "copy"))
     build(Study.open(str(root)))

@@ -13,15 +13,15 @@ import pyarrow as pa
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
-from tiny_grid import tiny_grid
 
-from sweep.grid import Grid
-from sweep.inputs import Inputs, WeightsFile
-from sweep.load import load_grid
-from sweep.plan import Plan, make_plan
-from trainables.data.packed import Packed
-from trainables.data.splits import Split
-from trainables.identity import digest
+from sweep.grid.grid import Grid
+from sweep.grid.loader import load_grid
+from sweep.plan.inputs import Inputs, WeightsFile
+from sweep.plan.plan import Plan, make_plan
+from tests.sweep.support.tiny_grid import tiny_grid
+from trainables.data.packing.prepare import Packed
+from trainables.data.splits.splits import Split
+from trainables.hashing import digest
 
 settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
@@ -37,7 +37,7 @@ GRID = tiny_grid(images=6, pretrain_epochs=2, finetune_epochs=3)
 def plain_hardware() -> Iterator[None]:
     """A machine on which ``precision: auto`` is float32, whatever this one is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sweep.grid.of_this_machine", lambda: "float32")
+        patch.setattr("sweep.grid.grid.of_this_machine", lambda: "float32")
         yield
 
 

@@ -1,6 +1,6 @@
 """Whole studies under fire: processes killed, signals sent, files spoilt at random moments, until the study is done.
 
-By hand, for as long as one likes: ``python tests/sweep/faults.py --studies 20 --seed 7``. Every study must end with
+By hand, for as long as one likes: ``python -m tests.sweep.faults --studies 20 --seed 7``. Every study must end with
 the results of an undisturbed one, with no finished stage done twice, no traceback and no process left. Only faults that
 struck are counted: not a trial to be killed where none was. A study is told by the seed and its number: ``--first 4
 --studies 1`` does the fifth again.
@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from processes import TRIAL, family
-from tiny_grid import tiny_grid
+
+from tests.sweep.support.processes import TRIAL, family
+from tests.sweep.support.tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[2]
 GRID = tiny_grid(images=12, pretrain_epochs=12, finetune_epochs=12)

@@ -11,18 +11,19 @@ from typing import Any
 
 import pytest
 
-from sweep import heartbeat, status
-from sweep.heartbeat import Heartbeat
-from sweep.inputs import Inputs
-from sweep.load import load_grid
-from sweep.outlook import Outlook
-from sweep.plan import Plan, make_plan
-from sweep.reuse import take_over
+from sweep import status
+from sweep.grid.loader import load_grid
+from sweep.monitor import running_file
+from sweep.monitor.progress_stats import Outlook
+from sweep.monitor.running_file import Heartbeat
+from sweep.plan.inputs import Inputs
+from sweep.plan.plan import Plan, make_plan
+from sweep.plan.reuse import take_over
 from sweep.run import parser
 from trainables.errors import UserError
 from trainables.specs import Stage
-from trainables.storage import Storage
-from trainables.study import Study
+from trainables.store.storage import Storage
+from trainables.store.study import Study
 
 
 @pytest.fixture
@@ -108,10 +109,10 @@ def test_a_driver_that_is_not_heard_of_runs_nothing(
 ) -> None:
     study = make_study(tmp_path, plan)
     heartbeat_of(study).started(plan.stages[0], 1)
-    assert heartbeat.read(study) is not None
-    later = time.time() + 2 * heartbeat.STALE_SECONDS
-    monkeypatch.setattr("sweep.heartbeat.time.time", lambda: later)
-    assert heartbeat.read(study) is None
+    assert running_file.read(study) is not None
+    later = time.time() + 2 * running_file.STALE_SECONDS
+    monkeypatch.setattr("sweep.monitor.running_file.time.time", lambda: later)
+    assert running_file.read(study) is None
     code, out = shown(study, capsys)
     assert (code, "no driver is running it" in out) == (0, True)
 
@@ -120,16 +121,16 @@ def test_a_run_that_has_ended_runs_nothing(tmp_path: Path, plan: Plan) -> None:
     study = make_study(tmp_path, plan)
     beat = heartbeat_of(study)
     beat.started(plan.stages[0], 1)
-    assert heartbeat.read(study) is not None
+    assert running_file.read(study) is not None
     beat.end()
-    assert heartbeat.read(study) is None
+    assert running_file.read(study) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"time": "x"}', "{torn"])
 def test_a_spoilt_heartbeat_is_none(tmp_path: Path, plan: Plan, content: str) -> None:
     study = make_study(tmp_path, plan)
-    (tmp_path / heartbeat.FILE).write_text(content)
-    assert heartbeat.read(study) is None
+    (tmp_path / running_file.FILE).write_text(content)
+    assert running_file.read(study) is None
 
 
 def test_no_study_is_said_with_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

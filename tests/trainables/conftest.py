@@ -14,10 +14,10 @@ import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from pydantic import TypeAdapter
-from stage_bench import Bench, make_bench
 
-from trainables.data.packed import Packed
-from trainables.data.readers import DataSpec
+from tests.trainables.support.stage_bench import Bench, make_bench
+from trainables.data.packing.prepare import Packed
+from trainables.data.readers.builtin import DataSpec
 
 settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None

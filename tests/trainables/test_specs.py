@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from trainables import specs
-from trainables.identity import digest
+from trainables.hashing import digest
 from trainables.specs import (
     Augmentation,
     FileWeights,

@@ -12,10 +12,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from trainables.data.overview import divided, overview
-from trainables.data.packed import Progress, prepare
-from trainables.data.readers import DataSpec
-from trainables.data.splits import SplitSpec, cross_validation
+from trainables.data.packing.prepare import Progress, prepare
+from trainables.data.readers.builtin import DataSpec
+from trainables.data.splits.splits import SplitSpec, cross_validation
+from trainables.data.summary import divided, overview
 from trainables.errors import UserError, nearest
 
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this

@@ -10,9 +10,9 @@ import cv2
 import pytest
 import torch
 
-from analysis.explain.trained import Trained, find_stage, load_trained
+from analysis.explain.explained_model import Trained, find_stage, load_trained
 from sweep.run import main as sweep
-from trainables.study import Study
+from trainables.store.study import Study
 
 GRID = """
 target: cells

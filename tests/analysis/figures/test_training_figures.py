@@ -7,15 +7,15 @@ import math
 from typing import Any
 
 import pytest
-import rich_study
 
-from analysis.collect import collect
 from analysis.figures.curves import CHOSEN, curves_drawing
 from analysis.figures.differences import differences_drawing
+from analysis.figures.drawing.shapes import Line, Mark, Text
 from analysis.figures.range_tests import range_drawing
-from analysis.figures.read import History, RangeTest
-from analysis.figures.shapes import Line, Mark, Text
-from analysis.figures.training import curve_figures, range_figures
+from analysis.figures.stage_curves import History, RangeTest
+from analysis.figures.training_figures import curve_figures, range_figures
+from analysis.results.collect import collect
+from tests.analysis.support import rich_study
 
 
 def one_history(loss: list[float], chosen: int | None = 1) -> History:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.cluster.config import ClusterFile, read
-from sweep.cluster.token import make_token
+from sweep.cluster.config.cluster_file import ClusterFile, read
+from sweep.engine.auth_token import make_token
 
 ROOT = Path(__file__).parents[3]
 

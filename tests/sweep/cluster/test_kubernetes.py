@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.growth import growth
-from sweep.load import load_grid
+from sweep.engine.autoscaling import growth
+from sweep.grid.loader import load_grid
 from sweep.run import parser
 
 ROOT = Path(__file__).parents[3]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hosts import PROJECT, free_port, kill_all
-from tiny_grid import tiny_grid
+
+from tests.sweep.cluster.hosts import PROJECT, free_port, kill_all
+from tests.sweep.support.tiny_grid import tiny_grid
 
 pytestmark = pytest.mark.slow
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hosts import PROJECT, command_line, kill_all, wait_for
-from tiny_grid import tiny_grid
+
+from tests.sweep.cluster.hosts import PROJECT, command_line, kill_all, wait_for
+from tests.sweep.support.tiny_grid import tiny_grid
 
 SCRIPTS = [
     ".ci/run",

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hosts import PROJECT, USER, Host, command_line, network, wait_for, why_not
+
+from tests.sweep.cluster.hosts import PROJECT, USER, Host, command_line, network, wait_for, why_not
 
 ADDRESSES = {
     "laptop": "10.77.0.1",

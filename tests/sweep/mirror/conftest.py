@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from wandb_server import KEY, WandbServer
 
 from sweep.mirror.client import forget, processes
 from sweep.mirror.settings import MirrorSettings
-from sweep.plan import Plan
+from sweep.plan.plan import Plan
+from tests.sweep.mirror.wandb_server import KEY, WandbServer
 from trainables.specs import Stage
-from trainables.storage import Storage
-from trainables.study import Study
+from trainables.store.storage import Storage
+from trainables.store.study import Study
 
 EPOCHS = 6
 

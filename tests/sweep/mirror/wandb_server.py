@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from wandb_operations import DeletedError, Operations
+from tests.sweep.mirror.wandb_operations import DeletedError, Operations
 
 KEY = "b0b" + "7" * 37
 STREAM = re.compile(r"^/files/[^/]+/[^/]+/([^/]+)/file_stream$")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from trainables.data import __main__ as command
-from trainables.data.packed import load
+from trainables.data.packing.prepare import load
 
 Write = Callable[..., Path]
 

@@ -1,0 +1,1 @@
+"""Pack a study for publication, and check a packed one."""

@@ -1,0 +1,174 @@
+"""What goes into a bundle: every file with its verified bytes, one after the other, never all in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from analysis.page.build import FIGURES, INDEX, TABLES, build
+from analysis.results.collect import WEIGHTS, Collected, collect
+from analysis.results.plan_file import PlannedStage, explain
+from analysis.results.verify import Cell
+from analysis.stats import study_summary
+from trainables.errors import UserError
+from trainables.store.storage import Storage
+from trainables.store.study import RESULT, STAGE, StageFolder, Study
+
+File = tuple[str, Callable[[], bytes]]
+"""A name in the bundle, and how to get its bytes."""
+
+STUDY_FILES = (
+    "study.json",
+    "grid.yaml",
+    "plan.json",
+    "selection.parquet",
+    "data_problems.parquet",
+)
+README = """# {name}
+
+A study of {target}: {cells} of {planned} planned cells, verified. Packed by `python -m analysis.bundle`.
+
+- `report/`: the report page, its tables as CSV, Markdown and LaTeX, its figures as files
+- `grid.yaml`, `plan.json`: what was asked; `stages/*/stage.json`: the full specification of each stage
+- `splits/`: which image was train, val and test in each fold
+- `stages/*/predictions.parquet`: logits of every val and test image, from which all tables are computed
+- `stages/*/weights.safetensors`: weights of {weights}
+- `environment.json`: versions, devices, precision
+- `MANIFEST.json`: SHA-256 of every file; `python -m analysis.bundle --verify BUNDLE` checks them
+
+Unpacked, this is a study folder: `python -m analysis.report FOLDER` makes the tables anew.
+The images are not in it; their fingerprint is {fingerprint}.
+{missing}"""
+WHOSE = {"chosen": "the chosen cells, where they were kept", "best": "the best row by val", "none": "none"}
+
+
+def contents(study: Study, weights: str) -> Iterator[File]:
+    """Yield all files of a bundle.
+
+    Args:
+        study: finished or not.
+        weights: whose weights go along: ``chosen``, ``best`` or ``none``.
+
+    Raises:
+        UserError: if no cell counts, or the study cannot be read.
+    """
+    collected = collect(study)
+    if not collected.cells:
+        raise UserError(f"{study.storage.path()} has no cell that counts yet: there is nothing to pack")
+    yield "README.md", lambda: _readme(collected, weights).encode()
+    yield "environment.json", lambda: _json(_environment(collected))
+    for name in STUDY_FILES:
+        if study.storage.exists(name):
+            yield name, _reader(study.storage, name)
+    yield from _report(study)
+    yield from _splits(study)
+    wanted = {cell.folder.name for cell in with_weights(collected, weights)}
+    for folder in _folders(collected):
+        yield from _stage(folder, folder.name in wanted)
+
+
+def _report(study: Study) -> Iterator[File]:
+    """Yield the report, made anew beside the study: a study to be packed may be one that nobody may write to."""
+    with TemporaryDirectory(prefix="bundle-report-") as folder:
+        made = Storage(Path(folder))
+        report = build(study, into=made)
+        tables = [f"{TABLES}/{table.name}.{suffix}" for table in report.tables.all for suffix in ("csv", "md", "tex")]
+        drawn = {f"{FIGURES}/{name}": made for name in made.child(FIGURES).files()}
+        explained = {f"{FIGURES}/{name}": study.storage for name in study.storage.child(FIGURES).files()}
+        for name in (INDEX, *tables):
+            yield name, _reader(made, name)
+        for name, storage in sorted((explained | drawn).items()):
+            yield name, _reader(storage, name)
+
+
+def with_weights(collected: Collected, weights: str) -> tuple[Cell, ...]:
+    """Return the cells whose weights go along."""
+    if weights == "none":
+        return ()
+    return collected.chosen if weights == "chosen" else best_row(collected)
+
+
+def best_row(collected: Collected) -> tuple[Cell, ...]:
+    """Return the chosen cells of the row of the highest mean val score: never chosen on test images."""
+    rows: dict[tuple[str, str], list[Cell]] = {}
+    for cell in collected.chosen:
+        rows.setdefault((cell.planned.architecture, cell.planned.scenario), []).append(cell)
+    if not rows:
+        return ()
+    return tuple(max(rows.values(), key=lambda row: float(np.mean([cell.candidate.val_f1_macro for cell in row]))))
+
+
+def _folders(collected: Collected) -> Iterator[StageFolder]:
+    """Yield the folders of the verified cells, and of the finished stages they rest on, each once."""
+    done: set[str] = set()
+
+    def upstream(stage: PlannedStage) -> Iterator[StageFolder]:
+        for found in collected.progress.upstream(stage):
+            folder = collected.progress.folder(found.key)
+            if folder is not None and folder.name not in done and folder.result() is not None:
+                done.add(folder.name)
+                yield from upstream(found)
+                yield folder
+
+    for cell in collected.cells:
+        yield from upstream(cell.planned)
+        yield cell.folder
+
+
+def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
+    result = folder.result() or {}
+    for name in result.get("digests", {}):
+        if name != WEIGHTS or weights:
+            yield f"stages/{folder.name}/{name}", _verified(folder, name, result)
+    for name in (STAGE, RESULT):
+        yield f"stages/{folder.name}/{name}", _of_folder(folder, name)
+
+
+def _splits(study: Study) -> Iterator[File]:
+    for name in study.storage.names("splits"):
+        yield f"splits/{name}", _reader(study.storage, f"splits/{name}")
+
+
+def _reader(storage: Storage, name: str) -> Callable[[], bytes]:
+    return lambda: storage.read(name)
+
+
+def _of_folder(folder: StageFolder, name: str) -> Callable[[], bytes]:
+    return lambda: folder.read(name)
+
+
+def _verified(folder: StageFolder, name: str, result: dict[str, Any]) -> Callable[[], bytes]:
+    def read() -> bytes:
+        try:
+            return folder.read_verified(name, result)
+        except ValueError as error:
+            raise UserError(f"{explain(error)}. Nothing that was changed is packed: run the stage again") from error
+
+    return read
+
+
+def _environment(collected: Collected) -> dict[str, dict[str, int]]:
+    """Return fact -> value -> number of cells."""
+    return {fact.name: dict(fact.values) for fact in study_summary.environment(collected) if fact.name != "process"}
+
+
+def _readme(collected: Collected, weights: str) -> str:
+    lacking = "".join(f"- {out.name}: {out.reason}\n" for out in collected.left_out)
+    return README.format(
+        name=collected.header.name,
+        target=collected.plan.target,
+        cells=len(collected.cells),
+        planned=len(collected.plan.cells),
+        weights=WHOSE[weights],
+        fingerprint=collected.header.fingerprint,
+        missing=f"\nCells that do not count:\n\n{lacking}" if lacking else "",
+    )
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""Drawing primitives: scales, shapes, colours, and the SVG and PDF writers of a figure."""

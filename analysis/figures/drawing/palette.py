@@ -1,0 +1,44 @@
+"""The colours of drawings, on light and on dark paper. Contrasts are tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.figures.drawing.shapes import Role
+
+LIGHT: Mapping[Role, str] = {
+    "paper": "#ffffff",
+    "ink": "#1d2327",
+    "soft": "#5a6570",
+    "line": "#d5dade",
+    "accent": "#0b5c7d",
+    "second": "#a34400",
+    "heat": "#003049",
+    "on-low": "#000000",
+    "on-high": "#ffffff",
+}
+DARK: Mapping[Role, str] = {
+    "paper": "#14181b",
+    "ink": "#e4e8eb",
+    "soft": "#a3adb5",
+    "line": "#3a434b",
+    "accent": "#7cc4e4",
+    "second": "#ffb27a",
+    "heat": "#6cb0d0",
+    "on-low": "#ffffff",
+    "on-high": "#000000",
+}
+TURNS = 0.65
+"""Opacity of heat from which text on it takes the other colour: there both colours have a contrast of 4.5."""
+
+
+def css() -> str:
+    """Return the rules that colour drawings in a page: light, dark where the reader's system is, light on paper."""
+    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{_rules(DARK)}\n}}"
+    return f"{_rules(LIGHT)}\n{dark}"
+
+
+def _rules(colours: Mapping[Role, str]) -> str:
+    return "\n".join(
+        f".f-{role} {{ fill: {colour}; }} .s-{role} {{ stroke: {colour}; }}" for role, colour in colours.items()
+    )

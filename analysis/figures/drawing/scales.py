@@ -1,0 +1,111 @@
+"""Scales, their ticks, and the frame of a diagram."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.figures.drawing.shapes import Line, Point, Shape, Text
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values between ``low`` and ``high`` along a side of a diagram; ``log``: by their logarithm, low above 0."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def around(cls, values: Iterable[float], log: bool = False) -> Scale:
+        """Return a scale that holds all finite values, with a little room."""
+        found = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
+        low, high = (min(found), max(found)) if found else (0.1 if log else 0.0, 1.0)
+        if log:
+            return cls(low / 1.1, high * 1.1, True)
+        room = 0.05 * (high - low) or 0.05 * (abs(high) or 1)
+        return cls(low - room, high + room)
+
+    def share(self, value: float) -> float:
+        """Return where a value lies: 0 at ``low``, 1 at ``high``."""
+        if self.log:
+            if value <= 0:
+                return -math.inf
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int = 6) -> tuple[float, ...]:
+        """Return round values, at most about so many."""
+        return _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, most)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A diagram's area and scales; (x, y) is the upper left corner."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    across: Scale
+    up: Scale
+
+    def place(self, x: float, y: float) -> Point:
+        """Return where a point lies. What is beyond the scale is drawn at its edge."""
+        return self.x + self.width * _within(self.across.share(x)), self.y + self.height * (
+            1 - _within(self.up.share(y))
+        )
+
+    def curve(self, xs: Sequence[float], ys: Sequence[float]) -> tuple[Point, ...]:
+        """Return the points of a curve, those without a finite value left out."""
+        return tuple(self.place(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y))
+
+    def frame(self, across: str, up: str, whole: bool = False) -> Iterator[Shape]:
+        """Yield grid lines, ticks and labels.
+
+        Args:
+            across: label below.
+            up: label above the left side.
+            whole: whether ticks below are whole numbers only.
+        """
+        bottom = self.y + self.height
+        for value in self.up.ticks(5):
+            y = self.place(self.across.low, value)[1]
+            yield Line(((self.x, y), (self.x + self.width, y)), "line")
+            yield Text(self.x - 6, y + 4, tick_text(value), "soft", anchor="end")
+        for value in self.across.ticks():
+            if whole and value != round(value):
+                continue
+            x = self.place(value, self.up.low)[0]
+            yield Line(((x, bottom), (x, bottom + 4)), "soft")
+            yield Text(x, bottom + 16, tick_text(value), "soft", anchor="middle")
+        yield Line(((self.x, bottom), (self.x + self.width, bottom)), "soft")
+        yield Text(self.x + self.width / 2, bottom + 32, across, anchor="middle")
+        yield Text(self.x - 36, self.y - 8, up)
+
+
+def tick_text(value: float) -> str:
+    """Return a round value: 0.05, 1e-05, 20."""
+    return f"{value:.4g}".replace("e-0", "e-").replace("-", "−")
+
+
+def _within(share: float) -> float:
+    return min(max(share, 0.0), 1.0)
+
+
+def _ticks(low: float, high: float, most: int) -> tuple[float, ...]:
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return tuple(round(place * step, 12) + 0.0 for place in range(first, math.floor(high / step + 1e-9) + 1))
+
+
+def _log_ticks(low: float, high: float) -> tuple[float, ...]:
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1,), (1, 3), (1, 2, 5)):
+        found = tuple(f * 10.0**power for power in powers for f in factors if low <= f * 10.0**power <= high)
+        if len(found) >= 3:
+            return found
+    return found

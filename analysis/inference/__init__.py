@@ -1,0 +1,1 @@
+"""Use the trained models of a study: on new images, as an ensemble, or exported with a model card."""

@@ -1,0 +1,197 @@
+"""The methods, in a paragraph ready for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from analysis.results.collect import Collected
+from analysis.results.plan_file import PlannedStage
+from analysis.stats.class_averages import rate_text
+from analysis.stats.study_summary import Question, environment, question
+from trainables.specs import Recipe
+from trainables.store.arrow import read_parquet
+from trainables.store.study import SELECTED_ON, StageFolder, Study
+
+VERSIONS = ("python", "torch", "torchvision", "timm", "ray", "numpy")
+COMMIT_LETTERS = 12
+NAMES = {"sgd": "SGD", "adamw": "AdamW"}
+
+
+def methods(collected: Collected, proof: str) -> str:
+    """Return what was run, how folds were drawn, how epoch and rate were chosen, and with what.
+
+    Args:
+        collected: what counts.
+        proof: what holds for the split, from ``split_proof``.
+    """
+    asked = question(collected)
+    known = {fact.name: fact.text for fact in environment(collected)}
+    sentences = (
+        *_design(collected, asked),
+        *_division(collected, asked, proof),
+        *_training(collected),
+        *_selection(collected),
+        *_software(known),
+        "Scores follow Glüge et al. (2024), supplement 1.1, with ddof = 1 and 0/0 = 0. Every figure was recomputed "
+        "from the stored logits, after their digests, split and selection rule had been verified.",
+    )
+    return " ".join(sentences)
+
+
+def split_proof(study: Study, collected: Collected) -> str:
+    """Return what the table of the study's split itself shows, or why it shows nothing."""
+    split = collected.split
+    if split.fault is not None:
+        return ""
+    from trainables.data.splits.verification import prove
+
+    try:
+        return prove(read_parquet(study.storage.read(f"splits/{split.digest}.parquet")))
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _design(collected: Collected, asked: Question) -> Iterator[str]:
+    images = "" if asked.images is None else f", {asked.images:,} images"
+    yield (
+        f"{_count(asked.architectures, 'architecture')} ({', '.join(asked.architectures)}) and "
+        f"{_count(asked.scenarios, 'scenario')} of initial weights ({', '.join(asked.scenarios)}) were compared on "
+        f"{collected.plan.target} ({len(asked.classes)} classes{images}) by {len(asked.folds)}-fold cross-validation, "
+        f"with {_count(asked.seeds, 'seed')} ({', '.join(map(str, asked.seeds))})."
+    )
+    planned, counted = len(collected.plan.cells), len(collected.cells)
+    if counted < planned:
+        yield f"Of {planned} planned fine-tuning runs {counted} count."
+    pretrained = [stage for stage in collected.plan.stages if stage.kind == "pretrain"]
+    if pretrained:
+        noun = "pre-training" if len(pretrained) == 1 else "pre-trainings"
+        yield f"{len(pretrained)} {noun} served all folds of the scenarios that start from them."
+
+
+def _division(collected: Collected, asked: Question, proof: str) -> Iterator[str]:
+    if asked.images is None:
+        yield "The split could not be read."
+        return
+    if asked.grouped:
+        yield "Folds are stratified by class and keep the images of a group together."
+    else:
+        yield (
+            "Folds are stratified by class and drawn on images: no groups are known, so images of one patient may lie "
+            "on both sides of a split."
+        )
+    trained = sorted(collected.split.trained.values())
+    if trained and trained[-1]:
+        span = f"{trained[0]:,}" if trained[0] == trained[-1] else f"{trained[0]:,} to {trained[-1]:,}"
+        yield f"A fold trains on {span} images; its val part is drawn from what is not tested."
+    if proof:
+        yield f"Checked on the table of the split: {proof.rstrip('.')}."
+
+
+def _training(collected: Collected) -> Iterator[str]:
+    """Say how was trained; of architectures that differ, each by itself."""
+    of_recipe: dict[str, dict[str, None]] = {}
+    for cell in collected.cells:
+        of_recipe.setdefault(_recipe(cell.stage.recipe), {})[cell.planned.architecture] = None
+    for said, architectures in of_recipe.items():
+        whose = f" of {', '.join(architectures)}" if len(of_recipe) > 1 else ""
+        yield f"Fine-tuning{whose}: {said}."
+
+
+def _recipe(recipe: Recipe) -> str:
+    inertia = "beta1" if recipe.optimizer == "adamw" else "momentum"
+    parts = [
+        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} ({inertia} {rate_text(recipe.momentum)}, weight decay "
+        f"{rate_text(recipe.weight_decay)})",
+        f"{recipe.epochs} epochs",
+        f"batch {recipe.batch_size}",
+        f"{recipe.decay} learning rate",
+        f"images of {recipe.image_size} px",
+    ]
+    parts += [f"warm-up (epochs: {rate_text(recipe.warmup_epochs)})"] if recipe.warmup_epochs else []
+    parts += ["classes weighted by frequency"] if recipe.class_weights == "balanced" else []
+    parts += [f"label smoothing {rate_text(recipe.label_smoothing)}"] if recipe.label_smoothing else []
+    parts += [f"early stopping after {recipe.patience} epochs without a better val score"] if recipe.patience else []
+    return ", ".join(parts)
+
+
+def _selection(collected: Collected) -> Iterator[str]:
+    rates = {len(choice.candidates) for choice in collected.choices}
+    tests = [stage for stage in collected.plan.stages if stage.kind == "lr_range"]
+    yield (
+        f"The epoch was chosen by the highest macro F1 on val ({SELECTED_ON}), on images of the fold's training part kept apart for it; the test part was "
+        "scored once, at the end."
+    )
+    if max(rates, default=1) > 1:
+        yield (
+            f"The start learning rate was chosen on {SELECTED_ON} within architecture, scenario, fold and seed, from "
+            f"{' or '.join(map(str, sorted(rates)))} rates; the lower on a tie."
+        )
+    elif not tests:
+        yield "The start learning rate was set beforehand, one for each run."
+    if tests:
+        yield _range_tests(collected, tests)
+
+
+def _range_tests(collected: Collected, tests: list[PlannedStage]) -> str:
+    rules, ramps = [], []
+    for stage in tests:
+        folder = collected.progress.folder(stage.key)
+        if folder is None or collected.progress.state(stage) != "done":
+            continue
+        choice = (folder.result() or {}).get("choice")
+        if isinstance(choice, Mapping):
+            rules.append(str(choice.get("rule")))
+        ramps.append(_ramp(folder))
+    found = f"Start rates came from {_count(tests, 'learning-rate range test')} (Smith 2017)"
+    found += f", {', '.join(_each(ramps))}" if any(ramps) else ""
+    found += f"; {', '.join(_counted(rules))}." if rules else "; none is finished yet."
+    if _shared(collected, tests):
+        found += " Some are shared by folds, so val images of one fold are test images of another."
+    return found
+
+
+def _shared(collected: Collected, tests: list[PlannedStage]) -> bool:
+    """Say whether a range test that saw images of no certain fold set the rate of a cell."""
+    of_no_fold = {name for stage in tests if stage.fold is None for name in (stage.key, stage.name)}
+    return any(of_no_fold & set(cell.upstream) for cell in collected.plan.cells)
+
+
+def _ramp(folder: StageFolder) -> str:
+    """Return a range test's ramp in words, or "" where its specification cannot be read."""
+    try:
+        ramp = folder.stage().get("ramp")
+    except (OSError, ValueError, TypeError):
+        return ""
+    if not isinstance(ramp, Mapping) or not {"start", "end", "steps", "loss"} <= ramp.keys():
+        return ""
+    start, end = (
+        rate_text(ramp[end]) if isinstance(ramp[end], int | float) else str(ramp[end]) for end in ("start", "end")
+    )
+    return f"{start} to {end} in {ramp['steps']} steps on the {ramp['loss']} loss"
+
+
+def _software(known: Mapping[str, str]) -> Iterator[str]:
+    versions = [f"{name} {known[f'versions.{name}']}" for name in VERSIONS if f"versions.{name}" in known]
+    if versions:
+        commit = known.get("commit", "None")
+        at = "" if commit == "None" or "," in commit else f", code at commit {commit[:COMMIT_LETTERS]}"
+        yield f"Software: {', '.join(versions)}{at}."
+    parts = [known["device"]] if "device" in known else []
+    parts += [f"precision {known['precision']}"] if "precision" in known else []
+    parts += [f"{known['world_size']} workers a run"] if known.get("world_size", "1") != "1" else []
+    parts += [f"CPU threads: {known['threads']}"] if "threads" in known else []
+    if parts:
+        yield f"It ran on {', '.join(parts)}."
+
+
+def _each(texts: Iterable[str]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text]
+
+
+def _counted(rules: list[str]) -> list[str]:
+    return [f"{rules.count(rule)} by the rule {rule}" for rule in dict.fromkeys(rules)]
+
+
+def _count(items: Any, noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

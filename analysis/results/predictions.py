@@ -1,0 +1,103 @@
+"""Reading a prediction file: every image of val and test exactly once, with finite logits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from analysis.results.split import PARTS, Part
+from trainables.store.arrow import equal, numbers, one_array, read_parquet, take
+
+FILE = "predictions.parquet"
+_TYPES = {"image_id": pa.string(), "split": pa.string(), "label": pa.int64()}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a cell said about the images of one part of its fold.
+
+    Attributes:
+        image_ids: strings, shape (images,).
+        labels: true class, shape (images,).
+        logits: shape (images, classes), float32.
+    """
+
+    image_ids: pa.Array
+    labels: NDArray[np.int64]
+    logits: NDArray[np.float32]
+
+    def check(self, name: str, part: Part) -> NDArray[np.int32]:
+        """Compare with what the split asks for; return the place of each image in the part, shape (images,).
+
+        Raises:
+            ValueError: if an image is foreign to the part, there twice, missing, or has another label.
+        """
+        place = pc.index_in(self.image_ids, value_set=part.image_ids)
+        if place.null_count:
+            foreign = self.image_ids.filter(pc.is_null(place))[0]
+            foreign_ones = f"{place.null_count} {name} images are not in the {name} part of the split"
+            raise ValueError(f"{FILE}: {foreign_ones}, first {foreign}")
+        found = numbers(place, np.int32)
+        times = np.bincount(found, minlength=len(part.labels))
+        _refuse(times > 1, part, f"{name} images are there more than once")
+        _refuse(times == 0, part, f"{name} images are missing")
+        other = np.zeros(len(part.labels), dtype=np.bool_)
+        other[found] = self.labels != part.labels[found]
+        _refuse(other, part, f"{name} images have another label than in the split")
+        return found
+
+
+def read_predictions(content: bytes, classes: int) -> dict[str, Predictions]:
+    """Read a prediction file; return what it says of ``val`` and of ``test``.
+
+    Args:
+        content: the bytes of the file, already checked against their digest.
+        classes: how many logits an image must have.
+
+    Raises:
+        ValueError: if columns, types, number of logits or a value are not as in the contract.
+    """
+    table = read_parquet(content)
+    _check_columns(table)
+    rows = {name: equal(table["split"], name) for name in PARTS}
+    if sum(int(of_part.sum()) for of_part in rows.values()) != table.num_rows:
+        values = pc.unique(table["split"]).to_pylist()
+        raise ValueError(f"{FILE}: column split holds {values}, not only {list(PARTS)}")
+    labels, logits = numbers(table["label"], np.int64), _logits(table, classes)
+    ids = {name: take(table["image_id"], rows[name]) for name in PARTS}
+    return {name: Predictions(ids[name], labels[rows[name]], logits[rows[name]]) for name in PARTS}
+
+
+def _check_columns(table: pa.Table) -> None:
+    for name in (*_TYPES, "logits"):
+        if name not in table.column_names:
+            raise ValueError(f"{FILE} has no column {name}, only {', '.join(table.column_names)}")
+        column = table[name]
+        if column.null_count:
+            raise ValueError(f"{FILE}: {column.null_count} values of column {name} are missing")
+        if name in _TYPES and column.type != _TYPES[name]:
+            raise ValueError(f"{FILE}: column {name} is of type {column.type}, not {_TYPES[name]}")
+
+
+def _logits(table: pa.Table, classes: int) -> NDArray[np.float32]:
+    kind = table["logits"].type
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size != classes or kind.value_type != pa.float32():
+        raise ValueError(f"{FILE}: column logits is of type {kind}, not {classes} float32 values an image")
+    flat = one_array(table["logits"]).flatten()
+    if flat.null_count:
+        raise ValueError(f"{FILE}: {flat.null_count} logits are missing")
+    logits = numbers(flat, np.float32).reshape(-1, classes)
+    # The sum is finite only if every logit is; where it is not, look again (sums may overflow).
+    if not np.isfinite(logits.sum(dtype=np.float64)) and not np.isfinite(logits).all():
+        raise ValueError(f"{FILE}: a logit is not finite, so the prediction means nothing")
+    return logits
+
+
+def _refuse(wrong: NDArray[np.bool_], part: Part, what: str) -> None:
+    if wrong.any():
+        first = part.image_ids[int(np.flatnonzero(wrong)[0])]
+        raise ValueError(f"{FILE}: {int(wrong.sum())} {what}, first {first}")

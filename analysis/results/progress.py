@@ -1,0 +1,107 @@
+"""How far the stages of the plan have come, and what keeps the others."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from analysis.results.plan_file import Plan, PlannedStage, explain
+from trainables.store.study import FAILURE, StageFolder, Study
+
+State = Literal["refused", "failed", "blocked", "running", "not run", "excluded"]
+"""Why a cell does not count. ``refused``: it has a result, but not one to rely on."""
+DRIVER = ".driver.json"
+"""Who runs the study; the driver takes it away when it ends."""
+LONGEST_MESSAGE = 300
+SHORT = 16
+"""So many characters of a key are in the name of a folder."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The stages of the plan beside what the folder holds of them, from two listings.
+
+    Attributes:
+        stages: of the plan, by key and by name.
+        states: ``done`` or ``failed``, by short key.
+        folders: of the stages that were begun, by short key.
+        driven: whether a driver runs the study now.
+    """
+
+    stages: Mapping[str, PlannedStage]
+    states: Mapping[str, str]
+    folders: Mapping[str, StageFolder]
+    driven: bool = False
+
+    @classmethod
+    def of(cls, study: Study, plan: Plan) -> Progress:
+        """Look at a study."""
+        stages = {name: stage for stage in plan.stages for name in (stage.key, stage.name) if name is not None}
+        folders = {folder.name[-SHORT:]: folder for folder in study.folders()}
+        return cls(stages, study.states(), folders, _is_driven(study))
+
+    def state(self, stage: PlannedStage) -> str | None:
+        """Return ``done``, ``failed`` or, where it has neither result nor failure, None."""
+        return self.states.get((stage.key or "")[:SHORT])
+
+    def folder(self, key: str | None) -> StageFolder | None:
+        """Return the folder of the stage of a key, or None if it was not begun."""
+        return self.folders.get((key or "")[:SHORT])
+
+    def upstream(self, stage: PlannedStage) -> list[PlannedStage]:
+        """Return the stages that this one needs, as far as the plan has them."""
+        return [self.stages[key] for key in stage.upstream if key in self.stages]
+
+    def why_not_done(self, stage: PlannedStage) -> tuple[State, str]:
+        """Return the state of a stage without a result, and the reason in words."""
+        if stage.excluded is not None:
+            return "excluded", f"excluded by the rule {stage.excluded}"
+        if self.state(stage) == "failed":
+            return "failed", f"failed: {_failure(self.folder(stage.key))}"
+        blocker = self._blocker(stage)
+        if blocker is not None:
+            return "blocked", f"blocked by {blocker.name}"
+        if stage.key is None:
+            return "not run", "not run: data or weights were not at hand when it was planned"
+        if self.folder(stage.key) is None:
+            return "not run", "not run"
+        return ("running", "running") if self.driven else ("not run", "not run to its end")
+
+    def _blocker(self, stage: PlannedStage) -> PlannedStage | None:
+        """Return the nearest failed stage on the way to this one. The plan has no cycles."""
+        for upstream in self.upstream(stage):
+            state = self.state(upstream)
+            if state == "failed":
+                return upstream
+            further = None if state == "done" else self._blocker(upstream)
+            if further is not None:
+                return further
+        return None
+
+
+def _is_driven(study: Study) -> bool:
+    """Say whether a driver holds the study. Of one on this machine, that it lives; one elsewhere is believed."""
+    try:
+        holder = study.storage.read_json(DRIVER)
+        if holder["host"] != socket.gethostname():
+            return True
+        if int(holder["process"]) == os.getpid():  # the driver asks itself, when its run has ended
+            return False
+        os.kill(int(holder["process"]), 0)
+    except PermissionError:  # it lives, as another user's
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def _failure(folder: StageFolder | None) -> str:
+    try:
+        failure: Mapping[str, Any] = (folder and folder.failure()) or {}
+    except (ValueError, TypeError, OSError) as error:
+        return f"{FAILURE} cannot be read: {explain(error)}"
+    message = " ".join(str(failure.get("message", "")).split())
+    return f"{failure.get('class', 'unknown error')}: {message[:LONGEST_MESSAGE]}"

@@ -1,0 +1,126 @@
+"""The study's split as analysis needs it: which images a prediction file must hold, and with which label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainables.store.arrow import codes, equal, numbers, one_array, read_parquet, take
+from trainables.store.study import Study
+
+PARTS = ("val", "test")
+IDENTICAL = "identical-"
+"""Group names made up for images of equal bytes start so; they say nothing about patients."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one part of one fold.
+
+    Attributes:
+        image_ids: strings, shape (images,).
+        labels: indices into the classes, shape (images,).
+        groups: a number for the group of each image, shape (images,); None where no groups are known.
+    """
+
+    image_ids: pa.Array
+    labels: NDArray[np.int64]
+    groups: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split, verified against its digest.
+
+    Attributes:
+        parts: the val and test images of each fold.
+        labels: label of every image of the data set once, shape (images,).
+        grouped: whether folds respect groups that the user gave.
+        trained: number of train images of each fold.
+        fault: why the split cannot be used (then the rest is empty), or None.
+    """
+
+    digest: str
+    parts: Mapping[tuple[int, str], Part] = field(default_factory=dict)
+    labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    grouped: bool = False
+    trained: Mapping[int, int] = field(default_factory=dict)
+    fault: str | None = None
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """The folds, ascending."""
+        return tuple(sorted({fold for fold, _ in self.parts}))
+
+    def part(self, fold: int, name: str) -> Part:
+        """Return a part of a fold.
+
+        Raises:
+            ValueError: if the split is unusable or has no such part.
+        """
+        if self.fault is not None:
+            raise ValueError(self.fault)
+        if (fold, name) not in self.parts:
+            raise ValueError(f"the split has no {name} part of fold {fold}, only folds {list(self.folds)}")
+        return self.parts[fold, name]
+
+
+def read_split(study: Study, digest: str) -> Split:
+    """Read and verify the study's split. What is wrong with it stands in ``fault``."""
+    path = study.storage.path(f"splits/{digest}.parquet")
+    try:
+        table = read_parquet(study.storage.read(f"splits/{digest}.parquet"))
+    except (OSError, ValueError) as error:
+        return Split(digest, fault=f"the split {path} cannot be read: {' '.join(str(error).split())}")
+    missing = {"fold", "image_id", "label", "group", "split"} - set(table.column_names)
+    if missing:
+        return Split(digest, fault=f"the split {path} has no column {', '.join(sorted(missing))}")
+    if _digest(table) != digest:
+        return Split(digest, fault=f"the split {path} was changed: its content no longer has that digest")
+    try:
+        return _divide(digest, table)
+    except ValueError as error:
+        return Split(digest, fault=f"the split {path} is not as expected: {error}")
+
+
+def _digest(table: pa.Table) -> str:
+    # Imported late: the module brings OpenCV along, which only this line needs.
+    from trainables.store.study import split_digest
+
+    return split_digest(table)
+
+
+def _divide(digest: str, table: pa.Table) -> Split:
+    fold_of, labels = numbers(table["fold"], np.int64), numbers(table["label"], np.int64)
+    folds = np.unique(fold_of).tolist()
+    groups = _groups(table["group"])
+    parts = {}
+    for name in PARTS:
+        of_part = equal(table["split"], name)
+        for fold in folds:
+            rows = of_part & (fold_of == fold)
+            of_rows = None if groups is None else groups[rows]
+            parts[fold, name] = Part(take(table["image_id"], rows), labels[rows], of_rows)
+    in_train = equal(table["split"], "train")
+    return Split(
+        digest,
+        parts,
+        labels=labels[fold_of == folds[0]] if folds else labels,
+        grouped=groups is not None,
+        trained={fold: int((in_train & (fold_of == fold)).sum()) for fold in folds},
+    )
+
+
+def _groups(column: pa.ChunkedArray) -> NDArray[np.int64] | None:
+    """Return a number for the group of each row, shape (rows,); an image without a group is one by itself."""
+    names = one_array(column).dictionary_encode().dictionary.to_pylist()
+    if not any(not name.startswith(IDENTICAL) for name in names):
+        return None
+    found = codes(column)
+    missing = np.flatnonzero(found < 0)
+    found[missing] = len(names) + np.arange(len(missing))
+    return found

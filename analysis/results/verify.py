@@ -1,0 +1,152 @@
+"""Before a number counts: is the result what the stage wrote, of this split, chosen on val?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from analysis.results.calibration import Calibration, calibration
+from analysis.results.plan_file import PlannedStage, explain
+from analysis.results.predictions import FILE, read_predictions
+from analysis.results.split import PARTS, Split
+from trainables.specs import Stage
+from trainables.store.selection import Candidate
+from trainables.store.study import RESULT, SELECTED_ON, STAGE, StageFolder
+from trainables.training.metrics import confusion, summary
+
+TOLERANCE = 1e-9
+"""Largest difference between a stored score and the same recomputed: both are float64 sums of counts."""
+
+
+class Result(BaseModel):
+    """What analysis reads of ``result.json``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    status: Literal["done"]
+    key: str
+    selected_on: str
+    selected_epoch: int | None = None
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    classes: tuple[str, ...]
+    metrics: dict[str, float | None]
+    digests: dict[str, str]
+    upstream_digests: dict[str, str] = {}
+    environment: dict[str, Any] = {}
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A verified cell. Its logits stay on disk: what is kept of them are counts.
+
+    Attributes:
+        planned: its place in the plan, with the labels of the tables.
+        confusion: of ``val`` and ``test``, each of shape (classes, classes), rows true, columns predicted.
+        predicted: class said of each test image, in the order of the split, shape (images,).
+        calibration: how sure it was of the test images, and how often right.
+    """
+
+    planned: PlannedStage
+    stage: Stage
+    result: Result
+    folder: StageFolder
+    confusion: Mapping[str, NDArray[np.int64]]
+    predicted: NDArray[np.int32]
+    calibration: Calibration
+
+    @cached_property
+    def candidate(self) -> Candidate:
+        """What the choice of a rate sees of it: the val score, recomputed from the logits."""
+        return Candidate(
+            architecture=self.planned.architecture,
+            scenario=self.planned.scenario,
+            fold=fold_of(self.stage),
+            seed=self.planned.seed,
+            key=self.result.key,
+            learning_rate=self.result.learning_rate,
+            val_f1_macro=summary(self.confusion["val"])["f1_macro"],
+        )
+
+
+def verify(planned: PlannedStage, folder: StageFolder, split: Split, classes: tuple[str, ...]) -> Cell:
+    """Check the result of a planned cell and recompute its scores.
+
+    Raises:
+        ValueError: if anything is not as it should be; the message says what.
+        OSError: if a file cannot be read.
+    """
+    stage = _stage(planned, folder)
+    result, document = _result(folder)
+    _check_identity(stage, result, split, classes)
+    content = folder.read_verified(FILE, document)
+    parts = read_predictions(content, len(classes))
+    matrices, in_order = {}, np.zeros(0, np.int32)
+    for name in PARTS:
+        place = parts[name].check(name, split.part(fold_of(stage), name))
+        predicted = parts[name].logits.argmax(axis=1).astype(np.int64)
+        matrices[name] = confusion(parts[name].labels, predicted, len(classes))
+        _check_metrics(name, result, summary(matrices[name]))
+        in_order = np.empty(len(place), np.int32)
+        in_order[place] = predicted
+    calibrated = calibration(parts["test"].logits, parts["test"].labels)
+    return Cell(planned, stage, result, folder, matrices, in_order, calibrated)
+
+
+def fold_of(stage: Stage) -> int:
+    """Return the fold of a cell.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if stage.fold is None:
+        raise ValueError(f"{STAGE} has no fold, so it is no cell of a cross-validation")
+    return stage.fold
+
+
+def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
+    try:
+        stage = Stage.from_document(folder.stage())
+    except FileNotFoundError as error:
+        raise ValueError(f"{STAGE} is missing in {folder.path()}") from error
+    except ValueError as error:
+        raise ValueError(f"{STAGE} is no valid specification: {explain(error)}") from error
+    if stage.key != planned.key:
+        raise ValueError(f"{STAGE} is of another stage: its key is {stage.key}, the plan's {planned.key}")
+    return stage
+
+
+def _result(folder: StageFolder) -> tuple[Result, dict[str, Any]]:
+    document = folder.result()
+    if document is None:  # the file is there, or the stage would not count as done
+        raise ValueError(f"{RESULT} is not a JSON object: it was torn or changed")
+    try:
+        return Result.model_validate(document), document
+    except ValidationError as error:
+        raise ValueError(f"{RESULT} is not as expected: {explain(error)}") from error
+
+
+def _check_identity(stage: Stage, result: Result, split: Split, classes: tuple[str, ...]) -> None:
+    if result.key != stage.key:
+        raise ValueError(f"{RESULT} is of another stage: its key is {result.key}")
+    if result.selected_on != SELECTED_ON:
+        raise ValueError(f"{RESULT}: selected_on is {result.selected_on!r}, only {SELECTED_ON!r} counts")
+    if stage.split != split.digest:
+        raise ValueError(f"{STAGE}: split is {stage.split}, the study's is {split.digest}")
+    if not result.classes == stage.data.classes == classes:
+        raise ValueError(f"{RESULT}: classes are {list(result.classes)}, the plan's {list(classes)}")
+
+
+def _check_metrics(name: str, result: Result, recomputed: Mapping[str, float]) -> None:
+    for measure, value in recomputed.items():
+        metric = f"{name}_{measure}"
+        stored = result.metrics.get(metric, value)
+        # Written so that NaN, which compares as false, is refused too.
+        if stored is None or not abs(stored - value) <= TOLERANCE:
+            raise ValueError(f"{RESULT}: {metric} is {stored}, but the logits give {value:.12g}")

@@ -1,0 +1,1 @@
+"""Statistics over verified results: class averages, bootstrap, paired tests, findings."""

@@ -1,0 +1,1 @@
+"""What ``python -m sweep.run`` does: plan, run a study, run one stage."""

@@ -1,0 +1,197 @@
+"""What a plan will take: GPU-hours, wall time, money and disk. Pure: from stages, their states and estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sweep.cost.estimator import Estimator
+from sweep.cost.prices import DevicePrice
+from sweep.schedule.graph import Graph, Task
+from sweep.schedule.parallelism import EXPONENT, widest
+from sweep.schedule.simulator import simulate
+from trainables.models.complexity import known
+from trainables.specs import Recipe, Stage
+
+if TYPE_CHECKING:
+    from sweep.grid.schema import GridFile
+
+FLOAT_BYTES = 4
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Bytes: weights that stay, checkpoints of stages under way, packed images. None: not known."""
+
+    weights: int
+    checkpoints: int
+    images: int | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is left of a plan will take, by estimate.
+
+    Attributes:
+        gflop: work of each stage, by key (or name).
+        seconds: of each stage on one slot.
+        to_do: seconds on one slot of all that is not done.
+        whole: seconds on one slot of all stages.
+        unshared: the same, if each cell trained its own upstream stages.
+        slots: of the cluster it is made for.
+        wall: seconds until all is done on it.
+        slot_seconds: that are paid for: more than ``to_do``, because widening costs something.
+        busy: share of the cluster's time in use.
+        chain: seconds on one slot of the longest chain that is left, and its stages.
+        measured: architectures with something to do whose speed was measured.
+        assumed: those whose speed comes from FLOPs and an assumed utilisation.
+        device: the kind of device it is made for, and its price.
+    """
+
+    gflop: Mapping[str, float]
+    seconds: Mapping[str, float]
+    to_do: float
+    whole: float
+    unshared: float
+    slots: int
+    wall: float
+    slot_seconds: float
+    busy: float
+    chain: tuple[float, tuple[str, ...]]
+    measured: tuple[str, ...]
+    assumed: tuple[str, ...]
+    device: DevicePrice
+    disk: Disk
+
+    def money(self, spot: bool = False) -> float:
+        """Return the price of the slots' time in use (on a cluster that shrinks when idle), on demand or spot."""
+        return self.slot_seconds / HOUR * (self.device.spot if spot else self.device.on_demand)
+
+    def row(self, name: str) -> dict[str, float]:
+        """Return the estimates of one stage, as ``--plan --json`` has them."""
+        seconds = self.seconds[name]
+        return {"gflop": self.gflop[name], "seconds": seconds, "gpu_hours": seconds / HOUR}
+
+    def document(self) -> dict[str, Any]:
+        """Return the totals as plain values."""
+        return {
+            "gpus": self.slots,
+            "gpu_hours": self.slot_seconds / HOUR,
+            "gpu_hours_unshared": self.unshared / HOUR,
+            "wall_seconds": self.wall,
+            "busy": self.busy,
+            "cost_on_demand": self.money(),
+            "cost_spot": self.money(spot=True),
+            "longest_chain": {"seconds": self.chain[0], "stages": list(self.chain[1])},
+            "disk_bytes": {
+                "weights": self.disk.weights,
+                "checkpoints": self.disk.checkpoints,
+                "images": self.disk.images,
+            },
+            "measured": not self.assumed,
+            "speeds": {"measured": list(self.measured), "from_flops": list(self.assumed)},
+            "widening_exponent": EXPONENT,
+        }
+
+
+def tasks_of(stages: Sequence[Stage], costs: Mapping[str, float], slots: int, wide: bool = True) -> list[Task]:
+    """Return the stages as the schedule sees them.
+
+    Args:
+        stages: of a plan.
+        costs: work or seconds at width 1, by key (or name).
+        slots: of the cluster.
+        wide: whether a stage may have several slots (on GPUs; on CPU batch norm over several workers is refused).
+    """
+    widths: dict[int, int] = {}  # by batch size: there are few
+    tasks = []
+    for stage in stages:
+        name, batch = stage.identifier, stage.recipe.batch_size
+        if batch not in widths:
+            widths[batch] = widest(stage.recipe, slots) if wide else 1
+        tasks.append(Task(name, stage.upstream, costs[name], widths[batch]))
+    return tasks
+
+
+def forecast(
+    stages: Sequence[Stage],
+    file: GridFile,
+    gflop: Mapping[str, float],
+    done: frozenset[str],
+    estimator: Estimator,
+    device: DevicePrice,
+    slots: int,
+    images: int | None,
+) -> Forecast:
+    """Estimate what is left of a plan.
+
+    Args:
+        stages: all stages of the plan.
+        file: the grid, for what stays on disk.
+        gflop: work of each stage, by key (or name).
+        done: keys of those that are done.
+        estimator: work into seconds.
+        device: its price.
+        slots: GPUs (or groups of CPU threads) of the cluster, declared or running.
+        images: bytes of the packed images; None: not known.
+    """
+    seconds = {stage.identifier: estimator.seconds(stage, gflop[stage.identifier]) for stage in stages}
+    tasks = tasks_of(stages, seconds, slots, wide=device.match != "cpu")
+    graph = Graph(_without(tasks, done))
+    run = simulate(graph, slots)
+    chain, names = graph.longest_chain()
+    kinds = {(s.architecture, id(s.recipe)): s for s in stages if s.identifier not in done}  # far fewer than stages
+    assumed = dict.fromkeys(stage.architecture for stage in kinds.values() if not estimator.is_measured(stage))
+    measured = dict.fromkeys(name for name, _ in kinds if name not in assumed)
+    return Forecast(
+        gflop=gflop,
+        seconds=seconds,
+        to_do=sum(task.cost for task in tasks if task.key not in done),
+        whole=sum(seconds.values()),
+        unshared=_unshared(stages, seconds),
+        slots=slots,
+        wall=run.makespan,
+        slot_seconds=run.slot_time,
+        busy=run.busy,
+        chain=(chain, tuple(names)),
+        measured=tuple(measured),
+        assumed=tuple(assumed),
+        device=device,
+        disk=disk(stages, file, slots, images),
+    )
+
+
+def _without(tasks: list[Task], done: frozenset[str]) -> list[Task]:
+    if not done:
+        return tasks
+    left = [task for task in tasks if task.key not in done]
+    return [Task(t.key, tuple(up for up in t.upstream if up not in done), t.cost, t.widest, t.narrowest) for t in left]
+
+
+def _unshared(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:
+    """Seconds if every cell did its own upstream stages."""
+    chain: dict[str, float] = {}
+    for stage in stages:  # upstream before downstream
+        name = stage.identifier
+        chain[name] = seconds[name] + sum(chain[up] for up in stage.upstream)
+    return sum(chain[stage.identifier] for stage in stages if stage.kind == "finetune")
+
+
+def disk(stages: Sequence[Stage], file: GridFile, slots: int, images: int | None) -> Disk:
+    """Estimate the disk that a study takes: weights kept, checkpoints of as many stages as run at once, packed images."""
+    keeping = {"pretrain", "finetune"} if file.keep_weights == "all" else {"pretrain"}
+    sizes = [(stage, _weight_bytes(stage)) for stage in stages if stage.kind != "lr_range"]
+    under_way = sorted((size * _copies(stage.recipe) for stage, size in sizes), reverse=True)[:slots]
+    return Disk(sum(size for stage, size in sizes if stage.kind in keeping), sum(under_way), images)
+
+
+def _weight_bytes(stage: Stage) -> int:
+    row = known().get(stage.model.model)
+    return FLOAT_BYTES * row.parameters if row is not None else 0
+
+
+def _copies(recipe: Recipe) -> int:
+    """Copies of the weights in a checkpoint: now, the best so far, and what the optimizer keeps."""
+    return 2 + (2 if recipe.optimizer == "adamw" else 1)

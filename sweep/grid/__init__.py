@@ -1,0 +1,1 @@
+"""The grid file: schema, loading, validation, axes, rules, learning rates."""

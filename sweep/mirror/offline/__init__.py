@@ -1,0 +1,1 @@
+"""W&B runs that were recorded without a network: their log files, and their upload."""

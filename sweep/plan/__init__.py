@@ -1,0 +1,1 @@
+"""From a grid to stages with keys: inputs, planner, reuse, reconciliation with what is done."""

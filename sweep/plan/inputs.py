@@ -1,0 +1,174 @@
+"""What a grid needs from outside: data sets and initial weights. Found, prepared and fingerprinted, or named as missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sweep.cost.estimator import cost, packed_bytes, train_images
+from sweep.grid.grid import Grid, published
+from sweep.grid.schema import GridFile
+from trainables.data.packing.prepare import Packed, Progress, prepare
+from trainables.data.readers.builtin import DataSpec
+from trainables.data.splits.cache import kept_split
+from trainables.data.splits.splits import Split, cross_validation, single
+from trainables.errors import UserError
+from trainables.specs import ModelSpec, Stage
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of initial weights that is at hand."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass
+class Inputs:
+    """What is at hand, and what is not.
+
+    Attributes:
+        data: prepared data sets by name.
+        splits: the split of each data set that is at hand.
+        weights: files of weights by (start, architecture).
+        missing: one message for each thing that is absent or unusable.
+    """
+
+    data: dict[str, Packed] = field(default_factory=dict)
+    splits: dict[str, Split] = field(default_factory=dict)
+    weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+    def costs(self, stages: Iterable[Stage], file: GridFile) -> dict[str, float]:
+        """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown).
+
+        Of a data set that is not at hand the published size serves, where there is one.
+        """
+        images = train_images(file, self.splits)
+        return {stage.key or stage.name: cost(stage, images) for stage in stages}
+
+    def packed_bytes(self, specs: Mapping[str, DataSpec]) -> int | None:
+        """Return the bytes of the packed images of data sets; None: not known.
+
+        Of a data set that is not at hand the published size serves, where there is one.
+        """
+        sizes = [
+            self.data[name].packed_bytes if name in self.data else packed_bytes(spec) for name, spec in specs.items()
+        ]
+        return None if None in sizes else sum(filter(None, sizes))
+
+    @property
+    def problems(self) -> list[dict[str, str]]:
+        """What was found wrong in the data sets, and what their splits lack: data_set, image_id, what."""
+        found = [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
+        notes = ((name, note) for name, split in self.splits.items() for note in split.notes)
+        return [*found, *({"data_set": name, "image_id": "", "what": note} for name, note in notes)]
+
+
+def gather(
+    grid: Grid, data_root: Path, weights_root: Path | None, cache: Path, progress: Progress | None = None
+) -> Inputs:
+    """Look for everything a grid needs; prepare the data sets that are there."""
+    inputs = Inputs()
+    for name, spec in grid.data_specs.items():
+        try:
+            data = prepare(name, spec, data_root, cache / "data", progress)
+            inputs.splits[name] = _split(name, data, grid.file, cache / "splits")
+            inputs.data[name] = data
+        except UserError as error:
+            inputs.missing += [
+                fault if f"data set {name}" in fault else f"data set {name}: {fault}" for fault in error.faults
+            ]
+    inputs.missing += _overlaps(grid.file.target, inputs.data)
+    digests = _Digests(cache / "digests.json")
+    for start, architecture in grid.weights:
+        source, model = grid.weights_source(start, architecture), grid.models[architecture]
+        places, obtain = _places(source.file, source.version, model, weights_root)
+        found = next((place for place in places if place.is_file()), None)
+        if found is None and grid.rehearsal:
+            continue  # a random stand-in takes its place
+        if found is None:
+            looked = ", ".join(str(place) for place in places)
+            inputs.missing.append(f"weights {start} of {architecture}: looked for {looked}. {obtain}")
+        else:
+            inputs.weights[start, architecture] = WeightsFile(found, digests.of(found))
+    return inputs
+
+
+def _split(name: str, data: Packed, file: GridFile, cache: Path) -> Split:
+    spec = file.split
+    if name == file.target:
+        return kept_split("folds", data, spec, cache, lambda: cross_validation(name, data, spec))
+    return kept_split("single", data, spec, cache, lambda: single(data, spec))
+
+
+def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
+    """Say which pre-training sets hold images of the target: those would be trained on before they are tested on."""
+    if target not in data:
+        return []
+    import pyarrow.compute as pc
+
+    tested = data[target].index.column("sha256")
+    shared = {
+        name: pc.sum(pc.is_in(d.index.column("sha256"), tested)).as_py() for name, d in data.items() if name != target
+    }
+    return [
+        f"data set {name}: {count} of its images are also in the target {target}. Take them out: pre-training would see test images"
+        for name, count in shared.items()
+        if count
+    ]
+
+
+def _places(file: str | None, version: str | None, model: ModelSpec, root: Path | None) -> tuple[list[Path], str]:
+    """Where weights may lie, and how to get them where they do not."""
+    if file is not None:
+        folder = root if root is not None else Path("weights")
+        return [folder / file], "Give --weights the folder that holds it"
+    url = published(model)[str(version)]
+    name = url.rpartition("/")[2]
+    own = [] if root is None else [root / name, root / f"{model.model.replace('/', '-')}-{version}{Path(name).suffix}"]
+    return [*own, *_download_cache(model.model, str(version), name)], f"Get it from {url} and give --weights its folder"
+
+
+def _download_cache(model: str, version: str, name: str) -> Iterable[Path]:
+    if model.startswith("torchvision/"):
+        home = os.environ.get("TORCH_HOME", os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "torch"))
+        return [Path(home).expanduser() / "hub" / "checkpoints" / name]
+    hub = Path(
+        os.environ.get("HF_HUB_CACHE", os.path.join(os.environ.get("HF_HOME", "~/.cache/huggingface"), "hub"))
+    ).expanduser()
+    snapshots = hub / f"models--timm--{model.partition('/')[2]}.{version}" / "snapshots"
+    return sorted(snapshots.glob(f"*/{name}")) or [snapshots / name]
+
+
+class _Digests:
+    """SHA-256 of large files, remembered by size and time so that a plan need not read gigabytes."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        try:
+            self._known: dict[str, str] = dict(json.loads(file.read_text()))
+        except (OSError, TypeError, ValueError):
+            self._known = {}
+
+    def of(self, path: Path) -> str:
+        status = path.stat()
+        name = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+        if name not in self._known:
+            with path.open("rb") as stream:
+                self._known[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._save()
+        return self._known[name]
+
+    def _save(self) -> None:
+        with suppress(OSError):  # no place to remember it: it is computed anew next time
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial = self._file.with_suffix(f".{os.getpid()}.partial")
+            partial.write_text(json.dumps(self._known, indent=1))
+            partial.replace(self._file)

@@ -1,0 +1,157 @@
+"""How quick a run is, how long still, what it will have cost: from what is told, with a clock that is set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.cost.prices import load_prices
+from sweep.cost.throughput_file import read_speeds
+from sweep.monitor.progress_stats import Lookout
+from sweep.monitor.throughput import Pace
+from sweep.plan.plan import Plan
+from sweep.schedule.graph import Task
+from sweep.schedule.parallelism import speedup
+from sweep.schedule.scheduler import State
+
+DEVICE = "NVIDIA A10G"
+RESULT = {"environment": {"device": DEVICE, "world_size": 1}, "seconds": 0.0}
+
+
+@pytest.fixture
+def plan(planned: Callable[..., Plan], grid_text: str) -> Plan:
+    """One pre-training and eight cells of one architecture."""
+    return planned(grid_text)
+
+
+class Clocked:
+    """A pace with a clock and widths that are set by hand."""
+
+    def __init__(self, plan: Plan, file: Path) -> None:
+        self.now, self.at_work = 0.0, dict[str, int]()
+        costs = {str(s.key): 12.0 if s.kind == "pretrain" else 6.0 for s in plan.stages}
+        images = {str(s.split): 100 for s in plan.stages}
+        self.pace = Pace(plan.stages, costs, images, self.at_work, ["A10G"], file, lambda: self.now)
+
+    def train(self, stage: Any, takes: float, width: int = 1, epoch_seconds: float = 0.0, **result: Any) -> None:
+        self.at_work[str(stage.key)] = width
+        self.pace.started(stage, 1)
+        for epoch in range(2 if epoch_seconds else 0):
+            self.pace.progressed(stage, {"epoch": epoch + 0.5, "epochs": 2, "shown": {}})
+            self.pace.progressed(stage, {"epoch": epoch + 1, "epochs": 2, "shown": {"seconds": epoch_seconds}})
+        self.now += takes
+        self.pace.finished(stage, RESULT | result)
+
+
+@pytest.fixture
+def clocked(plan: Plan, tmp_path: Path) -> Clocked:
+    return Clocked(plan, tmp_path / "speeds.json")
+
+
+def test_a_run_learns_from_its_stages(clocked: Clocked, plan: Plan) -> None:
+    pretrain, cell, *_ = plan.stages
+    assert clocked.pace.seconds(str(cell.key)) is None
+    clocked.train(pretrain, 120.0)
+    assert clocked.pace.seconds(str(cell.key)) == pytest.approx(60)
+
+
+def test_a_wide_stage_is_taken_for_what_it_would_be_on_one(clocked: Clocked, plan: Plan) -> None:
+    clocked.train(plan.stages[0], 120.0, width=4)
+    assert clocked.pace.seconds(str(plan.cells[0].key)) == pytest.approx(60 * speedup(4))
+
+
+def test_a_stage_that_went_on_from_a_checkpoint_took_longer_than_its_last_attempt(clocked: Clocked, plan: Plan) -> None:
+    clocked.train(plan.stages[0], 10.0, seconds=120.0)
+    assert clocked.pace.seconds(str(plan.cells[0].key)) == pytest.approx(60)
+
+
+def test_an_attempt_that_failed_teaches_nothing(clocked: Clocked, plan: Plan) -> None:
+    clocked.pace.started(plan.stages[0], 1)
+    clocked.pace.failed(plan.stages[0], "E", again=True, blocked=[])
+    assert clocked.pace.seconds(str(plan.cells[0].key)) is None
+
+
+def test_what_one_run_measured_the_next_plan_and_the_next_run_know(
+    clocked: Clocked, plan: Plan, tmp_path: Path
+) -> None:
+    cell = plan.cells[0]
+    assert cell.recipe.epochs == 3
+    clocked.train(cell, 999.0, epoch_seconds=4.0)  # 100 images in 4 s
+    work = 6.0
+    estimator = load_prices().estimator("a10g", read_speeds(tmp_path / "speeds.json"))
+    assert estimator.is_measured(cell)
+    assert not load_prices().estimator("l4", read_speeds(tmp_path / "speeds.json")).is_measured(cell)
+    again = Clocked(plan, tmp_path / "speeds.json")
+    assert again.pace.seconds(str(cell.key)) == pytest.approx(estimator.seconds(cell, work))
+    again.train(plan.cells[1], 50.0)
+    assert again.pace.seconds(str(cell.key)) == pytest.approx(50.0), "what it sees itself counts more"
+
+
+def test_seconds_of_images_are_those_of_whole_epochs(plan: Plan, tmp_path: Path) -> None:
+    from sweep.cost.estimator import cost
+
+    cell, clocked = plan.cells[0], Clocked(plan, tmp_path / "speeds.json")
+    clocked.train(cell, 999.0, epoch_seconds=4.0)
+    work = cost(cell, {str(cell.split): 100})
+    estimator = load_prices().estimator("a10g", read_speeds(tmp_path / "speeds.json"))
+    assert estimator.seconds(cell, work) == pytest.approx(3 * 4.0)
+
+
+class Site:
+    """What a lookout asks of driver and room: two slots, the first of three tasks half done."""
+
+    def __init__(self, now: list[float]) -> None:
+        self.states: dict[str, State] = {"a": "running", "b": "running", "c": "running"}
+        self.at_work = {"a": 1, "b": 1}
+        self.price, self.looks, self.now = 7.2, 0, now
+
+    def share(self, key: str) -> float:
+        return 0.5 if key == "a" else 0.0
+
+    def slots(self) -> int:
+        self.looks += 1
+        self.now[0] += 0.05
+        return 2
+
+    def spent(self) -> float:
+        return 1.0
+
+
+def lookout(site: Site, seconds: Mapping[str, float]) -> Lookout:
+    tasks = [Task(key, (), 1.0) for key in "abc"]
+    return Lookout(site, site, tasks, seconds.get, "GPUs", lambda: site.now[0])
+
+
+def test_the_outlook_counts_running_parts_slots_and_money() -> None:
+    site = Site([500.0])
+    seen = lookout(site, dict.fromkeys("abc", 100.0)).outlook()
+    assert (seen.unit, seen.slots, seen.busy) == ("GPUs", 2, 2)
+    assert seen.end == pytest.approx(500 + 150, abs=0.1), "half of a, then c; b beside them"
+    assert seen.spent == 1.0
+    assert seen.bill == pytest.approx(1.0 + 250 * 7.2 / 3600)
+
+
+def test_nothing_known_is_no_guess_and_what_costs_nothing_has_no_bill() -> None:
+    site = Site([0.0])
+    seen = lookout(site, {"a": 100.0}).outlook()
+    assert (seen.end, seen.spent, seen.bill) == (None, 1.0, None)
+    site.price = 0.0
+    assert lookout(site, {}).outlook().spent is None
+
+
+def test_it_looks_when_something_happens_and_takes_little_of_the_time_for_it(plan: Plan) -> None:
+    site = Site([0.0])
+    out = lookout(site, {})
+    out.started(plan.stages[0], 1)
+    assert site.looks == 2
+    for _ in range(100):  # of 10 s; a look takes 50 ms
+        site.now[0] += 0.1
+        out.progressed(plan.stages[0], {})
+    assert 8 <= site.looks <= 12
+    site.at_work = {}
+    site.now[0] += 2
+    out.finished(plan.stages[0], {})
+    assert out.outlook().busy == 0

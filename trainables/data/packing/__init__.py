@@ -1,0 +1,1 @@
+"""Decode a data set once into memory-mapped files."""

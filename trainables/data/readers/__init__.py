@@ -1,0 +1,1 @@
+"""Data set layouts: which images there are, with their labels and groups."""

@@ -1,0 +1,1 @@
+"""Folds: how images are divided into train, val and test."""

@@ -1,0 +1,57 @@
+"""What a split promises, checked on its table alone: nothing is believed that the table does not show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from trainables.arrays import Ints
+from trainables.store.arrow import codes, equal
+
+
+def prove(table: pa.Table) -> str:
+    """Return one sentence that says what holds for a split: groups shared, folds, how often an image is tested.
+
+    Args:
+        table: fold, image_id, label, group, split: one row per fold and image.
+
+    Raises:
+        ValueError: if an image is missing or repeated in a fold, a group lies in two parts of one, or (where
+            there are several folds) an image is not tested exactly once.
+    """
+    fold, image, group, part = (codes(table.column(name)) for name in ("fold", "image_id", "group", "split"))
+    folds, images, groups = int(fold.max()) + 1, int(image.max()) + 1, int(group.max(initial=-1)) + 1
+    faults = []
+    if (np.bincount(fold * images + image, minlength=folds * images) != 1).any():
+        faults.append("an image is missing or repeated in a fold")
+    used = ~equal(table.column("split"), "test") | (folds > 1)  # pre-training leaves test images alone
+    grouped = (group >= 0) & used
+    shared = _shared(fold[grouped], group[grouped], part[grouped], groups)
+    if shared:
+        faults.append(f"{shared} of {groups} groups lie in two parts of a fold")
+    tested = np.bincount(image[equal(table.column("split"), "test")], minlength=images)
+    if folds > 1 and (tested != 1).any():
+        faults.append(f"{int((tested != 1).sum())} images are not tested exactly once")
+    if faults:
+        raise ValueError("the split does not hold what it promises: " + "; ".join(faults))
+    return _sentence(table, folds, images, groups)
+
+
+def _sentence(table: pa.Table, folds: int, images: int, groups: int) -> str:
+    given = pc.unique(table.column("group").combine_chunks()).drop_null()
+    identical = pc.sum(pc.starts_with(given, "identical-")).as_py() or 0
+    what = [f"{groups - identical:,} groups"] if groups > identical else []
+    what += [f"{identical:,} sets of identical images"] if identical else []
+    parts = "train, val and test" if folds > 1 else "train and val"
+    shown = " and ".join(f"0 of {one}" for one in what) or f"no groups are given: 0 of {images:,} images"
+    ends = f", {folds} folds; every image tested once" if folds > 1 else ""
+    return f"{shown} shared between {parts}{ends}"
+
+
+def _shared(fold: Ints, group: Ints, part: Ints, groups: int) -> int:
+    """Count the groups that lie in two parts of any one fold."""
+    parts = int(part.max(initial=0)) + 1
+    sides = np.unique((fold * groups + group) * parts + part) // parts
+    places, count = np.unique(sides, return_counts=True)
+    return len(np.unique(places[count > 1] % max(groups, 1)))

@@ -1,0 +1,1 @@
+"""Generated image sets, for a study without any data."""

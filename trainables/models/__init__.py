@@ -1,0 +1,1 @@
+"""Networks by name, their initial weights, their parameters and FLOPs."""

@@ -1,0 +1,128 @@
+"""Parameters, FLOPs and published weights of every known architecture, as a table that needs no torch.
+
+``python -m trainables.models.complexity`` counts them anew and rewrites ``complexity.json``; a test holds
+the table to the installed libraries. Planning reads the table only.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trainables.errors import UserError, nearest
+from trainables.specs import ModelSpec
+
+TABLE = Path(__file__).with_name("complexity.json")
+CLASSES = 1000
+
+
+class Complexity(NamedTuple):
+    """One row of the table.
+
+    Attributes:
+        parameters: with a head of 1000 classes.
+        gflops: multiply-adds of one forward pass of one image, in 10^9, at ``edge``; None where it could not be counted.
+        edge: input edge in pixels at which they were counted.
+        weights: version -> URL of the published ImageNet weights.
+    """
+
+    parameters: int
+    gflops: float | None
+    edge: int
+    weights: dict[str, str]
+
+
+@cache
+def known() -> dict[str, Complexity]:
+    """Return the table: ``torchvision/NAME`` and ``timm/NAME`` -> complexity."""
+    return {name: Complexity(*row) for name, row in json.loads(TABLE.read_text()).items()}
+
+
+def full_name(name: str) -> str:
+    """Return ``torchvision/NAME`` or ``timm/NAME`` for a bare name; ``package.module:CLASS`` stays.
+
+    Raises:
+        UserError: if neither library has it; the nearest valid names are given.
+    """
+    if ":" in name or name in known():
+        return name
+    for library in ("torchvision", "timm"):
+        if f"{library}/{name}" in known():
+            return f"{library}/{name}"
+    bare = {known_name.partition("/")[2]: known_name for known_name in known()}
+    hint = nearest(name.rpartition("/")[2], bare)
+    raise UserError(
+        f"unknown architecture {name}: neither torchvision nor timm has it{hint}; one's own is package.module:CLASS"
+    )
+
+
+def gflops(spec: ModelSpec, edge: int) -> float:
+    """Return the multiply-adds (10^9) of one image, scaled with the area from those counted; 1.0 where unknown."""
+    row = known().get(spec.model)
+    if row is None or row.gflops is None:
+        return 1.0
+    return row.gflops * (edge / row.edge) ** 2
+
+
+def count(name: str) -> Complexity:
+    """Count an architecture of torchvision or timm from shapes alone: no memory, no arithmetic.
+
+    Raises:
+        UserError: if it cannot be built by its name alone.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from trainables.models.backbones import construct_shapes
+
+    edge, weights = _published(name)
+    module = construct_shapes(ModelSpec(model=name), edge, CLASSES).eval().to("meta")
+    counter = FlopCounterMode(display=False)
+    try:
+        with counter, torch.no_grad(), torch.device("meta"):
+            module(torch.empty(1, 3, edge, edge))
+        gigaflops: float | None = float(f"{counter.get_total_flops() / 2e9:.4g}")
+    except Exception:  # noqa: BLE001 - some networks ask a real tensor for its values: their FLOPs stay unknown
+        gigaflops = None
+    return Complexity(sum(p.numel() for p in module.parameters()), gigaflops, edge, weights)
+
+
+def _published(name: str) -> tuple[int, dict[str, str]]:
+    library, _, bare = name.partition("/")
+    if library == "torchvision":
+        from torchvision import models
+
+        return 224, {w.name: w.url for w in models.get_model_weights(bare) if w.name.startswith("IMAGENET1K")}
+    import timm
+
+    config = timm.get_pretrained_cfg(bare)
+    edge = config.input_size[-1] if config is not None and config.fixed_input_size else 224
+    tags = [n.partition(".")[2] for n in timm.list_pretrained(f"{bare}.*") if n.endswith("in1k")]
+    return edge, {tag: f"https://huggingface.co/timm/{bare}.{tag}/resolve/main/model.safetensors" for tag in tags}
+
+
+def names() -> list[str]:
+    """Return the names of all classifiers of the installed torchvision and timm."""
+    import timm
+    from torchvision import models
+
+    own = [f"torchvision/{name}" for name in models.list_models(module=models) if "quantized" not in name]
+    return own + [f"timm/{name}" for name in timm.list_models()]
+
+
+def write_table() -> None:
+    """Count all architectures and rewrite the table."""
+    rows: dict[str, Any] = {}
+    for name in names():
+        try:
+            rows[name] = count(name)
+        except UserError:  # it cannot be built without more options: not usable by name alone
+            continue
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
+    TABLE.write_text("{\n" + lines + "\n}\n")
+
+
+if __name__ == "__main__":
+    write_table()

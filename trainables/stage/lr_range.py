@@ -1,0 +1,126 @@
+"""Stages that find a start rate: ``lr_range``. On train and val of one fold; nothing of it is trained further."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from trainables.data.loading.batches import Batch, Part, training_batches
+from trainables.data.loading.prefetch import ahead
+from trainables.hashing import derive_seed, tidy_rate
+from trainables.lr_range.ramp import Curve, sweep_rates
+from trainables.lr_range.suggestion import RateChoice, choose
+from trainables.specs import Ramp
+from trainables.stage.log import StageLog
+from trainables.stage.result import Progress, commit
+from trainables.stage.setup import Setup
+from trainables.training import memory
+from trainables.training.evaluation import batch_statistics, measures, score
+from trainables.training.heartbeat import Beat
+from trainables.training.train_step import StageError, Stepper
+from trainables.training.trainer import class_weights
+
+CURVE = "curve.parquet"
+
+
+def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
+    """Raise the rate step by step, choose a start rate from the curve, and commit."""
+    started, beat = time.perf_counter(), Beat(setup.site.pulse_seconds)
+    memory.begin_watching(setup.want.device)
+    ramp = _ramp(setup)
+    log.say(f"range test from {ramp.start:g} to {ramp.end:g} in {ramp.steps} steps, watching the {ramp.loss} loss")
+    curve = Curve(np.zeros(0), np.zeros(0), np.zeros(0))
+    with ahead(endless_batches(setup), setup.want.device) as batches:
+        for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch, batches).loss_at):
+            if beat.due():
+                yield Progress(len(curve.rates) / ramp.steps, 1)
+    choice = choose(curve.rates, curve.smoothed, ramp)
+    log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")
+    digests = {CURVE: setup.folder.write_table(CURVE, curve_table(curve, choice))}
+    commit(
+        setup,
+        digests,
+        micro_batch,
+        time.perf_counter() - started,
+        selected_on=f"{ramp.loss} loss of the range test",
+        selected_epoch=None,
+        learning_rate=tidy_rate(choice.learning_rate),
+        choice=choice.document(),
+        metrics={},
+        weights="dropped: a range test keeps none",
+    )
+
+
+def _ramp(setup: Setup) -> Ramp:
+    if setup.stage.ramp is None:
+        raise StageError(f"{setup.stage.name} is a range test without a ramp")
+    return setup.stage.ramp
+
+
+class _RangeTest:
+    """A network that takes steps at whatever rate it is told."""
+
+    def __init__(self, setup: Setup, ramp: Ramp, micro_batch: int | None, batches: Iterator[Batch]) -> None:
+        stage = setup.stage
+        self._setup, self._ramp, self._batches = setup, ramp, batches
+        weights = class_weights(stage.recipe, setup.parts["train"])
+        self._stepper = Stepper(setup.backbone.module, stage.recipe, ramp.start, setup.world, weights, micro_batch)
+        self._watched = watched(setup.parts["val"], ramp.val_images, stage.seed, stage.fold)
+        self._steps = 0
+
+    def loss_at(self, rate: float) -> float:
+        """Take a step at a rate; return the loss after it on val, or during it on train."""
+        stage, setup = self._setup.stage, self._setup
+        torch.manual_seed(derive_seed("network", stage.seed, stage.fold, "range test", self._steps))
+        self._steps += 1
+        module = self._stepper.module
+        module.train()
+        loss, _ = self._stepper.step(next(self._batches), rate)
+        if self._ramp.loss == "train":
+            return float(loss)
+        with batch_statistics(module):
+            logits = score(module, self._watched, setup.want, stage.recipe, setup.world)
+        return measures(logits, self._watched.labels)["loss"]
+
+
+def endless_batches(setup: Setup) -> Iterator[Batch]:
+    """Yield the train batches of one epoch after another."""
+    stage, recipe = setup.stage, setup.stage.recipe
+    for epoch in count():
+        yield from training_batches(
+            setup.parts["train"],
+            setup.want,
+            recipe.augmentation,
+            recipe.batch_size,
+            stage.seed,
+            stage.fold,
+            epoch,
+        )
+
+
+def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:
+    """Return the val images that are looked at after each step: always the same, in a mixed order."""
+    order = np.random.default_rng(derive_seed("range test", seed, fold)).permutation(len(val))
+    return replace(val, rows=val.rows[order[:most]])
+
+
+def curve_table(curve: Curve, choice: RateChoice) -> pa.Table:
+    """Return ``curve.parquet``: learning_rate, loss, smoothed_loss, chosen, and the rules that point at the step."""
+    steps = range(len(curve.rates))
+    return pa.table(
+        {
+            "learning_rate": curve.rates,
+            "loss": curve.losses,
+            "smoothed_loss": curve.smoothed,
+            "chosen": pa.array([i == choice.place for i in steps], pa.bool_()),
+            "rules": pa.array(
+                [[rule for rule, place in choice.places.items() if place == i] for i in steps], pa.list_(pa.string())
+            ),
+        }
+    )

@@ -1,0 +1,183 @@
+"""Stages that train: ``pretrain`` and ``finetune``."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from trainables.data.loading.batches import Part
+from trainables.errors import LostError
+from trainables.models.backbones import Backbone
+from trainables.models.weights import pack_weights
+from trainables.stage.log import StageLog
+from trainables.stage.preemption import NOTICE
+from trainables.stage.result import Progress, commit
+from trainables.stage.setup import Setup
+from trainables.store.study import SELECTED_ON, WEIGHTS
+from trainables.training import memory
+from trainables.training.checkpoint import Checkpoint
+from trainables.training.evaluation import Logits, evaluating
+from trainables.training.heartbeat import Beat, beating
+from trainables.training.metrics import confusion, summary
+from trainables.training.trainer import Epoch, Leave, Training
+
+
+def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
+    """Train, choose the epoch on val, score it once, and commit."""
+    stage, site, world = setup.stage, setup.site, setup.world
+    memory.begin_watching(setup.want.device)
+    pulse = site.pulse_seconds if world.leads else math.inf
+    training = Training(
+        setup.backbone,
+        stage.recipe,
+        setup.learning_rate,
+        stage.seed,
+        stage.fold,
+        setup.want,
+        setup.parts["train"],
+        setup.parts["val"],
+        world,
+        micro_batch,
+        pulse,
+    )
+    log.say(_described(setup))
+    scratch = site.scratch if world.size == 1 else None
+    checkpoint = Checkpoint(setup.folder, str(stage.key), site.checkpoint_seconds, scratch, log.say)
+    try:
+        yield from _kept(training, checkpoint, log)
+        yield from _finish(setup, training, Beat(pulse), log)
+    except GeneratorExit:  # stopped from outside, between two steps
+        if world.size == 1:
+            checkpoint.save(training.state)
+        raise
+    if world.leads:
+        checkpoint.discard()
+
+
+def _described(setup: Setup) -> str:
+    train, val = len(setup.parts["train"]), len(setup.parts["val"])
+    workers = f"{setup.world.size} × {setup.want.device}" if setup.world.size > 1 else str(setup.want.device)
+    return (
+        f"{train} train and {val} val images of {setup.stage.data.name}; {workers}; "
+        f"from {setup.stage.initial.source} weights; start rate {setup.learning_rate:g}"
+    )
+
+
+def _kept(training: Training, checkpoint: Checkpoint, log: StageLog) -> Iterator[Progress]:
+    """Train from the last checkpoint on, and keep checkpoints on the way.
+
+    Raises:
+        LostError: if the node of one of several workers is about to be taken away; the state is kept.
+    """
+    resumed = checkpoint.load()
+    if resumed is not None:
+        log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
+    epochs, world = training.recipe.epochs, training.world
+    for event in training.run(resumed):
+        if isinstance(event, Leave):
+            if world.leads:
+                checkpoint.save(training.state)
+            world.meet()  # not before it is written: when one worker ends, Ray Train ends the others
+            raise LostError(NOTICE)
+        if isinstance(event, Epoch):
+            log.say(_line(event))
+            progress = Progress(event.epoch + 1, epochs, shown_of(event))
+        else:
+            progress = Progress(event.epochs, epochs)
+        if world.leads and (world.size == 1 or progress.shown):  # within an epoch each worker knows its own part
+            checkpoint.offer(training.state)
+        yield progress
+
+
+def _finish(setup: Setup, training: Training, beat: Beat, log: StageLog) -> Iterator[Progress]:
+    """Score the selected weights once, write all files, and commit."""
+    started = time.perf_counter()
+    stage, folder = setup.stage, setup.folder
+    training.backbone.module.load_state_dict(training.best_state)
+    alive = Progress(len(training.epochs), stage.recipe.epochs)
+    metrics, predictions = yield from beating(_score(setup, training.backbone), beat, alive)
+    if not setup.world.leads or folder.result() is not None:  # another process was quicker: the first result stands
+        return
+    digests = {"history.parquet": folder.write_table("history.parquet", history_table(training.epochs))}
+    if stage.kind == "finetune":
+        digests["predictions.parquet"] = folder.write_table("predictions.parquet", predictions)
+    if setup.site.keep_weights == "all" or stage.kind == "pretrain":
+        digests[WEIGHTS] = folder.write(WEIGHTS, pack_weights(training.best_state))
+    scoring = time.perf_counter() - started
+    commit(
+        setup,
+        digests,
+        training.micro_batch,
+        sum(epoch.seconds for epoch in training.epochs) + scoring,
+        selected_on=SELECTED_ON,
+        selected_epoch=training.best.epoch,
+        learning_rate=setup.learning_rate,
+        metrics=metrics,
+        weights="kept" if WEIGHTS in digests else "dropped: keep_weights is pretrain",
+    )
+    log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
+
+
+def _score(setup: Setup, backbone: Backbone) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
+    """Score each part but train once, with the selected weights; return flat metrics and the predictions."""
+    metrics: dict[str, float] = {}
+    tables = []
+    for name, part in setup.parts.items():
+        if name == "train":
+            continue
+        evaluation = evaluating(backbone.module, part, setup.want, setup.stage.recipe, setup.world)
+        logits, measured = yield from evaluation
+        matrix = confusion(part.labels, logits.argmax(1), logits.shape[1])
+        metrics |= {
+            f"{name}_loss": measured["loss"],
+            **{f"{name}_{measure}": value for measure, value in summary(matrix).items()},
+        }
+        tables.append(_predictions(name, part, logits))
+    return metrics, pa.concat_tables(tables)
+
+
+def _predictions(name: str, part: Part, logits: Logits) -> pa.Table:
+    classes = logits.shape[1]
+    return pa.table(
+        {
+            "image_id": part.data.index.column("image_id").take(pa.array(part.rows)),
+            "split": pa.array([name] * len(part), pa.string()),
+            "label": part.labels,
+            "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1), pa.float32()), classes),
+        }
+    )
+
+
+def history_table(epochs: list[Epoch]) -> pa.Table:
+    """Return ``history.parquet``: one row an epoch and part."""
+    rows: list[dict[str, Any]] = [
+        {
+            "epoch": e.epoch,
+            "split": part,
+            **shown,
+            "learning_rate": e.learning_rate,
+            "images_per_second": e.images_per_second,
+            "seconds": e.seconds,
+        }
+        for e in epochs
+        for part, shown in (("train", e.train), ("val", e.val))
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def shown_of(e: Epoch) -> dict[str, float]:
+    """Return an epoch flat, as it is streamed."""
+    parts = {f"{part}_{name}": v for part, shown in (("train", e.train), ("val", e.val)) for name, v in shown.items()}
+    rest = {"learning_rate": e.learning_rate, "images_per_second": e.images_per_second, "seconds": e.seconds}
+    return {"epoch": float(e.epoch), **parts, **rest}
+
+
+def _line(e: Epoch) -> str:
+    return (
+        f"epoch {e.epoch}: train loss {e.train['loss']:.4f} f1 {e.train['f1_macro']:.3f}; val loss {e.val['loss']:.4f} "
+        f"f1 {e.val['f1_macro']:.3f}; rate {e.learning_rate:g}; {e.images_per_second:.0f} images/s"
+    )

@@ -1,0 +1,1 @@
+"""The study folder on a path or an object store."""

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from analysis import cli, terminal
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
     from analysis.results.grid_file import Domain
     from analysis.stats.comparisons import Comparer, Comparison, Name
-    from analysis.stats.findings import Answer
+    from analysis.stats.findings import Finding
 
 NAMES = ("imagenet", "domain", "architecture")
 
@@ -48,7 +48,7 @@ def _work(asked: argparse.Namespace) -> None:
     terminal.show(plain_text(comparisons_table(collected, found)))
 
 
-def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain]) -> tuple[Answer, ...]:
+def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain]) -> tuple[Finding, ...]:
     from analysis.stats import findings
 
     asked = {
@@ -59,18 +59,18 @@ def _answers(comparer: Comparer, names: Sequence[str], domains: dict[str, Domain
     unknown = [name for name in names if name not in asked]
     if unknown:
         raise UserError(
-            f"no question {name}{nearest(name, NAMES) or '.'} There are {', '.join(NAMES)}" for name in unknown
+            f"no question {name}{suggestion(name, NAMES) or '.'} There are {', '.join(NAMES)}" for name in unknown
         )
     return tuple(asked[name]() for name in names)
 
 
-def _own(comparer: Comparer, pairs: Sequence[tuple[Name, Name]]) -> Answer:
+def _own(comparer: Comparer, pairs: Sequence[tuple[Name, Name]]) -> Finding:
     from analysis.stats.comparisons import Comparison
-    from analysis.stats.findings import Answer
+    from analysis.stats.findings import Finding
 
     asked = (Comparison(", ".join(first), ", ".join(second), ((first, second),)) for first, second in pairs)
     family = comparer.family(asked)
-    return Answer("pairs", "The pairs asked for.", " ".join(_said(one, family) for one in family), family)
+    return Finding("pairs", "The pairs asked for.", " ".join(_said(one, family) for one in family), family)
 
 
 def _said(one: Comparison, family: tuple[Comparison, ...]) -> str:
@@ -95,7 +95,9 @@ def _domains(collected: Collected, asked: argparse.Namespace) -> dict[str, Domai
     unknown = [name for name in (*asked.in_domain, *asked.out_of_domain) if name not in known]
     if unknown and collected.grid.fault is None:
         there = f"There are {', '.join(known)}" if known else "There is none"
-        raise UserError(f"no scenario pre-trains on {name}{nearest(name, [*known]) or '.'} {there}" for name in unknown)
+        raise UserError(
+            f"no scenario pre-trains on {name}{suggestion(name, [*known]) or '.'} {there}" for name in unknown
+        )
     if both := sorted({*asked.in_domain} & {*asked.out_of_domain}):
         raise UserError(f"{', '.join(both)}: said to be in the target's domain and out of it. Say one")
     found: dict[str, Domain] = dict.fromkeys(asked.in_domain, "in")

@@ -16,13 +16,13 @@ from analysis import cli, terminal
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
-    from analysis.inference.trained_model import Trained
+    from analysis.inference.trained_model import TrainedModel
     from trainables.store.study import Study
 
 CARD, CONFIG, MODEL = "README.md", "config.json", "model.safetensors"
 
 
-def export(study: Study, trained: Trained, out: Path) -> None:
+def export(study: Study, trained: TrainedModel, out: Path) -> None:
     """Write weights, config and card of a trained stage into a new folder.
 
     Raises:
@@ -41,7 +41,7 @@ def export(study: Study, trained: Trained, out: Path) -> None:
     (out / CARD).write_text(card(study, trained, described), encoding="utf-8")
 
 
-def best_of_row(study: Study, row: str) -> Trained:
+def best_of_row(study: Study, row: str) -> TrainedModel:
     """Return the run of a row with the highest val score: not the highest test score.
 
     Raises:

@@ -36,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    from analysis.explain.explain_command import Wanted, explain_folder, explain_study
+    from analysis.explain.explain_command import ExplainRequest, explain_folder, explain_study
     from trainables.store.study import Study
 
     study = Study.open(given.study)
-    wanted = Wanted(given.architecture, given.scenario, given.classes, given.count, given.steps, given.layer)
+    wanted = ExplainRequest(given.architecture, given.scenario, given.classes, given.count, given.steps, given.layer)
     if given.images is not None:
         _show([explain_folder(study, given.stage, given.images, given.out, wanted)], str(given.out))
     else:

@@ -18,9 +18,9 @@ from trainables.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from analysis.inference.ensemble import Said
-    from analysis.inference.image_folder import ImageFolder
-    from analysis.inference.trained_model import Trained
+    from analysis.inference.ensemble import EnsemblePrediction
+    from analysis.inference.image_folder import UnlabelledImages
+    from analysis.inference.trained_model import TrainedModel
     from trainables.store.study import Study
 
 FORMATS = (".csv", ".parquet")
@@ -60,7 +60,7 @@ def _run(asked: argparse.Namespace) -> None:
     terminal.show(f"{len(said.images)} images by {len(members)} nets: {out}; how they came about: {beside}")
 
 
-def members_of(study: Study, stage: str | None, row: str | None) -> tuple[Trained, ...]:
+def members_of(study: Study, stage: str | None, row: str | None) -> tuple[TrainedModel, ...]:
     """Return the nets asked for: one stage, or the chosen cell of each run of a row.
 
     Raises:
@@ -74,7 +74,11 @@ def members_of(study: Study, stage: str | None, row: str | None) -> tuple[Traine
 
 
 def _document(
-    study: Study, members: Sequence[Trained], folder: ImageFolder, said: Said, mapping: dict[str, str | None] | None
+    study: Study,
+    members: Sequence[TrainedModel],
+    folder: UnlabelledImages,
+    said: EnsemblePrediction,
+    mapping: dict[str, str | None] | None,
 ) -> dict[str, Any]:
     header = study.header or {}
     return {
@@ -93,7 +97,7 @@ def _document(
     }
 
 
-def _also_in_study(study: Study, said: Said) -> int:
+def _also_in_study(study: Study, said: EnsemblePrediction) -> int:
     """Return how many images have the path of an image of the study: then nets may have been trained on them."""
     digest = (study.header or {}).get("split")
     try:
@@ -103,7 +107,7 @@ def _also_in_study(study: Study, said: Said) -> int:
     return sum(image.image_id in known for image in said.images)
 
 
-def _notes(document: dict[str, Any], folder: ImageFolder, said: Said) -> None:
+def _notes(document: dict[str, Any], folder: UnlabelledImages, said: EnsemblePrediction) -> None:
     if folder.note:
         terminal.show(f"note: {folder.note}")
     for name, count in folder.left_out.items():

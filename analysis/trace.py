@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import cli, terminal
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
@@ -98,7 +98,7 @@ def _measure(column: str, keys: Sequence[str]) -> tuple[str, str]:
     figures = [key for key in keys if key.endswith(("_mean", "_std"))]
     if column not in figures:
         raise UserError(
-            f"--column {column}: no such figure{nearest(column, figures) or '.'} There are {', '.join(figures)}"
+            f"--column {column}: no such figure{suggestion(column, figures) or '.'} There are {', '.join(figures)}"
         )
     measure, _, part = column.partition("_")
     return measure, part

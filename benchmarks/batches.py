@@ -81,10 +81,10 @@ def compare(arguments: Any) -> None:
     )
 
 
-def line(taken: dict[str, list[bench.Answer]], ours: str, theirs: str, target: float, against: str) -> bench.Line:
+def line(taken: dict[str, list[bench.Answer]], ours: str, theirs: str, target: float, against: str) -> bench.ResultLine:
     """Compare two contestants."""
     mine, other = bench.middle(taken[ours]), bench.middle(taken[theirs])
-    return bench.Line(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, target)
+    return bench.ResultLine(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, target)
 
 
 def contestant(arguments: Any) -> Any:
@@ -136,7 +136,7 @@ def ours(source: Path) -> Iterator[Any]:
     import cv2
     import torch
 
-    from trainables.data.loading.batches import Input, Part, training_batches
+    from trainables.data.loading.batches import InputSpec, Part, training_batches
     from trainables.specs import Augmentation
     from trainables.training import memory
 
@@ -144,10 +144,10 @@ def ours(source: Path) -> Iterator[Any]:
     cv2.setNumThreads(bench.cores())
     data = pictures.packed(source)
     part = Part(data, np.arange(len(data.labels)))
-    want = Input(EDGE, MEAN, STD, torch.device("cpu"))
-    memory.keep_for_next_step(want.device)  # as a stage does
+    input_spec = InputSpec(EDGE, MEAN, STD, torch.device("cpu"))
+    memory.keep_for_next_step(input_spec.device)  # as a stage does
     for epoch in itertools.count():
-        for batch in training_batches(part, want, Augmentation(), BATCH, 0, 0, epoch):
+        for batch in training_batches(part, input_spec, Augmentation(), BATCH, 0, 0, epoch):
             yield batch.images, batch.labels
 
 

@@ -28,7 +28,7 @@ def main() -> int:
     status = subprocess.run(sys.argv[1:]).returncode
     (worked_then, given_then), seconds = ticks(), time.perf_counter() - started
     busy = (worked_then - worked) / (given_then - given)
-    line = bench.Line(f"{busy:.3f} over {seconds:.0f} s", "all cores all the time", "1", busy, 0.92)
+    line = bench.ResultLine(f"{busy:.3f} over {seconds:.0f} s", "all cores all the time", "1", busy, 0.92)
     bench.record("cores busy", [line], ["from the command's start to its end: preparation, plan, Ray, stages, report"])
     return status
 

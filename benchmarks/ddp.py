@@ -43,7 +43,7 @@ def main() -> None:
     bench.record(
         "several workers",
         [
-            bench.Line(
+            bench.ResultLine(
                 f"{mine:.1f} images/s on {count} gloo workers of 1 thread",
                 f"1 worker of {count} threads",
                 f"{alone:.1f} images/s",
@@ -63,7 +63,7 @@ def main() -> None:
 def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
     """Run a stage; return the median images/s of its later epochs, images an epoch, and the first train loss."""
     from trainables.data.splits.splits import SplitSpec, cross_validation
-    from trainables.runtime import Site, Workers
+    from trainables.runtime import RuntimeContext, Workers
     from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
     from trainables.stage.run import run_stage
     from trainables.store.storage import Storage
@@ -90,7 +90,7 @@ def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
         recipe=Recipe(epochs=asked.epochs, batch_size=asked.batch, precision="bf16", threads=1 if several else count),
     )
     workers = Workers(count=count if several else 1, cpus=1 if several else count)
-    for _ in run_stage(order, study, Site({"pictures": str(data.folder)}, {}), workers=workers):
+    for _ in run_stage(order, study, RuntimeContext({"pictures": str(data.folder)}, {}), workers=workers):
         pass
     history: list[dict[str, Any]] = [
         row

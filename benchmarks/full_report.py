@@ -47,7 +47,9 @@ def main() -> None:
             taken.append(time.perf_counter() - started)
             peak = max(peak, float(done.stdout.split()[-1]) / 1e6)
     shown = f"{bench.spread(taken, 's', 1)}, {peak:.2f} GB"
-    line = bench.Line(shown, "120 cells × 34,275 images × 21 classes", "", statistics.median(taken), 20.0, at_most=True)
+    line = bench.ResultLine(
+        shown, "120 cells × 34,275 images × 21 classes", "", statistics.median(taken), 20.0, at_most=True
+    )
     bench.record("report of 120 cells", [line], [f"rounds: {rounds}; every digest checked and every score recomputed"])
 
 

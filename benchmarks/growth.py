@@ -93,7 +93,7 @@ def workers(count: int) -> float:
     from sweep.engine import tune_backend
     from sweep.engine.driver import Driver
     from sweep.engine.ray_session import ray_session
-    from sweep.schedule.scheduler import Schedule, Task
+    from sweep.schedule.scheduler import Scheduler, Task
     from trainables.runtime import Workers
     from trainables.store.storage import Storage
     from trainables.store.study import Study
@@ -115,9 +115,9 @@ def workers(count: int) -> float:
         stages = [order.stage for order in orders]
         worker = Workers(cpus=round((os.cpu_count() or 1) / count, 4))
         with ray_session(None):
-            schedule = Schedule([Task(str(stage.key), (), 1.0) for stage in stages])
+            schedule = Scheduler([Task(str(stage.key), (), 1.0) for stage in stages])
             study = Study(Storage(orders[0].study))
-            driver = Driver(schedule, stages, study, orders[0].site, Noted(), worker)
+            driver = Driver(schedule, stages, study, orders[0].runtime, Noted(), worker)
             started = time.perf_counter()
             tune_backend.run(driver, Wide())
     return max(begun)
@@ -230,7 +230,7 @@ def main() -> None:
         against = f"exponent; {whole:.2f} over the whole range, {last:.2f} in the last step"
         bench.record(
             f"growth, {line.__name__}",
-            [bench.Line(shown, against, "", max(whole, last), 1.2, at_most=True)],
+            [bench.ResultLine(shown, against, "", max(whole, last), 1.2, at_most=True)],
             [str(line.__doc__).strip()],
         )
 

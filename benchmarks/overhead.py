@@ -26,7 +26,7 @@ PEERS = ("hydra-core==1.3.2", "hydra-joblib-launcher==1.2.0")
 WAYS = ("loop", "engine", "process", "hydra", "trainer")
 
 
-class Room:
+class FixedSlots:
     """Two slots and no limits."""
 
     def slots(self) -> int:
@@ -74,18 +74,18 @@ def engine(file: Path) -> None:
     from sweep.engine import tune_backend
     from sweep.engine.driver import Driver
     from sweep.engine.ray_session import ray_session
-    from sweep.schedule.scheduler import Schedule, Task
+    from sweep.schedule.scheduler import Scheduler, Task
     from trainables.store.storage import Storage
     from trainables.store.study import Study
 
     orders = short_stages.read(file)
     stages = [order.stage for order in orders]
     with ray_session(None):
-        schedule = Schedule([Task(str(stage.key), (), 1.0) for stage in stages])
+        schedule = Scheduler([Task(str(stage.key), (), 1.0) for stage in stages])
         study = Study(Storage(orders[0].study))
-        driver = Driver(schedule, stages, study, orders[0].site, Nobody())
+        driver = Driver(schedule, stages, study, orders[0].runtime, Nobody())
         started = time.perf_counter()
-        tune_backend.run(driver, Room())
+        tune_backend.run(driver, FixedSlots())
         elapsed = time.perf_counter() - started
     peak = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     sys.stdout.write(f"{elapsed} {peak}\n")
@@ -208,14 +208,14 @@ def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
         count, bare = (few, "loop of few") if way == "trainer" else (stages, "loop")
         over[way] = (statistics.median(taken[way]) - statistics.median(taken[bare])) / count
     lines = [
-        bench.Line(
+        bench.ResultLine(
             f"{over['engine']:.3f} s a stage", "bare loop of 2 processes", "0", over["engine"], 0.3, at_most=True
         )
     ]
     for way, (name, target) in NAMES.items():
         if way in over:
             ratio = over[way] / over["engine"]
-            lines.append(bench.Line(f"{over['engine']:.3f} s a stage", name, f"{over[way]:.3f} s", ratio, target))
+            lines.append(bench.ResultLine(f"{over['engine']:.3f} s a stage", name, f"{over[way]:.3f} s", ratio, target))
     notes = [
         f"seconds over the bare loop, a stage: {stages} stages, {few} of a TorchTrainer a trial where there is one, {AT_A_TIME} at a time, "
         "from the start of the first process to the end of the last, Ray's own start and end included",
@@ -240,7 +240,7 @@ def nothing(counts: list[int]) -> None:
     for count in counts:
         seconds, gigabytes = seconds_of_nothing(count)
         shown = f"{count} stages: {seconds:.1f} s, driver {gigabytes:.2f} GB"
-        lines.append(bench.Line(shown, "seconds a stage", "", seconds / count, 0.3, at_most=True))
+        lines.append(bench.ResultLine(shown, "seconds a stage", "", seconds / count, 0.3, at_most=True))
     bench.record("stages of no work through Ray Tune", lines, ["the results are there: a trial finds that and ends"])
 
 

@@ -129,7 +129,7 @@ def compare(asked: Any) -> None:
     against = f"reading and decoding alone, {best}"
     bench.record(
         "preparing a data set",
-        [bench.Line(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, 0.9)],
+        [bench.ResultLine(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, 0.9)],
         [
             f"images/s, median and range of {len(taken['ours'])} rounds over {asked.images} JPEGs of {pictures.EDGE} px: "
             + "; ".join(f"{name} {bench.spread(bench.figures(answers))}" for name, answers in taken.items()),

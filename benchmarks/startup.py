@@ -43,7 +43,7 @@ def main() -> None:
         for name, (arguments, limit) in CALLS.items():
             taken = [call(arguments) for _ in range(rounds)]
             shown = bench.spread(taken, "s", 2)
-            lines.append(bench.Line(shown, name, "", statistics.median(taken), limit, at_most=True))
+            lines.append(bench.ResultLine(shown, name, "", statistics.median(taken), limit, at_most=True))
         notes = [f"{rounds} calls each; the second call is of the finished grid `smoke`, its report included"]
         bench.record("seconds until an answer", lines, notes)
 

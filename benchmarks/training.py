@@ -58,18 +58,18 @@ def ours(work: Work, keep: bool = True, **changed: Any) -> Turn:
     import torch
 
     from trainables.training import memory
-    from trainables.training.distributed import World
+    from trainables.training.distributed import DistributedContext
     from trainables.training.evaluation import evaluate
-    from trainables.training.trainer import Epoch, Training
+    from trainables.training.trainer import EpochRecord, Trainer
 
-    recipe, want, train, val = prepared(work)
+    recipe, input_spec, train, val = prepared(work)
     recipe = recipe.model_copy(update=changed)
-    backbone, world = work.backbone(), World(torch.device("cpu"))
-    first_loss = evaluate(backbone.module, val, want, recipe, world)[1]["loss"]
+    backbone, distributed = work.backbone(), DistributedContext(torch.device("cpu"))
+    first_loss = evaluate(backbone.module, val, input_spec, recipe, distributed)[1]["loss"]
     if keep:
-        memory.keep_for_next_step(world.device)  # as a stage does
-    training = Training(backbone, recipe, RATE, 0, 0, want, train, val, world)
-    epochs = (epoch for epoch in training.run() if isinstance(epoch, Epoch))
+        memory.keep_for_next_step(distributed.device)  # as a stage does
+    training = Trainer(backbone, recipe, RATE, 0, 0, input_spec, train, val, distributed)
+    epochs = (epoch for epoch in training.run() if isinstance(epoch, EpochRecord))
 
     def turn(asked: str) -> bench.Answer:
         epoch = next(epochs)
@@ -86,14 +86,14 @@ def bare(work: Work) -> Turn:
     from torch.nn.functional import cross_entropy
 
     from trainables.data.loading.batches import evaluation_batches, training_batches
-    from trainables.training.distributed import World
+    from trainables.training.distributed import DistributedContext
     from trainables.training.evaluation import evaluate
 
-    recipe, want, train, val = prepared(work)
+    recipe, input_spec, train, val = prepared(work)
     module = work.backbone().module.to(memory_format=torch.channels_last)
-    first_loss = evaluate(module, val, want, recipe, World(torch.device("cpu")))[1]["loss"]
-    batch = next(training_batches(train, want, recipe.augmentation, work.batch, 0, 0, 0))
-    held = next(evaluation_batches(val, want)).images
+    first_loss = evaluate(module, val, input_spec, recipe, DistributedContext(torch.device("cpu")))[1]["loss"]
+    batch = next(training_batches(train, input_spec, recipe.augmentation, work.batch, 0, 0, 0))
+    held = next(evaluation_batches(val, input_spec)).images
     optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
     precision = torch.autocast("cpu", torch.bfloat16)
 
@@ -122,7 +122,7 @@ def prepared(work: Work) -> Any:
     import cv2
     import torch
 
-    from trainables.data.loading.batches import Input, Part
+    from trainables.data.loading.batches import InputSpec, Part
     from trainables.specs import Recipe
 
     torch.set_num_threads(bench.cores())
@@ -137,8 +137,8 @@ def prepared(work: Work) -> Any:
         precision="bf16",
         threads=bench.cores(),
     )
-    want = Input(EDGE, batches.MEAN, batches.STD, torch.device("cpu"))
-    return recipe, want, Part(data, rows[: work.steps * work.batch]), Part(data, rows[-work.scored :])
+    input_spec = InputSpec(EDGE, batches.MEAN, batches.STD, torch.device("cpu"))
+    return recipe, input_spec, Part(data, rows[: work.steps * work.batch]), Part(data, rows[-work.scored :])
 
 
 def compiled(work: Work) -> Turn:
@@ -220,7 +220,7 @@ def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> N
     shown = [f"{figure:,.1f} images/s" for figure in (quick, eager)]
     ratio = float(np.median(np.divide(bench.figures(taken["compiled"]), bench.figures(taken["ours"]))))
     bench.record(
-        f"torch.compile, {asked.network}", [bench.Line(shown[0], "ours as it is", shown[1], ratio, 1.0)], notes
+        f"torch.compile, {asked.network}", [bench.ResultLine(shown[0], "ours as it is", shown[1], ratio, 1.0)], notes
     )
 
 
@@ -243,12 +243,12 @@ AGAINST = {
 }
 
 
-def line(taken: dict[str, list[bench.Answer]], figure: str, other: str, target: float) -> bench.Line:
+def line(taken: dict[str, list[bench.Answer]], figure: str, other: str, target: float) -> bench.ResultLine:
     """Compare ours with another: the median of the rounds' ratios, as neighbours in time meet the same mood."""
     mine, theirs = bench.figures(taken["ours"], figure)[:: EVERY.get(other, 1)], bench.figures(taken[other], figure)
     ratio = float(np.median(np.divide(mine, theirs)))
     shown = [f"{np.median(values):,.1f} images/s" for values in (mine, theirs)]
-    return bench.Line(shown[0], AGAINST[other], shown[1], ratio, target)
+    return bench.ResultLine(shown[0], AGAINST[other], shown[1], ratio, target)
 
 
 if __name__ == "__main__":

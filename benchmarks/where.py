@@ -62,7 +62,7 @@ def watch() -> Stopwatch:
     import torch
 
     from trainables.data.loading import augment
-    from trainables.data.loading.batches import Input
+    from trainables.data.loading.batches import InputSpec
     from trainables.data.packing.prepare import Packed
     from trainables.stage import run, train
     from trainables.store import study
@@ -74,7 +74,7 @@ def watch() -> Stopwatch:
     clock.patch(Packed, "gather", "gather")
     clock.patch(augment, "draw", "augment")
     clock.patch(augment, "apply", "augment")
-    clock.patch(Input, "tensor", "normalise")
+    clock.patch(InputSpec, "tensor", "normalise")
     clock.patch(torch.Tensor, "backward", "backward")
     clock.patch(trainer, "evaluate", "evaluate")
     clock.patch(train, "evaluate", "evaluate")
@@ -82,7 +82,7 @@ def watch() -> Stopwatch:
     for name in ("write", "write_table", "commit", "begin"):
         clock.patch(study.StageFolder, name, "files")
     clock.patch(study.Study, "folder", "files")
-    made, runnable = train_step.make_optimizer, train_step._runnable
+    made, runnable = train_step.make_optimizer, train_step._wrap_for_workers
 
     def optimizer(*arguments: Any) -> Any:
         result = made(*arguments)
@@ -94,7 +94,7 @@ def watch() -> Stopwatch:
         return clock.timed("forward", runnable(*arguments))
 
     train_step.make_optimizer = optimizer
-    train_step._runnable = network
+    train_step._wrap_for_workers = network
     clock.patch(torch.nn.utils, "clip_grad_norm_", "optimiser")
     return clock
 

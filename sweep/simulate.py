@@ -19,17 +19,17 @@ from sweep.plan.inputs import Inputs
 from sweep.plan.plan import make_plan
 from sweep.schedule.graph import Task
 from sweep.schedule.parallelism import EXPONENT, LEAST_SHARE
-from sweep.schedule.simulator import Run, at_width_one, lower_bound, simulate, with_barriers
+from sweep.schedule.simulator import SimulatedRun, at_width_one, lower_bound, simulate, with_barriers
 from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
-class Row:
+class MakespanRow:
     """One number of slots: the bound and four ways of running, in the unit of the tasks' costs."""
 
     slots: int
     bound: float
-    run: Run
+    run: SimulatedRun
     narrow: float
     first_come: float
     barriers: float
@@ -39,10 +39,10 @@ class Row:
         return makespan / self.bound if self.bound else 1.0
 
 
-def compare(tasks: Sequence[Task], slots: int) -> Row:
+def compare(tasks: Sequence[Task], slots: int) -> MakespanRow:
     """Simulate the schedule, and beside it: one slot a stage, the same in order of arrival, the same with barriers."""
     narrow = at_width_one(tasks)
-    return Row(
+    return MakespanRow(
         slots,
         lower_bound(tasks, slots),
         simulate(tasks, slots),
@@ -66,7 +66,7 @@ def grid_tasks(name: str, settings: Sequence[str], device: str) -> list[Task]:
     return tasks_of(plan.stages, seconds, slots=1 << 30)
 
 
-def table(rows: Sequence[Row]) -> RenderableType:
+def table(rows: Sequence[MakespanRow]) -> RenderableType:
     """Return the comparison as a table: hours, and multiples of the bound."""
     shown = Table("GPUs", "bound", "makespan", "× bound", "busy", "one GPU each", "first come", "barriers", box=None)
     for row in rows:

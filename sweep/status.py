@@ -15,14 +15,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from analysis.results.plan_file import Plan, PlannedStage, read_plan
-from analysis.results.progress import Progress
+from analysis.results.plan_file import PlanFile, PlannedStage, read_plan
+from analysis.results.progress import StudyProgress
 from sweep.grid.rehearsal import SUFFIX
 from sweep.monitor import running_file
 from sweep.monitor.console import Terminal
 from sweep.monitor.duration import duration
 from sweep.monitor.live_view import numbers
-from sweep.monitor.running_file import Beat
+from sweep.monitor.running_file import RunStatus
 from sweep.schedule.retry_policy import alike
 from sweep.schedule.scheduler import State
 from trainables.errors import UserError
@@ -46,13 +46,13 @@ class StageState:
     log: str = ""
 
 
-def states_of(study: Study, plan: Plan, running: Mapping[str, Any]) -> list[StageState]:
+def states_of(study: Study, plan: PlanFile, running: Mapping[str, Any]) -> list[StageState]:
     """Return the state of every stage of the plan."""
-    progress = Progress.of(study, plan)
+    progress = StudyProgress.of(study, plan)
     return [_state(stage, progress, running) for stage in plan.stages]
 
 
-def _state(stage: PlannedStage, progress: Progress, running: Mapping[str, Any]) -> StageState:
+def _state(stage: PlannedStage, progress: StudyProgress, running: Mapping[str, Any]) -> StageState:
     of_stage = (stage.kind, stage.name, stage.key)
     if progress.state(stage) == "done":
         return StageState(*of_stage, "done")
@@ -68,7 +68,7 @@ def _state(stage: PlannedStage, progress: Progress, running: Mapping[str, Any]) 
     return StageState(*of_stage, "ready" if ready else "waiting")
 
 
-def show(study: Study, plan: Plan, states: Sequence[StageState], beat: Beat | None) -> Iterator[Any]:
+def show(study: Study, plan: PlanFile, states: Sequence[StageState], beat: RunStatus | None) -> Iterator[Any]:
     """Yield what is printed: counts, what runs, and failures grouped by their error."""
     yield Text(f"study {study.storage.path()}")
     counts = Counter((s.kind, s.state) for s in states)
@@ -79,7 +79,7 @@ def show(study: Study, plan: Plan, states: Sequence[StageState], beat: Beat | No
     if beat is None:
         yield Text("no driver is running it")
     else:
-        yield Text(numbers(beat.outlook))
+        yield Text(numbers(beat.snapshot))
         for one in beat.running.values():
             since = duration(time.time() - one["since"])
             yield Text(f"  {one['kind']} {one['name']}: epoch {one['epoch']:.1f} of {one['epochs']}, {since}")
@@ -105,7 +105,7 @@ def _some(states: Sequence[StageState]) -> str:
     return ", ".join(state.name for state in states[:MOST_NAMES]) + more
 
 
-def command(study: Study, plan: Plan, key: str) -> str:
+def command(study: Study, plan: PlanFile, key: str) -> str:
     """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
     name = study.storage.name
     grid = study.storage.path("grid.yaml") if study.storage.is_local else plan.grid.removesuffix(".yaml")

@@ -40,7 +40,7 @@ class DamagedError(Exception):
         self.key = key
 
 
-def nearest(name: str, valid: Iterable[str], most: int = 3) -> str:
+def suggestion(name: str, valid: Iterable[str], most: int = 3) -> str:
     """Return ``"; did you mean a, b?"`` for the valid names nearest to ``name``, or ``""``."""
     near = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.5)
     return f"; did you mean {', '.join(near)}?" if near else ""

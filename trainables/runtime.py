@@ -9,7 +9,7 @@ KeepWeights = Literal["all", "pretrain"]
 
 
 @dataclass(frozen=True)
-class Site:
+class RuntimeContext:
     """Places that a stage needs.
 
     Attributes:

@@ -23,7 +23,7 @@ Write = Callable[[str, bytes], None]
 
 
 @dataclass(frozen=True)
-class Checked:
+class BundleCheck:
     """What was packed, or found in a bundle.
 
     Attributes:
@@ -37,7 +37,7 @@ class Checked:
     faults: tuple[str, ...] = ()
 
 
-def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> Checked:
+def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleCheck:
     """Write a bundle, a zip file if its name ends so, and its manifest last. A half-written one is not left.
 
     Raises:
@@ -56,10 +56,10 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> Checked
         manifest = (json.dumps({"files": dict(sorted(listed.items()))}, indent=1, ensure_ascii=False) + "\n").encode()
         write(MANIFEST, manifest)
     total = sum(int(entry["bytes"]) for entry in listed.values())
-    return Checked(len(listed), total, hashlib.sha256(manifest).hexdigest())
+    return BundleCheck(len(listed), total, hashlib.sha256(manifest).hexdigest())
 
 
-def verify(bundle: Path) -> Checked:
+def verify(bundle: Path) -> BundleCheck:
     """Check every file of a bundle against its manifest.
 
     Raises:
@@ -84,7 +84,7 @@ def verify(bundle: Path) -> Checked:
             if found != digests[name]:
                 faults.append(f"changed: {name}")
     total = sum(int(entry.get("bytes", 0)) for entry in listed.values())
-    return Checked(len(digests), total, hashlib.sha256(content).hexdigest(), tuple(faults))
+    return BundleCheck(len(digests), total, hashlib.sha256(content).hexdigest(), tuple(faults))
 
 
 @contextmanager

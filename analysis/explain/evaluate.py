@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from analysis.explain.checks.deletion_insertion import deletion_insertion
 from analysis.explain.checks.mask_overlap import CellMask, MaskOf, fit, heat_shares
 from analysis.explain.checks.sanity_check import randomised, similarity
-from analysis.explain.explained_model import Trained
+from analysis.explain.explained_model import ExplainedModel
 from analysis.explain.methods.grad_cam import (
     METHODS,
+    CamNetwork,
     HeatMaps,
-    Network,
     activation_maps,
     centred_gaussian,
     enlarge,
@@ -29,7 +29,7 @@ from analysis.explain.methods.guided_backprop import guided_gradient
 from analysis.explain.pixels import PixelsOf, scaled
 from analysis.explain.records import records
 from analysis.explain.records.records import Check, Measured
-from analysis.explain.sampling import Pick
+from analysis.explain.sampling import SampledImage
 from trainables.hashing import derive_seed
 
 BATCH = 8
@@ -37,7 +37,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Shown:
+class ImageHeatmaps:
     """One image, explained.
 
     Attributes:
@@ -47,7 +47,7 @@ class Shown:
         mask: (edge, edge) or None.
     """
 
-    pick: Pick
+    pick: SampledImage
     pixels: NDArray[np.uint8]
     heat: Mapping[str, HeatMaps]
     guided: HeatMaps
@@ -56,14 +56,16 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Found:
+class EvaluatedImages:
     """Explained images, and what the picture of the gradient is."""
 
-    images: tuple[Shown, ...]
+    images: tuple[ImageHeatmaps, ...]
     guided: str
 
 
-def explain_images(trained: Trained, picks: Sequence[Pick], pixels_of: PixelsOf, mask_of: MaskOf, steps: int) -> Found:
+def explain_images(
+    trained: ExplainedModel, picks: Sequence[SampledImage], pixels_of: PixelsOf, mask_of: MaskOf, steps: int
+) -> EvaluatedImages:
     """Explain images and check the explanations.
 
     Args:
@@ -78,23 +80,25 @@ def explain_images(trained: Trained, picks: Sequence[Pick], pixels_of: PixelsOf,
     pixels: list[NDArray[np.uint8]] = []
     words = ""
     for batch in _batches(picks):
-        images = scaled(pixels_of([one.image_id for one in batch]), trained.want.edge)
-        tensor, targets = trained.want.tensor(images), _targets(batch)
+        images = scaled(pixels_of([one.image_id for one in batch]), trained.input_spec.edge)
+        tensor, targets = trained.input_spec.tensor(images), _targets(batch)
         for method, maps in small.items():
             maps.extend(activation_maps(trained.network, tensor, targets, method))
         gradient, words = guided_gradient(trained.network.module, tensor, targets)
         guided.extend(np.abs(gradient).max(1))
         pixels.extend(images)
-    masks = [None if (mask := mask_of(one.image_id)) is None else fit(mask, trained.want.edge) for one in picks]
+    masks = [None if (mask := mask_of(one.image_id)) is None else fit(mask, trained.input_spec.edge) for one in picks]
     kept = {method: np.stack(maps) for method, maps in small.items()}
     against = _against_random(trained, picks, pixels, kept, masks) if steps else [[] for _ in picks]
-    heat = {method: enlarge(maps, trained.want.edge) for method, maps in kept.items()}
+    heat = {method: enlarge(maps, trained.input_spec.edge) for method, maps in kept.items()}
     shown = []
     for i, one in enumerate(picks):
         own = {method: heat[method][i] for method in METHODS}
         measured = (*_faithful(trained, one, pixels[i], own, steps), *against[i], *_regions(own, masks[i]))
-        shown.append(Shown(one, pixels[i], own, _guided_map(guided[i], own[records.GRADCAM]), masks[i], measured))
-    return Found(tuple(shown), words)
+        shown.append(
+            ImageHeatmaps(one, pixels[i], own, _guided_map(guided[i], own[records.GRADCAM]), masks[i], measured)
+        )
+    return EvaluatedImages(tuple(shown), words)
 
 
 def summarise(measured: Iterable[Measured]) -> tuple[Check, ...]:
@@ -125,8 +129,8 @@ def _check(check: str, name: str, values: list[float | None]) -> Check:
 
 
 def _against_random(
-    trained: Trained,
-    picks: Sequence[Pick],
+    trained: ExplainedModel,
+    picks: Sequence[SampledImage],
     pixels: Sequence[NDArray[np.uint8]],
     maps: Mapping[str, HeatMaps],
     masks: Sequence[CellMask | None],
@@ -137,37 +141,47 @@ def _against_random(
     for check in (records.HEAD_RANDOM, records.ALL_RANDOM):
         seed = derive_seed("randomised", check, stage.key)
         other = randomised(
-            check, stage.model, trained.backbone, trained.network.layer, trained.want.edge, len(trained.classes), seed
+            check,
+            stage.model,
+            trained.backbone,
+            trained.network.layer,
+            trained.input_spec.edge,
+            len(trained.classes),
+            seed,
         )
         for method in METHODS:
             for i, one in enumerate(_maps(other, trained, picks, pixels, method)):
                 found[i].append(Measured(check=check, map=method, value=similarity(maps[method][i], one)))
                 if (check, method) == (records.ALL_RANDOM, records.GRADCAM):
                     found[i].extend(
-                        _shares(records.UNTRAINED, enlarge(one[np.newaxis], trained.want.edge)[0], masks[i])
+                        _shares(records.UNTRAINED, enlarge(one[np.newaxis], trained.input_spec.edge)[0], masks[i])
                     )
     return found
 
 
 def _maps(
-    network: Network, trained: Trained, picks: Sequence[Pick], pixels: Sequence[NDArray[np.uint8]], method: str
+    network: CamNetwork,
+    trained: ExplainedModel,
+    picks: Sequence[SampledImage],
+    pixels: Sequence[NDArray[np.uint8]],
+    method: str,
 ) -> Iterator[HeatMaps]:
     for start in range(0, len(picks), BATCH):
-        tensor = trained.want.tensor(np.stack(pixels[start : start + BATCH]))
+        tensor = trained.input_spec.tensor(np.stack(pixels[start : start + BATCH]))
         yield from activation_maps(network, tensor, _targets(picks[start : start + BATCH]), method)
 
 
 def _faithful(
-    trained: Trained, one: Pick, pixels: NDArray[np.uint8], heat: Mapping[str, HeatMaps], steps: int
+    trained: ExplainedModel, one: SampledImage, pixels: NDArray[np.uint8], heat: Mapping[str, HeatMaps], steps: int
 ) -> Iterator[Measured]:
     if not steps:
         return
-    seed, edge = derive_seed("pixels", one.image_id), trained.want.edge
+    seed, edge = derive_seed("pixels", one.image_id), trained.input_spec.edge
     knowing_nothing = {
         records.GAUSSIAN: centred_gaussian(edge),
         records.RANDOM: random_map(trained.network.layer.grid, edge, seed),
     }
-    image = trained.want.tensor(pixels[np.newaxis])[0]
+    image = trained.input_spec.tensor(pixels[np.newaxis])[0]
     for name, ordering in {**heat, **knowing_nothing}.items():
         areas: tuple[float | None, float | None] = (None, None)
         if not is_flat(ordering):
@@ -197,17 +211,17 @@ def _guided_map(gradient: HeatMaps, heat: HeatMaps) -> HeatMaps:
     return np.clip(product / top, 0, 1).astype(np.float32) if top > 0 else np.zeros_like(product)
 
 
-def _batches(picks: Sequence[Pick]) -> Iterator[Sequence[Pick]]:
+def _batches(picks: Sequence[SampledImage]) -> Iterator[Sequence[SampledImage]]:
     for start in range(0, len(picks), BATCH):
         yield picks[start : start + BATCH]
 
 
-def _targets(picks: Sequence[Pick]) -> NDArray[np.int64]:
+def _targets(picks: Sequence[SampledImage]) -> NDArray[np.int64]:
     return np.array([one.explained for one in picks], dtype=np.int64)
 
 
-def probabilities(trained: Trained, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def probabilities(trained: ExplainedModel, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what a network says of images (n, size, size, 3): probabilities (n, classes)."""
     with torch.inference_mode():
-        logits = trained.network.module(trained.want.tensor(scaled(pixels, trained.want.edge)))
+        logits = trained.network.module(trained.input_spec.tensor(scaled(pixels, trained.input_spec.edge)))
     return np.asarray(torch.softmax(logits.float(), 1).cpu().numpy())

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from analysis.explain.checks.mask_overlap import no_masks
-from analysis.explain.evaluate import BATCH, Shown, explain_images, probabilities
+from analysis.explain.evaluate import BATCH, ImageHeatmaps, explain_images, probabilities
 from analysis.explain.explained_model import find_stage, load_trained, threads
-from analysis.explain.pixels import Source, of_folder, of_study
+from analysis.explain.pixels import PixelSource, of_folder, of_study
 from analysis.explain.records.records import Explained
 from analysis.explain.records.records_reader import FIGURES
-from analysis.explain.sampling import Pick, best_cells, class_numbers, pick, test_predictions
+from analysis.explain.sampling import SampledImage, best_cells, class_numbers, pick, test_predictions
 from analysis.explain.writer import PREFIX, write
 from analysis.results.collect import collect
 from analysis.results.verify import Cell
@@ -29,7 +29,7 @@ MOST_IMAGES = 500
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExplainRequest:
     """What is to be explained, and how.
 
     Attributes:
@@ -49,7 +49,9 @@ class Wanted:
     layer: str | None = None
 
 
-def explain_study(study: Study, wanted: Wanted, data: Path | None = None, masks: Path | None = None) -> list[Explained]:
+def explain_study(
+    study: Study, wanted: ExplainRequest, data: Path | None = None, masks: Path | None = None
+) -> list[Explained]:
     """Explain the best trial of each row asked for; write ``report/figures/gradcam-*`` into the study.
 
     Args:
@@ -69,7 +71,9 @@ def explain_study(study: Study, wanted: Wanted, data: Path | None = None, masks:
     return [_explain_cell(cell, storage, source, numbers, wanted) for cell in cells]
 
 
-def _explain_cell(cell: Cell, storage: Storage, source: Source, numbers: Sequence[int], wanted: Wanted) -> Explained:
+def _explain_cell(
+    cell: Cell, storage: Storage, source: PixelSource, numbers: Sequence[int], wanted: ExplainRequest
+) -> Explained:
     said = test_predictions(cell)
     picks = [one for number in numbers for one in pick(said, number, wanted.count, str(cell.stage.key))]
     if not picks:
@@ -77,7 +81,7 @@ def _explain_cell(cell: Cell, storage: Storage, source: Source, numbers: Sequenc
     with threads(cell.stage.recipe.threads):
         trained = load_trained(cell.folder, wanted.layer)
         found = explain_images(trained, picks, source.pixels, source.mask, wanted.steps)
-        groups: dict[str, list[Shown]] = {}
+        groups: dict[str, list[ImageHeatmaps]] = {}
         for one in found.images:
             groups.setdefault(f"test images of {trained.classes[int(one.pick.label or 0)]}", []).append(one)
         _clear(storage, cell)
@@ -102,7 +106,7 @@ def _clear(storage: Storage, cell: Cell) -> None:
                 storage.remove(file)
 
 
-def explain_folder(study: Study, stage: str, images: Path, out: Path, wanted: Wanted) -> Explained:
+def explain_folder(study: Study, stage: str, images: Path, out: Path, wanted: ExplainRequest) -> Explained:
     """Explain all images of a folder with a trained stage; write figures and record into another folder.
 
     Args:
@@ -139,8 +143,9 @@ def explain_folder(study: Study, stage: str, images: Path, out: Path, wanted: Wa
         return write(Storage(out), trained, found, groups, row, val)
 
 
-def _said(ids: Sequence[str], probability: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[Pick]:
+def _said(ids: Sequence[str], probability: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[SampledImage]:
     best = probability.argmax(1)
     return [
-        Pick(one, None, int(best[i]), float(probability[i, best[i]]), "from the folder") for i, one in enumerate(ids)
+        SampledImage(one, None, int(best[i]), float(probability[i, best[i]]), "from the folder")
+        for i, one in enumerate(ids)
     ]

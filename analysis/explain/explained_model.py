@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import cv2
 import torch
 
-from analysis.explain.methods.grad_cam import Network
+from analysis.explain.methods.grad_cam import CamNetwork
 from analysis.explain.methods.target_layer import cam_layer
 from analysis.results.plan_file import explain
-from trainables.data.loading.batches import Input
-from trainables.errors import UserError, nearest
+from trainables.data.loading.batches import InputSpec
+from trainables.errors import UserError, suggestion
 from trainables.models.backbones import Backbone, build
 from trainables.models.weights import unpack_weights
 from trainables.specs import Stage
@@ -23,18 +23,18 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Trained:
+class ExplainedModel:
     """A stage's network with its trained weights.
 
     Attributes:
         backbone: in evaluation, on the device of ``want``.
-        want: what the network wants to see.
+        input_spec: what the network wants to see.
     """
 
     stage: Stage
     backbone: Backbone
-    network: Network
-    want: Input
+    network: CamNetwork
+    input_spec: InputSpec
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,12 +63,12 @@ def find_stage(study: Study, key_or_name: str) -> StageFolder:
         )
     there = ", ".join([*folders][:3]) + (" …" if len(folders) > 3 else "")
     raise UserError(
-        f"no stage {key_or_name} in {study.storage.path('stages')}{nearest(key_or_name, folders)} Give a key, a name or the name "
+        f"no stage {key_or_name} in {study.storage.path('stages')}{suggestion(key_or_name, folders)} Give a key, a name or the name "
         f"of a folder; there are {len(folders)}: {there or 'none'}"
     )
 
 
-def load_trained(folder: StageFolder, layer: str | None = None) -> Trained:
+def load_trained(folder: StageFolder, layer: str | None = None) -> ExplainedModel:
     """Build a stage's network and load its verified weights.
 
     Args:
@@ -99,8 +99,8 @@ def load_trained(folder: StageFolder, layer: str | None = None) -> Trained:
         raise UserError(f"the weights in {folder.path()} do not fit {stage.model.model}: {explain(error)}") from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module = backbone.module.to(device).eval()
-    network = Network(module, cam_layer(stage.model, module, edge, layer))
-    return Trained(stage, backbone, network, Input(edge, backbone.mean, backbone.std, device))
+    network = CamNetwork(module, cam_layer(stage.model, module, edge, layer))
+    return ExplainedModel(stage, backbone, network, InputSpec(edge, backbone.mean, backbone.std, device))
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.explain.checks.mask_overlap import CYTOPLASM, NUCLEUS
-from analysis.explain.evaluate import Shown, flat_maps
+from analysis.explain.evaluate import ImageHeatmaps, flat_maps
 from analysis.explain.records.records import GRADCAM, PLUS_PLUS
 
 HEAT, LINES = "magma", "gray"
@@ -32,7 +32,9 @@ WORDS = 1.5
 LUMA = (0.299, 0.587, 0.114)
 
 
-def draw(title: str, images: Sequence[Shown], classes: Sequence[str], guided: str, grid: tuple[int, int]) -> Figure:
+def draw(
+    title: str, images: Sequence[ImageHeatmaps], classes: Sequence[str], guided: str, grid: tuple[int, int]
+) -> Figure:
     """Draw images, a row each.
 
     Args:
@@ -76,7 +78,7 @@ def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def _row(axes: Sequence[Axes], one: Shown, classes: Sequence[str]) -> None:
+def _row(axes: Sequence[Axes], one: ImageHeatmaps, classes: Sequence[str]) -> None:
     for axis in axes:
         axis.set_axis_off()
     axes[0].text(0, 0.5, _words(one, classes), fontsize=7, va="center", parse_math=False, transform=axes[0].transAxes)
@@ -107,7 +109,7 @@ def _scale(figure: Figure, axes: NDArray[Any], colours: Colormap, label: str) ->
     bar.set_label(label, fontsize=7)
 
 
-def _words(one: Shown, classes: Sequence[str]) -> str:
+def _words(one: ImageHeatmaps, classes: Sequence[str]) -> str:
     pick = one.pick
     truth = [] if pick.label is None else [f"true {_short(classes[pick.label])}"]
     said = f"said {_short(classes[pick.explained])}, {pick.probability:.3f}"

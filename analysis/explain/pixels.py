@@ -30,14 +30,14 @@ PixelsOf = Callable[[Sequence[str]], Pixels]
 
 
 @dataclass(frozen=True)
-class Source:
+class PixelSource:
     """Images by id, and their masks where there are any."""
 
     pixels: PixelsOf
     mask: MaskOf
 
 
-def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: str) -> Source:
+def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: str) -> PixelSource:
     """Return the images of a study's target set.
 
     Args:
@@ -60,7 +60,7 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
             f"the data in {data} are not those the study was made with: their fingerprint is {packed.fingerprint[:16]}, "
             f"the study's {fingerprint[:16]}. Give --data the folder that was given to sweep.run"
         )
-    return Source(_Rows(packed), masks_of(spec, data, masks, packed.size))
+    return PixelSource(_Rows(packed), masks_of(spec, data, masks, packed.size))
 
 
 def of_folder(folder: Path, size: int | None) -> tuple[list[str], PixelsOf]:

@@ -13,7 +13,7 @@ from analysis.explain.records.records import Why
 from analysis.results.collect import Collected
 from analysis.results.predictions import FILE, Predictions, read_predictions
 from analysis.results.verify import Cell
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.hashing import derive_seed
 
 CONFIDENT: tuple[Why, Why] = ("confident and right", "confident and wrong")
@@ -21,7 +21,7 @@ DRAWN: Why = "drawn at random"
 
 
 @dataclass(frozen=True)
-class Pick:
+class SampledImage:
     """A test image to explain: the map is that of the class ``explained``, the predicted one."""
 
     image_id: str
@@ -66,7 +66,7 @@ def test_predictions(cell: Cell) -> Predictions:
     return read_predictions(content, len(cell.result.classes))["test"]
 
 
-def pick(said: Predictions, of_class: int, count: int, seed: str) -> list[Pick]:
+def pick(said: Predictions, of_class: int, count: int, seed: str) -> list[SampledImage]:
     """Choose test images of a class: the most confident right and wrong ones, and some drawn of the others.
 
     Args:
@@ -85,7 +85,9 @@ def pick(said: Predictions, of_class: int, count: int, seed: str) -> list[Pick]:
     rng = np.random.default_rng(derive_seed("explain", seed, of_class))
     drawn = rng.permutation(others)[:count]
     return [
-        Pick(str(said.image_ids[int(row)]), of_class, int(predicted[row]), float(probability[row, predicted[row]]), why)
+        SampledImage(
+            str(said.image_ids[int(row)]), of_class, int(predicted[row]), float(probability[row, predicted[row]]), why
+        )
         for why, some in zip((*CONFIDENT, DRAWN), (right, wrong, drawn), strict=True)
         for row in some
     ]
@@ -110,7 +112,7 @@ def class_numbers(classes: Sequence[str], names: Sequence[str]) -> list[int]:
 def _refuse_unknown(what: str, names: Sequence[str], known: Iterable[str]) -> None:
     valid = list(dict.fromkeys(known))
     faults = [
-        f"unknown {what} {name}{nearest(name, valid)} (the study has {', '.join(valid)})"
+        f"unknown {what} {name}{suggestion(name, valid)} (the study has {', '.join(valid)})"
         for name in names
         if name not in valid
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.explain.evaluate import Found, Shown, flat_maps, summarise
-from analysis.explain.explained_model import Trained
+from analysis.explain.evaluate import EvaluatedImages, ImageHeatmaps, flat_maps, summarise
+from analysis.explain.explained_model import ExplainedModel
 from analysis.explain.panels import as_png, as_svg, draw
 from analysis.explain.records.records import (
     DELETION,
@@ -13,8 +13,8 @@ from analysis.explain.records.records import (
     INSERTION,
     PLUS_PLUS,
     RANDOM,
-    Drawn,
     Explained,
+    FigureFiles,
     Image,
     Measured,
 )
@@ -26,9 +26,9 @@ PREFIX = "gradcam"
 
 def write(
     storage: Storage,
-    trained: Trained,
-    found: Found,
-    groups: Mapping[str, Sequence[Shown]],
+    trained: ExplainedModel,
+    found: EvaluatedImages,
+    groups: Mapping[str, Sequence[ImageHeatmaps]],
     row: tuple[str, str],
     val: float | None,
 ) -> Explained:
@@ -58,7 +58,7 @@ def write(
         val_f1_macro=val,
         layer=layer.name,
         grid=layer.grid,
-        edge=trained.want.edge,
+        edge=trained.input_spec.edge,
         guided=found.guided,
         figures=tuple(drawn),
         checks=summarise(measured for one in found.images for measured in one.measured),
@@ -72,11 +72,11 @@ def _figure(
     storage: Storage,
     name: str,
     title: str,
-    images: Sequence[Shown],
-    trained: Trained,
+    images: Sequence[ImageHeatmaps],
+    trained: ExplainedModel,
     guided: str,
     row: tuple[str, str],
-) -> Drawn:
+) -> FigureFiles:
     fold, layer = trained.stage.fold, trained.network.layer
     heading = f"{title}\n{row[0]}, {row[1]}" + ("" if fold is None else f", fold {fold}") + f", layer {layer.name}"
     figure = draw(heading, images, trained.classes, guided, layer.grid)
@@ -86,7 +86,7 @@ def _figure(
         f"{title}: {row[0]}, {row[1]}. Maps of {layer.grid[0]} × {layer.grid[1]} places, read from "
         f"{layer.name}, for the class that the network said; each is scaled to its own hottest place. Last column: {guided}."
     )
-    return Drawn(
+    return FigureFiles(
         title=title,
         svg=f"{name}.svg",
         png=f"{name}.png",
@@ -95,7 +95,7 @@ def _figure(
     )
 
 
-def _image(one: Shown, classes: Sequence[str]) -> Image:
+def _image(one: ImageHeatmaps, classes: Sequence[str]) -> Image:
     pick = one.pick
     return Image(
         image_id=pick.image_id,
@@ -108,11 +108,11 @@ def _image(one: Shown, classes: Sequence[str]) -> Image:
     )
 
 
-def _notes(trained: Trained, found: Found) -> tuple[str, ...]:
+def _notes(trained: ExplainedModel, found: EvaluatedImages) -> tuple[str, ...]:
     rows, columns = trained.network.layer.grid
     notes = [
-        f"A map has {rows} × {columns} places on an image of {trained.want.edge} px: one place covers "
-        f"{trained.want.edge / rows:.0f} × {trained.want.edge / columns:.0f} px, and nothing finer is known.",
+        f"A map has {rows} × {columns} places on an image of {trained.input_spec.edge} px: one place covers "
+        f"{trained.input_spec.edge / rows:.0f} × {trained.input_spec.edge / columns:.0f} px, and nothing finer is known.",
     ]
     if any(one.mask is not None for one in found.images):
         notes.append(

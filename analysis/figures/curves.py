@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 
 from analysis.figures.drawing.legend import legend, line_sample, mark_sample
 from analysis.figures.drawing.scales import Panel, Scale
-from analysis.figures.drawing.shapes import Drawing, Line, Mark, Shape, Text
+from analysis.figures.drawing.shapes import Drawing, Marker, Polyline, Shape, Text
 from analysis.figures.stage_curves import SPLITS, History
 
 WIDTH, HEIGHT = 572.0, 264.0
 # Dashed against solid, thin against thick: colour is not needed to tell them apart.
 STYLES = {
-    "train": Line((), "soft", 1.1, (4.0, 3.0), 0.85),
-    "val": Line((), "accent", 1.6, (), 0.85),
+    "train": Polyline((), "soft", 1.1, (4.0, 3.0), 0.85),
+    "val": Polyline((), "accent", 1.6, (), 0.85),
 }
 WIDE = 15.0
 """From so many times the lowest loss on, the axis is logarithmic: a first peak would hide all that follows."""
-CHOSEN = Mark(0, 0, 4.0, "second")
+CHOSEN = Marker(0, 0, 4.0, "second")
 
 
 def curves_drawing(title: str, histories: Sequence[History]) -> Drawing:
@@ -53,14 +53,14 @@ def _lines(panel: Panel, histories: Sequence[History], name: str) -> Iterator[Sh
         for one in histories:
             points = panel.curve(one.epochs[part], getattr(one, name)[part])
             if len(points) > 1:
-                yield Line(points, style.role, style.width, style.dash, style.opacity)
+                yield Polyline(points, style.role, style.width, style.dash, style.opacity)
             elif points:  # one epoch has no line
-                yield Mark(*points[0], 2.5, style.role, hollow=part == "train")
+                yield Marker(*points[0], 2.5, style.role, hollow=part == "train")
     for one in histories:
         value = _at(one, name)
         if one.chosen is not None and value is not None:
             x, y = panel.place(one.chosen, value)
-            yield Mark(x, y, CHOSEN.radius, CHOSEN.role)
+            yield Marker(x, y, CHOSEN.radius, CHOSEN.role)
 
 
 def _at(one: History, name: str) -> float | None:

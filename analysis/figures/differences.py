@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.figures.drawing.scales import Panel, Scale, tick_text
-from analysis.figures.drawing.shapes import Drawing, Line, Mark, Shape, Text, width_of
+from analysis.figures.drawing.shapes import Drawing, Marker, Polyline, Shape, Text, width_of
 from analysis.formats.number_format import value_text
 from analysis.stats.comparisons import Comparison
 
@@ -27,7 +27,7 @@ def differences_drawing(title: str, family: Sequence[Comparison]) -> Drawing | N
     for value in panel.across.ticks():
         x, _ = panel.place(value, 0)
         zero = abs(value) < 1e-12
-        rule = Line(((x, panel.y), (x, bottom)), "soft" if zero else "line", 1.4 if zero else 1.0)
+        rule = Polyline(((x, panel.y), (x, bottom)), "soft" if zero else "line", 1.4 if zero else 1.0)
         shapes += [rule, Text(x, bottom + 16, tick_text(value), "soft", anchor="middle")]
     shapes.append(Text(left + WIDTH / 2, bottom + 34, "difference in macro F1, 95 % interval", anchor="middle"))
     for place, (name, one) in enumerate(zip(names, tested, strict=True)):
@@ -53,9 +53,9 @@ def _line(panel: Panel, y: float, name: str, one: Comparison) -> Iterator[Shape]
     yield Text(panel.x - 10, y + 4, name, "ink", 11, "end")
     if test.low is not None and test.high is not None:
         ends = (panel.place(test.low, 0)[0], panel.place(test.high, 0)[0])
-        yield Line(((ends[0], y), (ends[1], y)), "accent", 2)
-        yield from (Line(((x, y - 4), (x, y + 4)), "accent", 2) for x in ends)
-    yield Mark(panel.place(test.mean, 0)[0], y, 5, "accent", hollow=not one.settled)
+        yield Polyline(((ends[0], y), (ends[1], y)), "accent", 2)
+        yield from (Polyline(((x, y - 4), (x, y + 4)), "accent", 2) for x in ends)
+    yield Marker(panel.place(test.mean, 0)[0], y, 5, "accent", hollow=not one.settled)
     yield Text(panel.x + WIDTH + 10, y + 4, f"{value_text(test.mean, 'score')}, {verdict(one)}", "soft")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.figures.drawing.palette import TURNS
-from analysis.figures.drawing.shapes import Box, Drawing, Line, Role, Shape, Text, shortened, width_of
+from analysis.figures.drawing.shapes import Box, Drawing, Polyline, Role, Shape, Text, shortened, width_of
 
 LONGEST = 22
 """Letters of a name that are shown."""
@@ -74,7 +74,7 @@ def _cells(left: float, top: float, edge: float, shares: Sequence[Sequence[float
     yield from (Text(x + edge / 2, y + edge / 2 + 4, "–", "soft", 10.5, "middle") for x, y in dash)
     width, height = len(shares[0]) * edge, len(shares) * edge
     corners = ((left, top), (left + width, top), (left + width, top + height), (left, top + height), (left, top))
-    yield Line(corners, "line")
+    yield Polyline(corners, "line")
 
 
 def _key(x: float, y: float, scale: str) -> Iterator[Shape]:

@@ -12,11 +12,11 @@ from analysis.formats.number_format import value_text
 from analysis.results.calibration import pooled
 from analysis.results.collect import Collected
 from analysis.stats.class_averages import RowScores, summed
-from analysis.stats.findings import Answer
+from analysis.stats.findings import Finding
 from trainables.arrays import Ints
 
 
-def difference_figures(answers: Sequence[Answer]) -> tuple[Figure, ...]:
+def difference_figures(answers: Sequence[Finding]) -> tuple[Figure, ...]:
     """Draw the comparisons of each question."""
     drawn = ((answer.name, differences_drawing(answer.question, answer.comparisons)) for answer in answers)
     what = "Filled: settled after Holm's correction; hollow: not. Intervals are not corrected."

@@ -37,7 +37,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class RangeTest:
+class RangeTestCurve:
     """A learning-rate range test, and the rate chosen from it.
 
     Attributes:
@@ -57,7 +57,7 @@ class RangeTest:
 
 
 @dataclass
-class Faults:
+class UndrawableReasons:
     """Why something cannot be drawn: reason -> stages. Filled while reading."""
 
     found: dict[str, list[str]] = field(default_factory=dict)
@@ -102,7 +102,7 @@ def history(folder: StageFolder, digests: Mapping[str, str], chosen: Any, label:
     )
 
 
-def range_test(folder: StageFolder) -> RangeTest:
+def range_test(folder: StageFolder) -> RangeTestCurve:
     """Read a finished range test.
 
     Raises:
@@ -113,7 +113,7 @@ def range_test(folder: StageFolder) -> RangeTest:
     rows = _rows(table, CURVE)
     choice = dict(result["choice"])
     place = choice.get("place")
-    return RangeTest(
+    return RangeTestCurve(
         folder.name,
         rates=[_float(row["learning_rate"]) for row in rows],
         loss=[_float(row["loss"]) for row in rows],

@@ -8,7 +8,7 @@ from functools import partial
 from analysis.figures.curves import curves_drawing
 from analysis.figures.drawing.figure import Figure, distinct, file_name
 from analysis.figures.range_tests import range_drawing, told
-from analysis.figures.stage_curves import Faults, History, history, range_test
+from analysis.figures.stage_curves import History, UndrawableReasons, history, range_test
 from analysis.results.collect import Collected
 from analysis.results.plan_file import PlannedStage
 from trainables.store.study import StageFolder
@@ -16,14 +16,14 @@ from trainables.store.study import StageFolder
 
 def curve_figures(collected: Collected) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
     """Draw the learning curves of the chosen cells of each row, and of each pre-training; say what cannot be drawn."""
-    faults = Faults()
+    faults = UndrawableReasons()
     figures = [*_fine_tuned(collected, faults), *_pretrained(collected, faults)]
     return distinct(figures), faults.sentences()
 
 
 def range_figures(collected: Collected) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
     """Draw every finished range test of the plan; say what cannot be drawn."""
-    faults, figures = Faults(), []
+    faults, figures = UndrawableReasons(), []
     for stage, folder in _finished(collected, "lr_range"):
         test = faults.try_to(partial(range_test, folder), "the range test", folder.name)
         if test is not None:
@@ -40,7 +40,7 @@ def range_figures(collected: Collected) -> tuple[tuple[Figure, ...], tuple[str, 
     return distinct(figures), faults.sentences()
 
 
-def _fine_tuned(collected: Collected, faults: Faults) -> Iterator[Figure]:
+def _fine_tuned(collected: Collected, faults: UndrawableReasons) -> Iterator[Figure]:
     seeds = len({cell.planned.seed for cell in collected.chosen}) > 1
     for architecture, scenario in collected.plan.rows:
         drawn = []
@@ -56,7 +56,7 @@ def _fine_tuned(collected: Collected, faults: Faults) -> Iterator[Figure]:
             yield _curves(title, name, found, architecture)
 
 
-def _pretrained(collected: Collected, faults: Faults) -> Iterator[Figure]:
+def _pretrained(collected: Collected, faults: UndrawableReasons) -> Iterator[Figure]:
     for stage, folder in _finished(collected, "pretrain"):
         result = folder.result() or {}
         read = partial(history, folder, result.get("digests", {}), result.get("selected_epoch"), f"seed {stage.seed}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analysis.formats.number_format import DASH, Shown
+from analysis.formats.number_format import DASH, FormattedCell
 
 if TYPE_CHECKING:
     from analysis.formats.table import Table
@@ -136,7 +136,7 @@ def _notes(table: Table) -> list[str]:
     return [f"\\par\\footnotesize {_mark(note.mark)}{escape(note.text)}" for note in table.footnotes]
 
 
-def _cell(shown: Shown) -> str:
+def _cell(shown: FormattedCell) -> str:
     return (_number(shown) if shown.number else escape(shown.text)) + _mark(",".join(shown.marks))
 
 
@@ -144,7 +144,7 @@ def _mark(mark: str) -> str:
     return f"\\textsuperscript{{{escape(mark)}}}" if mark else ""
 
 
-def _number(shown: Shown) -> str:
+def _number(shown: FormattedCell) -> str:
     if shown.text == DASH or shown.text.isdigit():
         return escape(shown.text)
     std = "" if shown.std is None else f" \\pm {_in_math(shown.std)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from analysis.formats.number_format import Shown
+from analysis.formats.number_format import FormattedCell
 
 if TYPE_CHECKING:
     from analysis.formats.table import Table
@@ -56,13 +56,13 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(shown: Shown) -> str:
+def _cell(shown: FormattedCell) -> str:
     text = escape(shown.plain)
     marks = f" <sup>{escape(','.join(shown.marks))}</sup>" if shown.marks else ""
     return (f"**{text}**" if shown.best else text) + marks
 
 
-def _plain(shown: Shown) -> str:
+def _plain(shown: FormattedCell) -> str:
     # Control characters of a label must not reach the terminal.
     text = "".join(letter if letter.isprintable() else " " for letter in shown.plain)
     return f"{text} {','.join(shown.marks)}".rstrip()

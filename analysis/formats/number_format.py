@@ -13,7 +13,7 @@ SMALLEST_P = 0.001
 
 
 @dataclass(frozen=True)
-class Shown:
+class FormattedCell:
     """One value as people see it: unescaped text, its SD, the marks of its notes."""
 
     text: str

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from analysis.formats.number_format import Shown, Value, value_text
+from analysis.formats.number_format import FormattedCell, Value, value_text
 
 Kind = Literal["text", "count", "score", "number", "p", "rate"]
 
@@ -83,7 +83,7 @@ class Table:
         return tuple(key for column in self.columns for key in column.keys)
 
     @cached_property
-    def shown(self) -> tuple[tuple[Shown, ...], ...]:
+    def shown(self) -> tuple[tuple[FormattedCell, ...], ...]:
         """The rows as people see them."""
         best = {column.key: _best(column, self.rows) for column in self.columns}
         return tuple(tuple(_show(column, row, best[column.key]) for column in self.columns) for row in self.rows)
@@ -113,9 +113,9 @@ def _best(column: Column, rows: tuple[Row, ...]) -> float | None:
     return max(values) if column.best and len(set(values)) > 1 else None
 
 
-def _show(column: Column, row: Row, best: float | None) -> Shown:
+def _show(column: Column, row: Row, best: float | None) -> FormattedCell:
     value = row.values[column.key]
-    return Shown(
+    return FormattedCell(
         text=value_text(value, column.kind),
         std=None if column.std_key is None else value_text(row.values[column.std_key], column.kind),
         marks=row.marks if column.noted else (),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.inference.image_folder import FolderImage
-from analysis.inference.trained_model import Trained
+from analysis.inference.trained_model import TrainedModel
 from analysis.results.calibration import softmax
 from trainables.errors import UserError
 
@@ -18,7 +18,7 @@ Probabilities = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Said:
+class EnsemblePrediction:
     """What the nets say.
 
     Attributes:
@@ -32,7 +32,7 @@ class Said:
     undecodable: dict[str, str]
 
 
-def predict(members: Sequence[Trained], images: Sequence[FolderImage]) -> Said:
+def predict(members: Sequence[TrainedModel], images: Sequence[FolderImage]) -> EnsemblePrediction:
     """Score images by the mean of the softmax of the members, prepared as in their own evaluation.
 
     One net after the other, so that only one is in memory; images are decoded anew for each.
@@ -54,30 +54,30 @@ def predict(members: Sequence[Trained], images: Sequence[FolderImage]) -> Said:
         total = probabilities if total is None else total + probabilities
     good = tuple(image for image in images if image.image_id not in undecodable)
     mean = np.zeros((0, len(members[0].classes))) if total is None else total / len(members)
-    return Said(good, mean, undecodable)
+    return EnsemblePrediction(good, mean, undecodable)
 
 
 def _logits(
-    member: Trained, images: Sequence[FolderImage], undecodable: dict[str, str]
+    member: TrainedModel, images: Sequence[FolderImage], undecodable: dict[str, str]
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the logits of each batch, shape (up to BATCH, classes)."""
     import torch
 
-    from trainables.data.loading.batches import Input
+    from trainables.data.loading.batches import InputSpec
     from trainables.training.train_step import autocast
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone, recipe = member.backbone(), member.stage.recipe
     module = backbone.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    want = Input(recipe.image_size, backbone.mean, backbone.std, device)
+    input_spec = InputSpec(recipe.image_size, backbone.mean, backbone.std, device)
     for start in range(0, len(images), BATCH):
         pixels = _prepared(images[start : start + BATCH], member, undecodable)
         if len(pixels):
             with torch.inference_mode(), autocast(device, recipe):
-                yield module(want.tensor(pixels)).float().cpu().numpy()
+                yield module(input_spec.tensor(pixels)).float().cpu().numpy()
 
 
-def _prepared(images: Sequence[FolderImage], member: Trained, undecodable: dict[str, str]) -> NDArray[np.uint8]:
+def _prepared(images: Sequence[FolderImage], member: TrainedModel, undecodable: dict[str, str]) -> NDArray[np.uint8]:
     """Return the images as the net's own evaluation makes them, shape (n, edge, edge, 3)."""
     from trainables.data.loading import augment
     from trainables.data.packing.decode import what_is_wrong

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Row, Table
-from analysis.inference.ensemble import Said
+from analysis.inference.ensemble import EnsemblePrediction
 from analysis.results.calibration import BINS
 from trainables.training.metrics import MEASURES, class_scores, confusion
 
@@ -48,7 +48,7 @@ class ExternalScores:
         return {**self.metrics, "classes": [dict(row.values) for row in self.table.rows]}
 
 
-def table_of(classes: Sequence[str], said: Said) -> pa.Table:
+def table_of(classes: Sequence[str], said: EnsemblePrediction) -> pa.Table:
     """Return one row an image: image_id, label, predicted, confidence, and a probability for each class."""
     best = said.probabilities.argmax(axis=1)
     columns: dict[str, Any] = {
@@ -61,7 +61,7 @@ def table_of(classes: Sequence[str], said: Said) -> pa.Table:
     return pa.table(columns)
 
 
-def scores_of(classes: Sequence[str], said: Said) -> ExternalScores:
+def scores_of(classes: Sequence[str], said: EnsemblePrediction) -> ExternalScores:
     """Score the images that have a label."""
     rows = [place for place, image in enumerate(said.images) if image.label is not None]
     labels = np.array([said.images[place].label for place in rows], np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -27,7 +27,7 @@ class FolderImage:
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class UnlabelledImages:
     """The images of a folder.
 
     Attributes:
@@ -62,7 +62,9 @@ def read_mapping(file: Path) -> dict[str, str | None]:
     return {str(name): value for name, value in content.items()}
 
 
-def read_folder(folder: Path, classes: Sequence[str], mapping: Mapping[str, str | None] | None = None) -> ImageFolder:
+def read_folder(
+    folder: Path, classes: Sequence[str], mapping: Mapping[str, str | None] | None = None
+) -> UnlabelledImages:
     """List the images of a folder; the first sub-folder is the label, by its own name or by the mapping.
 
     Raises:
@@ -80,14 +82,14 @@ def read_folder(folder: Path, classes: Sequence[str], mapping: Mapping[str, str 
         note = (
             f"no sub-folder of {folder} is a class, so the images count as unlabelled; --mapping FILE would name them"
         )
-        return ImageFolder(tuple(_image(path, folder, None) for path in files), {}, note)
+        return UnlabelledImages(tuple(_image(path, folder, None) for path in files), {}, note)
     left_out = {name: list(names.values()).count(name) for name in found if resolved[name] is None}
     images = [
         _image(path, folder, None if name is None else resolved[name])
         for path, name in names.items()
         if name is None or resolved[name] is not None
     ]
-    return ImageFolder(tuple(images), left_out)
+    return UnlabelledImages(tuple(images), left_out)
 
 
 def _resolve(
@@ -96,7 +98,7 @@ def _resolve(
     """Return sub-folder -> class or None (left out); None where no sub-folder is a class and none was mapped."""
     place = {name: number for number, name in enumerate(classes)}
     faults = [
-        f"the mapping says {theirs}: {ours}, and {ours} is no class{nearest(ours, classes)}"
+        f"the mapping says {theirs}: {ours}, and {ours} is no class{suggestion(ours, classes)}"
         for theirs, ours in mapping.items()
         if ours is not None and ours not in place
     ]
@@ -104,7 +106,7 @@ def _resolve(
     if not mapping and len(unknown) == len(found):
         return None
     faults += [
-        f"the sub-folder {name} of {folder} is no class{nearest(name, classes) or '.'} Name its class, or null, in a --mapping file"
+        f"the sub-folder {name} of {folder} is no class{suggestion(name, classes) or '.'} Name its class, or null, in a --mapping file"
         for name in unknown
     ]
     if faults:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.inference.trained_model import Trained
+    from analysis.inference.trained_model import TrainedModel
     from trainables.specs import ModelSpec
     from trainables.store.study import Study
 
@@ -77,7 +77,7 @@ little; `python -m analysis.predict` is exact.
 """
 
 
-def config(trained: Trained) -> dict[str, Any]:
+def config(trained: TrainedModel) -> dict[str, Any]:
     """Return ``config.json``: timm reads it as it is, torchvision's constructor takes its parts."""
     stage = trained.stage
     library, _, name = stage.model.model.partition("/")
@@ -116,7 +116,7 @@ def arguments(model: ModelSpec, edge: int) -> dict[str, Any]:
     return given
 
 
-def card(study: Study, trained: Trained, described: Mapping[str, Any]) -> str:
+def card(study: Study, trained: TrainedModel, described: Mapping[str, Any]) -> str:
     """Return the model card, Markdown."""
     stage, result, header = trained.stage, trained.result, study.header or {}
     environment = {name: value for name, value in (result.get("environment") or {}).items() if name != "process"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.results.collect import WEIGHTS, collect
 from analysis.results.plan_file import explain
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.specs import Stage
 from trainables.store.study import RESULT, SELECTED_ON, StageFolder, Study
 
@@ -22,7 +22,7 @@ SHORTEST_KEY = 6
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A finished stage whose weights were kept.
 
     Attributes:
@@ -72,7 +72,7 @@ class Trained:
         return backbone
 
 
-def of_stage(study: Study, wanted: str) -> Trained:
+def of_stage(study: Study, wanted: str) -> TrainedModel:
     """Return the trained stage of a key (its first six characters or more), a name or a folder's name.
 
     Raises:
@@ -81,12 +81,12 @@ def of_stage(study: Study, wanted: str) -> Trained:
     folders = study.folders()
     found = [folder for folder in folders if _is(folder.name, wanted)]
     if len(found) != 1:
-        hint = nearest(wanted, [folder.name for folder in folders])
+        hint = suggestion(wanted, [folder.name for folder in folders])
         raise UserError(f"--stage {wanted} names {len(found)} stages of {study.storage.path('stages')}{hint}")
     return open_trained(found[0])
 
 
-def of_row(study: Study, wanted: str) -> tuple[tuple[Trained, Cell], ...]:
+def of_row(study: Study, wanted: str) -> tuple[tuple[TrainedModel, Cell], ...]:
     """Return the trained nets of a row, ``ARCHITECTURE,SCENARIO``: the chosen cell of each run, verified.
 
     Raises:
@@ -120,11 +120,11 @@ def row_named(collected: Collected, wanted: str, option: str) -> tuple[str, str]
     if (architecture, scenario) in collected.plan.rows:
         return architecture, scenario
     rows = [",".join(row) for row in collected.plan.rows]
-    known = nearest(f"{architecture},{scenario}", rows) or f"; there are {'; '.join(rows)}"
+    known = suggestion(f"{architecture},{scenario}", rows) or f"; there are {'; '.join(rows)}"
     raise UserError(f"{option} {wanted}: the study has no such ARCHITECTURE,SCENARIO{known}")
 
 
-def open_trained(folder: StageFolder) -> Trained:
+def open_trained(folder: StageFolder) -> TrainedModel:
     """Return the trained stage of a folder, its specification and result checked.
 
     Raises:
@@ -141,7 +141,7 @@ def open_trained(folder: StageFolder) -> Trained:
     if WEIGHTS not in result.get("digests", {}):
         why = result.get("weights") or "dropped"
         raise UserError(f"the weights of {folder.name} were not kept ({why}). Train it with keep_weights: all")
-    return Trained(stage, result, folder)
+    return TrainedModel(stage, result, folder)
 
 
 def _is(name: str, wanted: str) -> bool:

@@ -14,7 +14,7 @@ from analysis.page.methods import split_proof
 from analysis.page.page import render
 from analysis.page.sections import Options, Tables, make_tables
 from analysis.results.collect import LeftOut, collect
-from trainables.store.selection import Choice
+from trainables.store.selection import Selection
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -37,7 +37,7 @@ class Report:
     tables: Tables
     index_path: str
     left_out: tuple[LeftOut, ...]
-    choices: tuple[Choice, ...]
+    choices: tuple[Selection, ...]
 
     @property
     def scores(self) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from analysis.explain.records.records import Drawn, Explained
+from analysis.explain.records.records import Explained, FigureFiles
 from analysis.explain.records.records_reader import FIGURES, checks_table, read_gallery
 from analysis.formats.table import Table
 from trainables.errors import UserError
@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Picture:
+class HeatmapFigure:
     """One figure of explained images.
 
     Attributes:
@@ -27,7 +27,7 @@ class Picture:
         fault: why it cannot be shown, where it cannot.
     """
 
-    drawn: Drawn
+    drawn: FigureFiles
     data: str | None = None
     fault: str | None = None
 
@@ -42,15 +42,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkHeatmaps:
     """One explained network."""
 
     explained: Explained
     checks: Table
-    pictures: tuple[Picture, ...]
+    pictures: tuple[HeatmapFigure, ...]
 
     @property
-    def left_out(self) -> tuple[Picture, ...]:
+    def left_out(self) -> tuple[HeatmapFigure, ...]:
         """The pictures that could be shown, but for the bound."""
         return tuple(one for one in self.pictures if one.data is None and one.fault is None)
 
@@ -59,7 +59,7 @@ class Network:
 class Gallery:
     """All explanations of the cells that count; ``fault``: why none can be shown."""
 
-    networks: tuple[Network, ...] = ()
+    networks: tuple[NetworkHeatmaps, ...] = ()
     fault: str | None = None
 
     @property
@@ -84,29 +84,29 @@ def gallery(study: Study, keys: Collection[str], most_bytes: int = MOST_BYTES) -
         return Gallery(fault=" ".join(error.faults))
     pictures = _embed(study, [one.figures for one in found], most_bytes)
     return Gallery(
-        tuple(Network(one, checks_table(one), tuple(shown)) for one, shown in zip(found, pictures, strict=True))
+        tuple(NetworkHeatmaps(one, checks_table(one), tuple(shown)) for one, shown in zip(found, pictures, strict=True))
     )
 
 
-def _embed(study: Study, of_networks: Sequence[Sequence[Drawn]], most_bytes: int) -> list[list[Picture]]:
-    pictures: list[list[Picture]] = [[] for _ in of_networks]
+def _embed(study: Study, of_networks: Sequence[Sequence[FigureFiles]], most_bytes: int) -> list[list[HeatmapFigure]]:
+    pictures: list[list[HeatmapFigure]] = [[] for _ in of_networks]
     room = most_bytes
     for place, drawn in _in_turns(of_networks):
         try:
             content = _read(study, drawn.png) if room > 0 else b""
         except (OSError, ValueError) as error:
-            pictures[place].append(Picture(drawn, fault=str(error)))
+            pictures[place].append(HeatmapFigure(drawn, fault=str(error)))
             continue
         if not content or len(content) > room:
             room = 0  # not a smaller one instead: which are shown must not hang on their size
-            pictures[place].append(Picture(drawn))
+            pictures[place].append(HeatmapFigure(drawn))
             continue
         room -= len(content)
-        pictures[place].append(Picture(drawn, f"data:image/png;base64,{b64encode(content).decode()}"))
+        pictures[place].append(HeatmapFigure(drawn, f"data:image/png;base64,{b64encode(content).decode()}"))
     return pictures
 
 
-def _in_turns(of_networks: Sequence[Sequence[Drawn]]) -> Iterator[tuple[int, Drawn]]:
+def _in_turns(of_networks: Sequence[Sequence[FigureFiles]]) -> Iterator[tuple[int, FigureFiles]]:
     for turn in zip_longest(*of_networks):
         yield from ((place, drawn) for place, drawn in enumerate(turn) if drawn is not None)
 

@@ -44,10 +44,10 @@ def split_proof(study: Study, collected: Collected) -> str:
     split = collected.split
     if split.fault is not None:
         return ""
-    from trainables.data.splits.verification import prove
+    from trainables.data.splits.verification import verify_split
 
     try:
-        return prove(read_parquet(study.storage.read(f"splits/{split.digest}.parquet")))
+        return verify_split(read_parquet(study.storage.read(f"splits/{split.digest}.parquet")))
     except (ValueError, OSError) as error:
         return str(error)
 

@@ -14,7 +14,7 @@ from analysis.results.collect import Collected
 from analysis.results.grid_file import Domain
 from analysis.stats.class_averages import RowScores, row_scores
 from analysis.stats.comparisons import Comparer
-from analysis.stats.findings import Answer, answers, limits
+from analysis.stats.findings import Finding, answers, limits
 from analysis.tables.calibration import calibration_table, reliability_table
 from analysis.tables.comparisons import comparisons_table, intervals_table, ranks_table
 from analysis.tables.confusion import confusion_table, f1_mcc_table
@@ -68,7 +68,7 @@ class Tables:
 
     scores: Table
     per_class: Table
-    answers: tuple[Answer, ...]
+    answers: tuple[Finding, ...]
     sections: tuple[Section, ...]
 
     @property
@@ -123,7 +123,7 @@ def best(rows: Sequence[RowScores]) -> tuple[str, ...]:
     )
 
 
-def _compared(collected: Collected, comparer: Comparer, found: tuple[Answer, ...]) -> Section:
+def _compared(collected: Collected, comparer: Comparer, found: tuple[Finding, ...]) -> Section:
     rows = comparer.rows
     tables = (
         comparisons_table(collected, found),

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from analysis.results.grid_file import GridNotes, read_grid_notes
-from analysis.results.plan_file import Header, Plan, PlannedStage, explain, read_header, read_plan
-from analysis.results.progress import Progress, State
-from analysis.results.split import Split, read_split
+from analysis.results.plan_file import PlanFile, PlannedStage, StudyHeader, explain, read_header, read_plan
+from analysis.results.progress import State, StudyProgress
+from analysis.results.split import StoredSplit, read_split
 from analysis.results.verify import Cell, verify
 from trainables.errors import StorageError
 from trainables.store.arrow import read_parquet
-from trainables.store.selection import Choice, select
+from trainables.store.selection import Selection, select
 from trainables.store.study import RESULT, Study
 
 WEIGHTS = "weights.safetensors"
@@ -58,17 +58,17 @@ class Collected:
         progress: the stages of the plan beside their folders.
     """
 
-    header: Header
-    plan: Plan
-    split: Split
+    header: StudyHeader
+    plan: PlanFile
+    split: StoredSplit
     cells: tuple[Cell, ...]
     left_out: tuple[LeftOut, ...]
-    progress: Progress
+    progress: StudyProgress
     problems: tuple[Mapping[str, str], ...] = ()
     grid: GridNotes = NO_GRID
 
     @cached_property
-    def choices(self) -> tuple[Choice, ...]:
+    def choices(self) -> tuple[Selection, ...]:
         """The rate chosen on val within each architecture, scenario, fold and seed."""
         return tuple(select(cell.candidate for cell in self.cells))
 
@@ -87,7 +87,7 @@ def collect(study: Study) -> Collected:
     """
     header, plan = read_header(study), read_plan(study)
     split = read_split(study, header.split)
-    progress = Progress.of(study, plan)
+    progress = StudyProgress.of(study, plan)
 
     def outcome(planned: PlannedStage) -> Cell | LeftOut:
         return _outcome(planned, progress, split, plan.classes)
@@ -99,7 +99,9 @@ def collect(study: Study) -> Collected:
     return Collected(header, plan, split, cells, left_out, progress, _problems(study), read_grid_notes(study))
 
 
-def _outcome(planned: PlannedStage, progress: Progress, split: Split, classes: tuple[str, ...]) -> Cell | LeftOut:
+def _outcome(
+    planned: PlannedStage, progress: StudyProgress, split: StoredSplit, classes: tuple[str, ...]
+) -> Cell | LeftOut:
     folder = progress.folder(planned.key)
     if folder is None or progress.state(planned) != "done":
         return LeftOut(planned, *progress.why_not_done(planned))
@@ -114,7 +116,7 @@ def _outcome(planned: PlannedStage, progress: Progress, split: Split, classes: t
     return cell
 
 
-def _refuse_other_rate(cell: Cell, progress: Progress) -> None:
+def _refuse_other_rate(cell: Cell, progress: StudyProgress) -> None:
     # Where a range test found the rate, the specification cannot know it.
     found = any(upstream.kind == "lr_range" for upstream in progress.upstream(cell.planned))
     used, asked = cell.result.learning_rate, cell.stage.learning_rate
@@ -122,7 +124,7 @@ def _refuse_other_rate(cell: Cell, progress: Progress) -> None:
         raise ValueError(f"{RESULT}: learning_rate is {used}, but the specification asks for {asked}")
 
 
-def _refuse_stale(cell: Cell, progress: Progress) -> None:
+def _refuse_stale(cell: Cell, progress: StudyProgress) -> None:
     for key, started_from in cell.result.upstream_digests.items():
         upstream = progress.folder(key)
         result = upstream.result() if upstream is not None else None

@@ -18,7 +18,7 @@ class _Read(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Header(_Read):
+class StudyHeader(_Read):
     """``study.json``: the identity of a study."""
 
     name: str
@@ -52,7 +52,7 @@ class PlannedStage(_Read):
         return self.fold, self.seed
 
 
-class Plan(_Read):
+class PlanFile(_Read):
     """``plan.json``: the stages as last planned.
 
     Attributes:
@@ -89,22 +89,22 @@ class Plan(_Read):
 _Model = TypeVar("_Model", bound=_Read)
 
 
-def read_header(study: Study) -> Header:
+def read_header(study: Study) -> StudyHeader:
     """Return ``study.json``.
 
     Raises:
         UserError: if it is absent, no JSON, or lacks a field.
     """
-    return _read(study, "study.json", Header, lambda: study.header)
+    return _read(study, "study.json", StudyHeader, lambda: study.header)
 
 
-def read_plan(study: Study) -> Plan:
+def read_plan(study: Study) -> PlanFile:
     """Return ``plan.json``.
 
     Raises:
         UserError: if it is absent, no JSON, or lacks a field.
     """
-    return _read(study, "plan.json", Plan, lambda: study.plan)
+    return _read(study, "plan.json", PlanFile, lambda: study.plan)
 
 
 def explain(error: Exception) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from analysis.results.split import PARTS, Part
+from analysis.results.split import PARTS, SplitPart
 from trainables.store.arrow import equal, numbers, one_array, read_parquet, take
 
 FILE = "predictions.parquet"
@@ -30,7 +30,7 @@ class Predictions:
     labels: NDArray[np.int64]
     logits: NDArray[np.float32]
 
-    def check(self, name: str, part: Part) -> NDArray[np.int32]:
+    def check(self, name: str, part: SplitPart) -> NDArray[np.int32]:
         """Compare with what the split asks for; return the place of each image in the part, shape (images,).
 
         Raises:
@@ -97,7 +97,7 @@ def _logits(table: pa.Table, classes: int) -> NDArray[np.float32]:
     return logits
 
 
-def _refuse(wrong: NDArray[np.bool_], part: Part, what: str) -> None:
+def _refuse(wrong: NDArray[np.bool_], part: SplitPart, what: str) -> None:
     if wrong.any():
         first = part.image_ids[int(np.flatnonzero(wrong)[0])]
         raise ValueError(f"{FILE}: {int(wrong.sum())} {what}, first {first}")

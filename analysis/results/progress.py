@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.results.plan_file import Plan, PlannedStage, explain
+from analysis.results.plan_file import PlanFile, PlannedStage, explain
 from trainables.store.study import FAILURE, StageFolder, Study
 
 State = Literal["refused", "failed", "blocked", "running", "not run", "excluded"]
@@ -21,7 +21,7 @@ SHORT = 16
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """The stages of the plan beside what the folder holds of them, from two listings.
 
     Attributes:
@@ -37,7 +37,7 @@ class Progress:
     driven: bool = False
 
     @classmethod
-    def of(cls, study: Study, plan: Plan) -> Progress:
+    def of(cls, study: Study, plan: PlanFile) -> StudyProgress:
         """Look at a study."""
         stages = {name: stage for stage in plan.stages for name in (stage.key, stage.name) if name is not None}
         folders = {folder.name[-SHORT:]: folder for folder in study.folders()}

@@ -18,7 +18,7 @@ IDENTICAL = "identical-"
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitPart:
     """The images of one part of one fold.
 
     Attributes:
@@ -33,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Split:
+class StoredSplit:
     """A split, verified against its digest.
 
     Attributes:
@@ -45,7 +45,7 @@ class Split:
     """
 
     digest: str
-    parts: Mapping[tuple[int, str], Part] = field(default_factory=dict)
+    parts: Mapping[tuple[int, str], SplitPart] = field(default_factory=dict)
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     grouped: bool = False
     trained: Mapping[int, int] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Split:
         """The folds, ascending."""
         return tuple(sorted({fold for fold, _ in self.parts}))
 
-    def part(self, fold: int, name: str) -> Part:
+    def part(self, fold: int, name: str) -> SplitPart:
         """Return a part of a fold.
 
         Raises:
@@ -69,22 +69,22 @@ class Split:
         return self.parts[fold, name]
 
 
-def read_split(study: Study, digest: str) -> Split:
+def read_split(study: Study, digest: str) -> StoredSplit:
     """Read and verify the study's split. What is wrong with it stands in ``fault``."""
     path = study.storage.path(f"splits/{digest}.parquet")
     try:
         table = read_parquet(study.storage.read(f"splits/{digest}.parquet"))
     except (OSError, ValueError) as error:
-        return Split(digest, fault=f"the split {path} cannot be read: {' '.join(str(error).split())}")
+        return StoredSplit(digest, fault=f"the split {path} cannot be read: {' '.join(str(error).split())}")
     missing = {"fold", "image_id", "label", "group", "split"} - set(table.column_names)
     if missing:
-        return Split(digest, fault=f"the split {path} has no column {', '.join(sorted(missing))}")
+        return StoredSplit(digest, fault=f"the split {path} has no column {', '.join(sorted(missing))}")
     if _digest(table) != digest:
-        return Split(digest, fault=f"the split {path} was changed: its content no longer has that digest")
+        return StoredSplit(digest, fault=f"the split {path} was changed: its content no longer has that digest")
     try:
         return _divide(digest, table)
     except ValueError as error:
-        return Split(digest, fault=f"the split {path} is not as expected: {error}")
+        return StoredSplit(digest, fault=f"the split {path} is not as expected: {error}")
 
 
 def _digest(table: pa.Table) -> str:
@@ -94,7 +94,7 @@ def _digest(table: pa.Table) -> str:
     return split_digest(table)
 
 
-def _divide(digest: str, table: pa.Table) -> Split:
+def _divide(digest: str, table: pa.Table) -> StoredSplit:
     fold_of, labels = numbers(table["fold"], np.int64), numbers(table["label"], np.int64)
     folds = np.unique(fold_of).tolist()
     groups = _groups(table["group"])
@@ -104,9 +104,9 @@ def _divide(digest: str, table: pa.Table) -> Split:
         for fold in folds:
             rows = of_part & (fold_of == fold)
             of_rows = None if groups is None else groups[rows]
-            parts[fold, name] = Part(take(table["image_id"], rows), labels[rows], of_rows)
+            parts[fold, name] = SplitPart(take(table["image_id"], rows), labels[rows], of_rows)
     in_train = equal(table["split"], "train")
-    return Split(
+    return StoredSplit(
         digest,
         parts,
         labels=labels[fold_of == folds[0]] if folds else labels,

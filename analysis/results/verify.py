@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from analysis.results.calibration import Calibration, calibration
 from analysis.results.plan_file import PlannedStage, explain
 from analysis.results.predictions import FILE, read_predictions
-from analysis.results.split import PARTS, Split
+from analysis.results.split import PARTS, StoredSplit
 from trainables.specs import Stage
 from trainables.store.selection import Candidate
 from trainables.store.study import RESULT, SELECTED_ON, STAGE, StageFolder
@@ -24,7 +24,7 @@ TOLERANCE = 1e-9
 """Largest difference between a stored score and the same recomputed: both are float64 sums of counts."""
 
 
-class Result(BaseModel):
+class StageResult(BaseModel):
     """What analysis reads of ``result.json``."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -55,7 +55,7 @@ class Cell:
 
     planned: PlannedStage
     stage: Stage
-    result: Result
+    result: StageResult
     folder: StageFolder
     confusion: Mapping[str, NDArray[np.int64]]
     predicted: NDArray[np.int32]
@@ -75,7 +75,7 @@ class Cell:
         )
 
 
-def verify(planned: PlannedStage, folder: StageFolder, split: Split, classes: tuple[str, ...]) -> Cell:
+def verify(planned: PlannedStage, folder: StageFolder, split: StoredSplit, classes: tuple[str, ...]) -> Cell:
     """Check the result of a planned cell and recompute its scores.
 
     Raises:
@@ -122,17 +122,17 @@ def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
     return stage
 
 
-def _result(folder: StageFolder) -> tuple[Result, dict[str, Any]]:
+def _result(folder: StageFolder) -> tuple[StageResult, dict[str, Any]]:
     document = folder.result()
     if document is None:  # the file is there, or the stage would not count as done
         raise ValueError(f"{RESULT} is not a JSON object: it was torn or changed")
     try:
-        return Result.model_validate(document), document
+        return StageResult.model_validate(document), document
     except ValidationError as error:
         raise ValueError(f"{RESULT} is not as expected: {explain(error)}") from error
 
 
-def _check_identity(stage: Stage, result: Result, split: Split, classes: tuple[str, ...]) -> None:
+def _check_identity(stage: Stage, result: StageResult, split: StoredSplit, classes: tuple[str, ...]) -> None:
     if result.key != stage.key:
         raise ValueError(f"{RESULT} is of another stage: its key is {result.key}")
     if result.selected_on != SELECTED_ON:
@@ -143,7 +143,7 @@ def _check_identity(stage: Stage, result: Result, split: Split, classes: tuple[s
         raise ValueError(f"{RESULT}: classes are {list(result.classes)}, the plan's {list(classes)}")
 
 
-def _check_metrics(name: str, result: Result, recomputed: Mapping[str, float]) -> None:
+def _check_metrics(name: str, result: StageResult, recomputed: Mapping[str, float]) -> None:
     for measure, value in recomputed.items():
         metric = f"{name}_{measure}"
         stored = result.metrics.get(metric, value)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.results.split import Part, Split
+from analysis.results.split import SplitPart, StoredSplit
 from analysis.results.verify import Cell
 from trainables.arrays import Floats
 from trainables.hashing import derive_seed
@@ -42,7 +42,7 @@ class Resampled:
         return float(low), float(high)
 
 
-def resample(cells: Iterable[Cell], split: Split, draws: int = DRAWS, seed: int = 0) -> Resampled:
+def resample(cells: Iterable[Cell], split: StoredSplit, draws: int = DRAWS, seed: int = 0) -> Resampled:
     """Draw the test images of each fold ``draws`` times and score the cells on each draw.
 
     Args:
@@ -67,7 +67,7 @@ def resample(cells: Iterable[Cell], split: Split, draws: int = DRAWS, seed: int 
 
 
 def f1_macro_of_draws(
-    predicted: list[NDArray[np.int32]], part: Part, classes: int, draws: int, rng: np.random.Generator
+    predicted: list[NDArray[np.int32]], part: SplitPart, classes: int, draws: int, rng: np.random.Generator
 ) -> Floats:
     """Return the macro F1 of several predictions of the same images, shape (predictions, draws).
 
@@ -93,7 +93,7 @@ def f1_macro_of_draws(
     return result
 
 
-def _indicator(predicted: list[NDArray[np.int32]], part: Part, classes: int) -> Any:
+def _indicator(predicted: list[NDArray[np.int32]], part: SplitPart, classes: int) -> Any:
     """Return what a unit (image or group) adds to each count: a sparse matrix of shape (counts, units).
 
     The counts: images of each class; then, for each prediction, how often each class was said

@@ -15,7 +15,7 @@ QUESTIONS = (IMAGENET, DOMAIN, ARCHITECTURE)
 
 
 @dataclass(frozen=True)
-class Answer:
+class Finding:
     """A question answered.
 
     Attributes:
@@ -32,7 +32,7 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def answers(comparer: Comparer, domains: dict[str, Domain] | None = None) -> tuple[Answer, ...]:
+def answers(comparer: Comparer, domains: dict[str, Domain] | None = None) -> tuple[Finding, ...]:
     """Answer all questions that the study bears on.
 
     Args:
@@ -42,7 +42,7 @@ def answers(comparer: Comparer, domains: dict[str, Domain] | None = None) -> tup
     return (imagenet(comparer), domain(comparer, domains), architecture(comparer))
 
 
-def imagenet(comparer: Comparer) -> Answer:
+def imagenet(comparer: Comparer) -> Finding:
     """Does ImageNet help? Scenarios alike but for where they start."""
     kinds = _kinds(comparer.collected)
     pairs = [
@@ -55,12 +55,12 @@ def imagenet(comparer: Comparer) -> Answer:
     question = f"Does {starts} help?"
     if not pairs:
         lack = "no two scenarios differ only in starting from published or from random weights"
-        return Answer(IMAGENET, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
+        return Finding(IMAGENET, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, f"from {starts}", "from random weights"))
-    return Answer(IMAGENET, question, sentence(family, "starting from {first}", "from random weights", starts), family)
+    return Finding(IMAGENET, question, sentence(family, "starting from {first}", "from random weights", starts), family)
 
 
-def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Answer:
+def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Finding:
     """In-domain or out-of-domain pre-training? Scenarios alike but for the data set they pre-train on."""
     question = "In-domain or out-of-domain pre-training?"
     kinds = _kinds(comparer.collected)
@@ -73,16 +73,16 @@ def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Answ
     ]
     if not pairs:
         lack = "no two scenarios differ only in pre-training inside or outside the target's domain"
-        return Answer(DOMAIN, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
+        return Finding(DOMAIN, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, "in-domain", "out-of-domain"))
     used = {name for pair in pairs for scenario in pair for name in kinds[scenario].pretrain}
     notes = tuple(_domain_note(name, *said[name]) for name in sorted(used))
-    return Answer(
+    return Finding(
         DOMAIN, question, sentence(family, "pre-training {first}", "out-of-domain", "in-domain"), family, notes
     )
 
 
-def architecture(comparer: Comparer) -> Answer:
+def architecture(comparer: Comparer) -> Finding:
     """Which architecture? Each pair of them, over the scenarios both have."""
     question = "Which architecture?"
     names = list(dict.fromkeys(row.architecture for row in comparer.rows))
@@ -90,7 +90,7 @@ def architecture(comparer: Comparer) -> Answer:
     means = {name: _mean_f1(comparer, name) for name in names}
     ranked = sorted(names, key=lambda name: means[name] or 0.0, reverse=True)
     if len(names) < 2:
-        return Answer(ARCHITECTURE, question, f"Only {names[0] if names else 'no architecture'} was planned.")
+        return Finding(ARCHITECTURE, question, f"Only {names[0] if names else 'no architecture'} was planned.")
     asked = []
     for place, first in enumerate(ranked):
         for second in ranked[place + 1 :]:
@@ -101,7 +101,7 @@ def architecture(comparer: Comparer) -> Answer:
     order = ", ".join(f"{name} {value_text(means[name], 'score')} ({_runs(comparer, name)})" for name in ranked)
     notes = (f"Mean of macro F1 over the runs of all scenarios: {order}. That is a description.",)
     said = sentence(family, "with {first}", f"with the next, {ranked[1]},", ranked[0])
-    return Answer(ARCHITECTURE, question, said, family, notes)
+    return Finding(ARCHITECTURE, question, said, family, notes)
 
 
 def limits(collected: Collected) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from analysis.formats.table import Column, Row, Table
 from analysis.results.calibration import BINS, Calibration, pooled
 from analysis.results.collect import Collected
 from analysis.stats.class_averages import DDOF, RowScores
-from analysis.tables.footnotes import Gaps, mixed_of
+from analysis.tables.footnotes import MissingRunNotes, mixed_of
 from analysis.tables.scores import LABELS, RUNS
 
 _MEASURES = {
@@ -24,7 +24,7 @@ _MEASURES = {
 
 def calibration_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return how well probabilities and hits agree, mean ± SD over the runs."""
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     return Table(
         name="calibration",
         title="Calibration",
@@ -44,7 +44,7 @@ def calibration_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
 
 def reliability_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the bins of the reliability diagram of each row, summed over its runs."""
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     return Table(
         name="reliability",
         title="Reliability diagrams",

@@ -12,9 +12,9 @@ from analysis.results.collect import Collected
 from analysis.stats.bootstrap import DRAWS
 from analysis.stats.class_averages import RowScores
 from analysis.stats.comparisons import LEAST_FOLDS, MEASURE, SIGNIFICANT, Comparer, Comparison
-from analysis.stats.findings import Answer, limits
+from analysis.stats.findings import Finding, limits
 from analysis.stats.paired_tests import PairedTest, ranks
-from analysis.tables.footnotes import Gaps, mixed_of
+from analysis.tables.footnotes import MissingRunNotes, mixed_of
 from analysis.tables.scores import LABELS, RUNS
 
 COLUMNS = (
@@ -32,7 +32,7 @@ COLUMNS = (
 NOT_TESTED = PairedTest(0, 0.0)
 
 
-def comparisons_table(collected: Collected, found: Sequence[Answer]) -> Table:
+def comparisons_table(collected: Collected, found: Sequence[Finding]) -> Table:
     """Return all comparisons of all questions."""
     unit = "groups" if collected.split.grouped else "images"
     return Table(
@@ -95,7 +95,7 @@ def ranks_table(collected: Collected, comparer: Comparer, rows: Sequence[RowScor
 
 def intervals_table(collected: Collected, comparer: Comparer, rows: Sequence[RowScores]) -> Table:
     """Return how much the score of each row hangs on the images drawn."""
-    gaps, unit = Gaps.of(rows), "groups" if collected.split.grouped else "images"
+    gaps, unit = MissingRunNotes.of(rows), "groups" if collected.split.grouped else "images"
     found = []
     for row in rows:
         draws = list(comparer.drawn[row.architecture, row.scenario].values())
@@ -121,7 +121,7 @@ def intervals_table(collected: Collected, comparer: Comparer, rows: Sequence[Row
     )
 
 
-def _comparisons(answer: Answer) -> Iterator[dict[str, Value]]:
+def _comparisons(answer: Finding) -> Iterator[dict[str, Value]]:
     for one in answer.comparisons:
         test, interval = one.test or NOT_TESTED, one.interval or (None, None)
         yield {
@@ -149,7 +149,7 @@ def _verdict(one: Comparison) -> str:
     return "settled" if one.settled else "not settled"
 
 
-def _without(answer: Answer) -> Iterator[str]:
+def _without(answer: Finding) -> Iterator[str]:
     for one in answer.comparisons[:1]:
         if one.without:
             named = "; ".join(f"{', '.join(first)} against {', '.join(second)}" for first, second in one.without)

@@ -10,13 +10,13 @@ from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Row, Table
 from analysis.results.collect import Collected
 from analysis.stats.class_averages import DDOF, RowScores, summed
-from analysis.tables.footnotes import Gaps, mixed_of
+from analysis.tables.footnotes import MissingRunNotes, mixed_of
 from analysis.tables.scores import LABELS, RUNS, caption
 
 
 def f1_mcc_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return F1 and MCC side by side, with their difference."""
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     return Table(
         name="f1_mcc",
         title="F1 against MCC",
@@ -41,7 +41,7 @@ def f1_mcc_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
 
 def confusion_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the confusion matrix of each row, summed over its runs."""
-    gaps, classes = Gaps.of(rows), collected.plan.classes
+    gaps, classes = MissingRunNotes.of(rows), collected.plan.classes
     return Table(
         name="confusion",
         title="Confusion matrices",

@@ -22,7 +22,7 @@ UNKNOWN = "unknown device"
 
 
 @dataclass(frozen=True)
-class Spent:
+class StageCost:
     """What one finished stage took.
 
     Attributes:
@@ -41,7 +41,7 @@ class Spent:
 def cost_table(collected: Collected) -> Table:
     """Return the cost of all finished stages of the plan, those of rates not chosen too."""
     faults: list[str] = []
-    groups: dict[tuple[str, str, str], list[Spent]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[StageCost]] = defaultdict(list)
     for spent in _all_spent(collected, faults):
         groups[spent.stage.architecture, spent.stage.kind, spent.device].append(spent)
     lost = Counter(stage.kind for stage in collected.plan.stages if collected.progress.state(stage) == "failed")
@@ -65,7 +65,7 @@ def cost_table(collected: Collected) -> Table:
     )
 
 
-def _all_spent(collected: Collected, faults: list[str]) -> Iterator[Spent]:
+def _all_spent(collected: Collected, faults: list[str]) -> Iterator[StageCost]:
     for stage in collected.plan.stages:
         folder = collected.progress.folder(stage.key)
         if folder is None or collected.progress.state(stage) != "done":
@@ -81,7 +81,7 @@ def _all_spent(collected: Collected, faults: list[str]) -> Iterator[Spent]:
         yield _spent(stage, result, speed)
 
 
-def _spent(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) -> Spent:
+def _spent(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) -> StageCost:
     environment = result.get("environment") or {}
     seconds, device = result.get("seconds"), str(environment.get("device") or UNKNOWN)
     width = int(environment.get("world_size") or 1)
@@ -89,7 +89,7 @@ def _spent(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) 
         width *= int(environment.get("threads") or 1)
     peak = environment.get("peak_memory_bytes") or (result.get("metrics") or {}).get("peak_memory_bytes")
     hours = seconds * width / 3600 if isinstance(seconds, int | float) else None
-    return Spent(stage, device, hours, speed, int(peak) if isinstance(peak, int | float) else None)
+    return StageCost(stage, device, hours, speed, int(peak) if isinstance(peak, int | float) else None)
 
 
 def is_cpu(device: str) -> bool:
@@ -108,7 +108,7 @@ def _speed(folder: StageFolder, result: dict[str, Any]) -> float | None:
     return median(found) if found else None
 
 
-def _values(key: tuple[str, str, str], spent: list[Spent]) -> dict[str, Value]:
+def _values(key: tuple[str, str, str], spent: list[StageCost]) -> dict[str, Value]:
     architecture, kind, device = key
     hours = [one.hours for one in spent if one.hours is not None]
     speeds = [one.images_per_second for one in spent if one.images_per_second is not None]

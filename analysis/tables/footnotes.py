@@ -20,7 +20,7 @@ ALIKE = ("device", "precision", "world_size", "threads", "versions", "commit")
 
 
 @dataclass(frozen=True)
-class Gaps:
+class MissingRunNotes:
     """The footnotes of a table whose rows are those of the study.
 
     Attributes:
@@ -30,7 +30,7 @@ class Gaps:
     notes: tuple[Footnote, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[RowScores]) -> Gaps:
+    def of(cls, rows: Sequence[RowScores]) -> MissingRunNotes:
         """Gather what the rows lack."""
         accounts = dict.fromkeys(account for row in rows if (account := _account(row)))
         return cls(tuple(Footnote(_letter(place), account) for place, account in enumerate(accounts)))

@@ -11,7 +11,7 @@ from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Footnote, Row, Table
 from analysis.results.collect import Collected
 from analysis.stats.class_averages import RowScores
-from analysis.tables.footnotes import Gaps, mixed_of
+from analysis.tables.footnotes import MissingRunNotes, mixed_of
 from trainables.store.study import SELECTED_ON
 from trainables.training.metrics import MEASURES
 
@@ -33,7 +33,7 @@ _MEAN_OF_SDS = (
 
 def scores_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the answer table: class-averaged scores of each architecture × scenario."""
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     return Table(
         name="scores",
         title="Scores",
@@ -56,7 +56,7 @@ def common_classes_table(collected: Collected, rows: Sequence[RowScores], least:
     keep = images >= least
     if keep.all() or not keep.any():
         return None
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     named = zip(collected.plan.classes, images.tolist(), keep.tolist(), strict=True)
     rare = ", ".join(f"{name} ({count})" for name, count, kept in named if not kept)
     what = (
@@ -74,7 +74,7 @@ def common_classes_table(collected: Collected, rows: Sequence[RowScores], least:
 
 def per_class_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
     """Return the scores of each class of each architecture × scenario."""
-    gaps = Gaps.of(rows)
+    gaps = MissingRunNotes.of(rows)
     support = "Support: test images of the class over the folds that count."
     return Table(
         name="per_class",

@@ -189,7 +189,7 @@ def same(taken: Mapping[str, Sequence[Answer]], name: str, tolerance: float = 0.
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """One comparison of a benchmark: with a peer, a limit, or a fixed bound.
 
     Attributes:
@@ -228,7 +228,7 @@ def spread(values: Sequence[float], unit: str = "", digits: int = 0) -> str:
 
 def record(
     what: str,
-    lines: Sequence[Line],
+    lines: Sequence[ResultLine],
     notes: Sequence[str],
     versions: Mapping[str, str] | None = None,
     file: Path = RESULTS,

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from sweep.engine.driver import Order  # noqa: E402 - of this checkout, whichever is installed
+from sweep.engine.trial_request import TrialRequest  # noqa: E402 - of this checkout, whichever is installed
 
 FILE = "orders.txt"
 
@@ -25,22 +25,24 @@ def write(folder: Path, count: int) -> Path:
     rates = [0.01 + 0.0001 * number for number in range(count)]
     stages = [bench.stage(learning_rate=rate, scenario="Random", name=f"short-{rate:.4f}") for rate in rates]
     file = folder / FILE
-    file.write_text("".join(Order(stage, study.storage.location, bench.site, 1).dumps() + "\n" for stage in stages))
+    file.write_text(
+        "".join(TrialRequest(stage, study.storage.location, bench.runtime, 1).dumps() + "\n" for stage in stages)
+    )
     return file
 
 
-def read(file: Path) -> list[Order]:
+def read(file: Path) -> list[TrialRequest]:
     """Return the orders of a file."""
-    return [Order.loads(line) for line in file.read_text().splitlines()]
+    return [TrialRequest.loads(line) for line in file.read_text().splitlines()]
 
 
-def run(order: Order) -> None:
+def run(order: TrialRequest) -> None:
     """Run a stage in this process, on the threads it asks for."""
     from trainables.stage.run import run_stage
     from trainables.store.storage import Storage
     from trainables.store.study import Study
 
-    for _ in run_stage(order.stage, Study(Storage(order.study)), order.site):
+    for _ in run_stage(order.stage, Study(Storage(order.study)), order.runtime):
         pass
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.cost.estimator import Speeds
+from sweep.cost.estimator import MeasuredThroughput
 from sweep.cost.forecast import Forecast, forecast
 from sweep.cost.prices import PriceTable
 from sweep.monitor.console import Terminal
@@ -19,7 +19,7 @@ from trainables.store.study import Study
 
 
 @dataclass(frozen=True)
-class Assumed:
+class AssumedCluster:
     """The cluster that the estimates are for.
 
     Attributes:
@@ -32,7 +32,7 @@ class Assumed:
     device: str
     gpus: int | None
     prices: PriceTable
-    speeds: Speeds
+    speeds: MeasuredThroughput
 
     @property
     def is_here(self) -> bool:
@@ -46,7 +46,7 @@ class Assumed:
 
 
 def show_plan(
-    terminal: Terminal, plan: Plan, study: Study, name: str, inputs: Inputs, assumed: Assumed, as_json: bool
+    terminal: Terminal, plan: Plan, study: Study, name: str, inputs: Inputs, assumed: AssumedCluster, as_json: bool
 ) -> None:
     """Print a plan. Raises UserError where there is no such device."""
     states = _states(plan, study)
@@ -73,7 +73,7 @@ def _states(plan: Plan, study: Study) -> dict[str, str]:
     return known | dict.fromkeys(stale(plan.stages, study.committed(plan.stages)), "stale")
 
 
-def _forecast(plan: Plan, inputs: Inputs, assumed: Assumed, done: frozenset[str]) -> Forecast:
+def _forecast(plan: Plan, inputs: Inputs, assumed: AssumedCluster, done: frozenset[str]) -> Forecast:
     device = assumed.prices.find(assumed.device)[1]
     estimator = assumed.prices.estimator(assumed.device, assumed.speeds)
     gflop = inputs.costs(plan.stages, plan.grid.file)

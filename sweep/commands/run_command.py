@@ -15,22 +15,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sweep.commands.study_run import BAD_INPUT, DONE, FAILED, HELD, NO_CLUSTER, Launch, same_command
+from sweep.commands.study_run import BAD_INPUT, DONE, FAILED, HELD, NO_CLUSTER, StudyRun, same_command
 from sweep.cost.prices import load_prices
 from sweep.cost.throughput_file import SPEEDS, read_speeds
-from sweep.engine.capacity import Asked, too_wide_here
+from sweep.engine.capacity import too_wide_here
 from sweep.engine.ray_session import ClusterError
-from sweep.engine.signals import SIGNALS, Interrupts
-from sweep.engine.study_lock import HeldError, lease
+from sweep.engine.run_limits import RunLimits
+from sweep.engine.signals import SIGNALS, SignalHandler
+from sweep.engine.study_lock import HeldError, study_lock
 from sweep.grid.grid import Grid
 from sweep.grid.loader import load_grid
 from sweep.grid.rehearsal import SUFFIX
-from sweep.mirror.mode import MirrorChoice
+from sweep.mirror.mode import MirrorOptions
 from sweep.monitor.console import Terminal
 from sweep.plan.inputs import Inputs, gather
 from sweep.plan.plan import Plan, make_plan
 from sweep.plan.reuse import take_over
-from sweep.plan.stage_diff import why
+from sweep.plan.stage_diff import stage_diff
 from trainables.errors import StorageError, UserError
 from trainables.store.storage import Storage, cache_folder
 from trainables.store.study import Study
@@ -42,12 +43,12 @@ UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 def execute(arguments: argparse.Namespace) -> int:
     """Do what the command line asks; return the exit status."""
     terminal = Terminal()
-    with Interrupts() as interrupts:
+    with SignalHandler() as signal_handler:
         try:
-            return _execute(arguments, terminal, interrupts)
+            return _execute(arguments, terminal, signal_handler)
         except (KeyboardInterrupt, SystemExit) as error:  # while Ray starts, SIGTERM is a SystemExit of its own
             return _interrupted(
-                terminal, interrupts, signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT
+                terminal, signal_handler, signal.SIGTERM if isinstance(error, SystemExit) else signal.SIGINT
             )
         except UserError as error:
             terminal.faults(error.faults)
@@ -59,18 +60,20 @@ def execute(arguments: argparse.Namespace) -> int:
             terminal.faults([f"{error}. What is finished is kept; this goes on: {same_command()}"])
             return NO_CLUSTER
         except Exception:
-            if interrupts.status is None:
+            if signal_handler.status is None:
                 raise
-            return _interrupted(terminal, interrupts)  # that came in the middle of an import in C, which failed of it
+            return _interrupted(
+                terminal, signal_handler
+            )  # that came in the middle of an import in C, which failed of it
 
 
-def _interrupted(terminal: Terminal, interrupts: Interrupts, number: signal.Signals = signal.SIGINT) -> int:
+def _interrupted(terminal: Terminal, signal_handler: SignalHandler, number: signal.Signals = signal.SIGINT) -> int:
     """Say that the command was interrupted, and how it goes on; return the exit status."""
     terminal.say(f"interrupted. What is finished is kept; this goes on: {same_command()}")
-    return interrupts.status or SIGNALS[number]
+    return signal_handler.status or SIGNALS[number]
 
 
-def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Interrupts) -> int:
+def _execute(arguments: argparse.Namespace, terminal: Terminal, signal_handler: SignalHandler) -> int:
     begun = time.monotonic()
     asked, prices = _asked(arguments), load_prices(Path(arguments.prices) if arguments.prices else None)
     grid = replace(load_grid(arguments.grid, arguments.set), rehearsal=arguments.rehearse)
@@ -87,12 +90,12 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
     if faults:
         raise UserError([*faults, *inputs.missing])
     if arguments.why:
-        terminal.raw(why(plan, study, *arguments.why))
+        terminal.raw(stage_diff(plan, study, *arguments.why))
         return DONE
     if arguments.plan:
-        from sweep.commands.plan_command import Assumed, show_plan
+        from sweep.commands.plan_command import AssumedCluster, show_plan
 
-        assumed = Assumed(arguments.device, arguments.gpus, prices, read_speeds(cache / SPEEDS))
+        assumed = AssumedCluster(arguments.device, arguments.gpus, prices, read_speeds(cache / SPEEDS))
         show_plan(terminal, plan, study, name, inputs, assumed, arguments.json)
         if not arguments.json and not arguments.address and assumed.is_here and (stuck := _too_wide(plan)):
             terminal.say(f"\nnot on this machine: {stuck}")
@@ -101,12 +104,12 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
         raise UserError([*inputs.missing, f"{len(inputs.missing)} inputs are missing or unusable: nothing was started"])
     if not arguments.cell and not arguments.address and (stuck := _too_wide(plan)):
         raise UserError(stuck)
-    mirror = MirrorChoice(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
-    launch = Launch(
-        plan, study, inputs, terminal, interrupts, asked, mirror, prices, cache / SPEEDS, begun, arguments.cluster
+    mirror = MirrorOptions(arguments.wandb, arguments.wandb_project, arguments.wandb_entity, arguments.wandb_images)
+    launch = StudyRun(
+        plan, study, inputs, terminal, signal_handler, asked, mirror, prices, cache / SPEEDS, begun, arguments.cluster
     )
     cell = launch.find(arguments.cell) if arguments.cell else None
-    with lease(study, lambda why: _stop(terminal, why)):
+    with study_lock(study, lambda reason: _stop(terminal, reason)):
         try:
             _write_down(study, name, plan, inputs, _places(arguments))
         except OSError as error:
@@ -124,9 +127,9 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, interrupts: Inte
             return FAILED
 
 
-def _stop(terminal: Terminal, why: str) -> None:
+def _stop(terminal: Terminal, reason: str) -> None:
     """Stop this run as a signal from outside would: stages under way are saved, or the command ends where none runs."""
-    terminal.say(why)
+    terminal.say(reason)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -156,7 +159,7 @@ def of_study(grid: Grid, study: Study) -> Grid:
     return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
 
 
-def _asked(arguments: argparse.Namespace) -> Asked:
+def _asked(arguments: argparse.Namespace) -> RunLimits:
     """Read the limits of the run. Raises UserError where one is none."""
     faults = []
     for name in ("max_cost", "price", "widest", "gpus"):
@@ -177,7 +180,7 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         )
     if faults:
         raise UserError(faults)
-    return Asked(
+    return RunLimits(
         arguments.fail_fast,
         times.get("deadline", math.inf),
         math.inf if arguments.max_cost is None else arguments.max_cost,

@@ -14,26 +14,28 @@ from typing import TYPE_CHECKING
 
 from sweep.cost.estimator import train_images
 from sweep.cost.prices import PriceTable
-from sweep.engine.autoscaling import growth
-from sweep.engine.capacity import Asked, ClusterRoom, no_room, worker_shape
+from sweep.engine.autoscaling import autoscaling_limit
+from sweep.engine.callbacks import CallbackList
+from sweep.engine.capacity import ClusterCapacity, too_wide_message, worker_shape
 from sweep.engine.capacity import slots as slots_of
-from sweep.engine.driver import Driver, Watchers
-from sweep.engine.ray_session import Capacity
-from sweep.engine.signals import Interrupts
-from sweep.mirror.mode import MirrorChoice, decide, stagger_seconds
+from sweep.engine.driver import Driver
+from sweep.engine.ray_session import ClusterResources
+from sweep.engine.run_limits import RunLimits
+from sweep.engine.signals import SignalHandler
+from sweep.mirror.mode import MirrorOptions, decide, stagger_seconds
 from sweep.mirror.worker import Mirror
 from sweep.monitor.console import Terminal
-from sweep.monitor.live_view import Watch
-from sweep.monitor.progress_stats import Lookout
+from sweep.monitor.live_view import LiveView
+from sweep.monitor.progress_stats import ProgressStats
 from sweep.monitor.running_file import Heartbeat
-from sweep.monitor.throughput import Pace
+from sweep.monitor.throughput import Throughput
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
 from sweep.plan.reconcile import stale
 from sweep.schedule.parallelism import too_wide, widest
-from sweep.schedule.scheduler import Schedule, Task
-from trainables.errors import UserError, nearest
-from trainables.runtime import Site, Workers
+from sweep.schedule.scheduler import Scheduler, Task
+from trainables.errors import UserError, suggestion
+from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store.node_inputs import offer_data, offer_weights
 from trainables.store.selection import selection_table
@@ -51,7 +53,7 @@ DONE, FAILED, BAD_INPUT, HELD, NO_CLUSTER, STOPPED = 0, 1, 2, 3, 4, 130
 
 
 @dataclass
-class Launch:
+class StudyRun:
     """A plan with all that running it needs.
 
     Attributes:
@@ -64,9 +66,9 @@ class Launch:
     study: Study
     inputs: Inputs
     terminal: Terminal
-    interrupts: Interrupts
-    asked: Asked
-    mirror: MirrorChoice
+    signal_handler: SignalHandler
+    asked: RunLimits
+    mirror: MirrorOptions
     prices: PriceTable
     speeds_file: Path
     begun: float
@@ -74,9 +76,9 @@ class Launch:
     worker_seconds: float = 0.0
 
     @cached_property
-    def site(self) -> Site:
+    def runtime(self) -> RuntimeContext:
         """Where the inputs lie on this machine."""
-        return Site(
+        return RuntimeContext(
             {name: str(data.folder.absolute()) for name, data in self.inputs.data.items()},
             {file.sha256: str(file.path.absolute()) for file in self.inputs.weights.values()},
             self.plan.grid.file.keep_weights,
@@ -85,7 +87,7 @@ class Launch:
             scratch=None if self.study.storage.is_local else str(node_cache() / "checkpoints"),
         )
 
-    def _site_of_cluster(self) -> Site:
+    def _site_of_cluster(self) -> RuntimeContext:
         """The same for nodes that do not see this machine's disks: what they need is put on the storage."""
         depot = Storage(self.study.storage.above).child(PREPARED)
         sent = [
@@ -97,7 +99,7 @@ class Launch:
             sent += [name for name, data in self.inputs.data.items() if offer_data(depot, data.folder)]
         if sent:
             self.terminal.say(f"sent to {depot.path()} for the nodes: {', '.join(dict.fromkeys(sent))}")
-        return replace(self.site, depot=depot.location)
+        return replace(self.runtime, depot=depot.location)
 
     def all(self, address: str | None) -> int:
         """Run every stage that is not done; what turns out to be unreliable is done again. Return the exit status."""
@@ -145,9 +147,9 @@ class Launch:
             )
         settings = decide(self.mirror, self.study, self.terminal.say)
         mirror = Mirror()
-        mirror.begin(settings.document() if settings else None, self.study.storage.location, stage, self.site)
+        mirror.begin(settings.document() if settings else None, self.study.storage.location, stage, self.runtime)
         try:
-            for progress in run_stage(stage, self.study, self.site):
+            for progress in run_stage(stage, self.study, self.runtime):
                 mirror.epoch(progress.shown)
                 if shown := progress.shown:
                     self.terminal.say(
@@ -175,24 +177,24 @@ class Launch:
         costs = self.inputs.costs(self.plan.stages, self.plan.grid.file)
         mirror = decide(self.mirror, self.study, self.terminal.say)
         with ExitStack() as stack:
-            with self.interrupts.deferred():
+            with self.signal_handler.deferred():
                 capacity = stack.enter_context(ray_session(address, self.asked.allow_open))
                 if address is not None:
                     refuse_unwell(self.study.storage.location)
             from sweep.engine import tune_backend
 
-            now, largest = capacity(), growth(self.cluster) if address else Capacity(())
+            now, largest = capacity(), autoscaling_limit(self.cluster) if address else ClusterResources(())
             worker = worker_shape(now + largest, max(stage.recipe.threads for stage in self.plan.stages))
             slots = max(slots_of(now, worker), slots_of(largest, worker))
             tasks, devices = self._tasks(costs, slots, worker), (now + largest).devices
-            site = self._site_of_cluster() if address else self.site
+            runtime = self._site_of_cluster() if address else self.runtime
             asked = replace(self.asked, price=self._price(devices))
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
-            schedule, watchers = Schedule(tasks, scores, fail_fast=asked.fail_fast), Watchers()
-            driver = Driver(schedule, self.plan.stages, self.study, site, watchers, worker, mirror=told)
+            schedule, watchers = Scheduler(tasks, scores, fail_fast=asked.fail_fast), CallbackList()
+            driver = Driver(schedule, self.plan.stages, self.study, runtime, watchers, worker, mirror=told)
             images = train_images(self.plan.grid.file, self.inputs.splits)
-            pace = Pace(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
-            cluster = ClusterRoom(
+            pace = Throughput(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
+            cluster = ClusterCapacity(
                 capacity,
                 worker,
                 driver,
@@ -202,12 +204,12 @@ class Launch:
                 before=self.worker_seconds,
                 largest=slots,
             )
-            lookout = Lookout(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
-            watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, lookout.outlook))
-            heartbeat = Heartbeat(self.study, lookout.outlook)
+            progress_stats = ProgressStats(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
+            watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, progress_stats.snapshot))
+            heartbeat = Heartbeat(self.study, progress_stats.snapshot)
             stack.callback(heartbeat.end)
-            watchers.add(pace, lookout, watch, heartbeat)
-            self.interrupts.guard(driver)
+            watchers.add(pace, progress_stats, watch, heartbeat)
+            self.signal_handler.guard(driver)
             tune_backend.run(driver, cluster)
             self.worker_seconds = cluster.worker_seconds()
         self._tell_failures(watch)
@@ -238,10 +240,10 @@ class Launch:
         widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
         tasks = [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
         if stuck := too_wide(tasks, slots):
-            raise UserError(no_room(len(stuck), worker))
+            raise UserError(too_wide_message(len(stuck), worker))
         return tasks
 
-    def _tell_stopped(self, schedule: Schedule) -> None:
+    def _tell_stopped(self, schedule: Scheduler) -> None:
         """Say how many stages a limit kept from starting, and the reason of the first."""
         stopped = schedule.stopped_by
         names = {str(stage.key): stage.name for stage in self.plan.stages}
@@ -249,7 +251,7 @@ class Launch:
             self.terminal.say(f"not started, for the limits: {len(stopped)} stages, e.g. {names[key]}: {reason}")
 
     def _status(self, driver: Driver) -> int:
-        if self.interrupts.status is not None:
+        if self.signal_handler.status is not None:
             raise KeyboardInterrupt
         for reason in (driver.halted, driver.limit):
             if reason is not None:
@@ -280,7 +282,7 @@ class Launch:
         stages = self.plan.stages
         found = [s for s in stages if wanted == s.name or (len(wanted) >= 6 and str(s.key).startswith(wanted))]
         if len(found) != 1:
-            hint = nearest(wanted, [stage.name for stage in stages])
+            hint = suggestion(wanted, [stage.name for stage in stages])
             raise UserError(f"--cell {wanted} names {len(found)} stages of this plan{hint}; --plan --json lists them")
         return found[0]
 
@@ -296,7 +298,7 @@ class Launch:
         if others:
             say(f"{len(others)} stages belong to an earlier grid and are left alone, e.g. {others[0]}")
 
-    def _tell_failures(self, watch: Watch) -> None:
+    def _tell_failures(self, watch: LiveView) -> None:
         for error, stages in watch.errors.values():
             self.terminal.say(f"{len(stages)} failed with {error}")
             self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")

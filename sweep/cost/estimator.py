@@ -97,7 +97,7 @@ def _in_train(split: Split) -> int:
     return round(train / max(1, len(pc.unique(split.table.column("fold")))))
 
 
-class Speeds:
+class MeasuredThroughput:
     """Work per second of one worker, as measured: for each architecture, image size, precision and device.
 
     Networks differ in how near they come to a processor's peak, so each has a rate of its own once it was seen.
@@ -155,7 +155,7 @@ class Estimator:
     """
 
     assumed: Mapping[str, float]
-    speeds: Speeds
+    speeds: MeasuredThroughput
     devices: Sequence[str] = ()
 
     def seconds(self, stage: Stage, work: float) -> float:
@@ -173,7 +173,7 @@ class Estimator:
         return self.speeds.rate(stage, self.devices) is not None
 
 
-class Clock:
+class RunThroughput:
     """Turns work into seconds, from the stages that have finished so far in this run.
 
     Each architecture has its own rate once one of its stages is done; until then the mean over all serves.

@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from sweep.schedule.graph import Task
 from sweep.schedule.scheduler import State
-from sweep.schedule.simulator import Run, simulate
+from sweep.schedule.simulator import SimulatedRun, simulate
 
 OVER: frozenset[State] = frozenset({"done", "failed", "blocked", "stopped", "excluded"})
 
 
-def rest_of(
+def remaining_run(
     tasks: Iterable[Task],
     states: Mapping[str, State],
     progress: Callable[[str], float],
     slots: int,
     seconds_of: Callable[[str], float | None],
     at_work: Mapping[str, int],
-) -> Run | None:
+) -> SimulatedRun | None:
     """Return the run from now until all that can be done is done; None while nothing is known about some stage.
 
     Args:

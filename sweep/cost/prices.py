@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
-from sweep.cost.estimator import Estimator, Speeds
-from trainables.errors import UserError, nearest
+from sweep.cost.estimator import Estimator, MeasuredThroughput
+from trainables.errors import UserError, suggestion
 from trainables.specs import Frozen
 
 OWN = Path(__file__).with_name("prices.yaml")
@@ -52,7 +52,7 @@ class PriceTable(Frozen):
             if name.lower() == short or device.is_called(name):
                 return short, device
         raise UserError(
-            f"no device {name} in the price table, which has {', '.join(self.devices)}{nearest(name, self.devices)}"
+            f"no device {name} in the price table, which has {', '.join(self.devices)}{suggestion(name, self.devices)}"
         )
 
     def price(self, names: Iterable[str]) -> float:
@@ -60,7 +60,7 @@ class PriceTable(Frozen):
         known = [device.on_demand for name in names for device in self.devices.values() if device.is_called(name)]
         return max(known, default=0.0)
 
-    def estimator(self, name: str, speeds: Speeds | None = None) -> Estimator:
+    def estimator(self, name: str, speeds: MeasuredThroughput | None = None) -> Estimator:
         """Return how to estimate seconds on a device.
 
         Args:
@@ -72,7 +72,7 @@ class PriceTable(Frozen):
             precision: peak * 1e3 * self.utilisation[precision] / FLOPS_PER_MULTIPLY_ADD
             for precision, peak in device.tflops.items()
         }
-        speeds = speeds or Speeds()
+        speeds = speeds or MeasuredThroughput()
         return Estimator(rates, speeds, [called for called in speeds.devices() if device.is_called(called)])
 
 

@@ -11,14 +11,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sweep.cost.estimator import Speeds
+from sweep.cost.estimator import MeasuredThroughput
 from trainables.specs import Stage
 
 SPEEDS = "speeds.json"
 """Name of the file, in the cache beside the studies."""
 
 
-def learn(speeds: Speeds, stage: Stage, result: Mapping[str, Any], images_per_second: Sequence[float]) -> None:
+def learn(
+    speeds: MeasuredThroughput, stage: Stage, result: Mapping[str, Any], images_per_second: Sequence[float]
+) -> None:
     """Take in a committed training stage.
 
     Args:
@@ -34,17 +36,17 @@ def learn(speeds: Speeds, stage: Stage, result: Mapping[str, Any], images_per_se
         speeds.measured(stage, device, median(usable), int(environment.get("world_size") or 1))
 
 
-def read_speeds(file: Path) -> Speeds:
+def read_speeds(file: Path) -> MeasuredThroughput:
     """Read what was kept; a file that is absent or torn is as good as an empty one: it is an estimate only."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         rates = {str(name): float(rate) for name, rate in found.items()}
     except (OSError, AttributeError, TypeError, ValueError):
-        return Speeds()
-    return Speeds({name: rate for name, rate in rates.items() if math.isfinite(rate) and rate > 0})
+        return MeasuredThroughput()
+    return MeasuredThroughput({name: rate for name, rate in rates.items() if math.isfinite(rate) and rate > 0})
 
 
-def write_speeds(file: Path, speeds: Speeds) -> None:
+def write_speeds(file: Path, speeds: MeasuredThroughput) -> None:
     """Keep what was measured, beside what others have kept meanwhile. Where there is no room for it, nothing is kept."""
     table = read_speeds(file).table() | speeds.table()
     with suppress(OSError):

@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-from sweep.engine.ray_session import ACCELERATOR, Capacity
+from sweep.engine.ray_session import ACCELERATOR, ClusterResources
 from trainables.errors import UserError
 
 ON_HEAD = Path("~/ray_bootstrap_config.yaml")
 """Where ``ray up`` puts the cluster file on the head, with what it found out about the nodes."""
 
 
-def growth(file: str | None) -> Capacity:
+def autoscaling_limit(file: str | None) -> ClusterResources:
     """Return the nodes of the largest cluster that a cluster file allows, the head among them; none where there is no file.
 
     Args:
@@ -30,7 +30,7 @@ def growth(file: str | None) -> Capacity:
     """
     place = Path(file) if file else ON_HEAD.expanduser()
     if file is None and not place.is_file():
-        return Capacity(())
+        return ClusterResources(())
     try:
         content = yaml.safe_load(place.read_text(encoding="utf-8"))
         return _largest(content)
@@ -38,7 +38,7 @@ def growth(file: str | None) -> Capacity:
         raise UserError(f"cannot read the cluster file {place}: {error}. cluster.yaml is an example") from error
 
 
-def _largest(content: Mapping[str, Any]) -> Capacity:
+def _largest(content: Mapping[str, Any]) -> ClusterResources:
     kinds: Mapping[str, Any] = content.get("available_node_types") or {}
     head = str(content.get("head_node_type", ""))
     workers = [has for name, kind in kinds.items() if name != head for has in _nodes(kind)]
@@ -46,7 +46,7 @@ def _largest(content: Mapping[str, Any]) -> Capacity:
     most = content.get("max_workers")
     workers = workers if most is None else workers[: int(most)]
     has = [_shape(kinds[head])] if head in kinds else []
-    return Capacity((*has, *workers), tuple(sorted(_accelerators(kinds))))
+    return ClusterResources((*has, *workers), tuple(sorted(_accelerators(kinds))))
 
 
 def _nodes(kind: Mapping[str, Any]) -> Iterator[tuple[int, int]]:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.engine.driver import Driver
-from sweep.engine.ray_session import Capacity
+from sweep.engine.ray_session import ClusterResources
+from sweep.engine.run_limits import RunLimits
 from sweep.grid.precision import gpu_capabilities
-from sweep.schedule.budget import Admits, Limits, anything
+from sweep.schedule.budget import Admits, Budget, anything
 from trainables.runtime import Workers
 
 REFRESH_SECONDS = 5.0
@@ -20,33 +21,8 @@ STOPPING_SECONDS = 20.0
 """To stop takes about so long: each stage comes to its next sign of life and saves, Ray ends, the report is written."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the command line asks of a run.
-
-    Attributes:
-        fail_fast: whether nothing more starts once a stage has failed for good.
-        deadline: seconds from the beginning of the run in which it must end.
-        max_cost: money it may cost.
-        price: of one worker for one hour; None: what the price table says of the cluster's devices.
-        hang_timeout: seconds after its last sign of life after which a stage is ended and tried again.
-        widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
-        checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
-        allow_open: whether a cluster may be joined that lets anyone in.
-    """
-
-    fail_fast: bool = False
-    deadline: float = math.inf
-    max_cost: float = math.inf
-    price: float | None = None
-    hang_timeout: float = 1800.0
-    widest: int | None = None
-    checkpoint: float = 60.0
-    allow_open: bool = False
-
-
 @dataclass
-class ClusterRoom:
+class ClusterCapacity:
     """The room of a real cluster.
 
     Attributes:
@@ -61,17 +37,17 @@ class ClusterRoom:
         largest: how many workers there would be room for in the largest cluster that this one may become.
     """
 
-    capacity: Callable[[], Capacity]
+    capacity: Callable[[], ClusterResources]
     worker: Workers
     driver: Driver
-    asked: Asked
+    asked: RunLimits
     seconds_of: Callable[[str], float | None]
     clock: Callable[[], float] = time.monotonic
     begun: float = 0.0
     before: float = 0.0
     largest: int = 0
     _looked: float = field(init=False, default=-math.inf)
-    _has: Capacity = field(init=False, default=Capacity(()))
+    _has: ClusterResources = field(init=False, default=ClusterResources(()))
 
     def slots(self) -> int:
         """Return how many workers there is room for."""
@@ -81,7 +57,7 @@ class ClusterRoom:
         """Return how many workers there is room for on any node that has room for one."""
         return min((places for places in places_of(self._now(), self.worker) if places), default=1)
 
-    def _now(self) -> Capacity:
+    def _now(self) -> ClusterResources:
         if self.clock() - self._looked >= REFRESH_SECONDS:
             self._has, self._looked = self.capacity(), self.clock()
         return self._has
@@ -104,7 +80,7 @@ class ClusterRoom:
         if math.isinf(self.asked.deadline) and math.isinf(self.asked.max_cost):
             return anything
         deadline = self.asked.deadline - self._reserve
-        limits = Limits(self._seconds, deadline, self.asked.max_cost, self.price / HOUR, self._places)
+        limits = Budget(self._seconds, deadline, self.asked.max_cost, self.price / HOUR, self._places)
         return limits.at(self._elapsed, self.committed())
 
     def spent(self) -> float:
@@ -148,23 +124,23 @@ class ClusterRoom:
         return self.driver.places(key, width, self.node())
 
 
-def worker_shape(capacity: Capacity, threads: int) -> Workers:
+def worker_shape(capacity: ClusterResources, threads: int) -> Workers:
     """Return what one worker is given: its CPU threads; or a GPU and its share of the node's CPUs."""
     shares = [cpus // gpus for cpus, gpus in capacity.nodes if gpus]
     return Workers(1, float(max(1, min(threads, *shares))), 1.0) if shares else Workers(1, float(threads))
 
 
-def slots(capacity: Capacity, worker: Workers) -> int:
+def slots(capacity: ClusterResources, worker: Workers) -> int:
     """Return how many workers there is room for."""
     return sum(places_of(capacity, worker))
 
 
-def places_of(capacity: Capacity, worker: Workers) -> list[int]:
+def places_of(capacity: ClusterResources, worker: Workers) -> list[int]:
     """Return for how many workers each node has room: one a GPU, or one for so many CPU threads."""
     return [gpus if worker.gpus else int(cpus // worker.cpus) for cpus, gpus in capacity.nodes]
 
 
-def no_room(stages: int, worker: Workers) -> str:
+def too_wide_message(stages: int, worker: Workers) -> str:
     """Return the message that stages can never run."""
     return (
         f"{stages} stages are wider than the cluster: each needs {worker.cpus:g} CPUs on one node (recipe.threads), "
@@ -174,9 +150,9 @@ def no_room(stages: int, worker: Workers) -> str:
 
 def too_wide_here(threads: Sequence[int]) -> str | None:
     """Say that this machine alone can never run stages of so many CPU threads each; None if it can."""
-    here = Capacity(((os.cpu_count() or 1, len(gpu_capabilities())),))
+    here = ClusterResources(((os.cpu_count() or 1, len(gpu_capabilities())),))
     worker = worker_shape(here, max(threads))
-    return None if slots(here, worker) else no_room(len(threads), worker)
+    return None if slots(here, worker) else too_wide_message(len(threads), worker)
 
 
 def resources(worker: Workers) -> Mapping[str, float]:

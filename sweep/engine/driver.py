@@ -6,16 +6,17 @@ nothing of grids, retries or selection.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
+from sweep.engine.callbacks import SET_ASIDE, Callback
+from sweep.engine.trial_request import TrialRequest
 from sweep.schedule.budget import Admits, anything
-from sweep.schedule.scheduler import Schedule, State
+from sweep.schedule.scheduler import Scheduler, State
 from trainables.errors import StorageError
-from trainables.runtime import ALONE, Site, Workers
+from trainables.runtime import ALONE, RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store.study import Study
 
@@ -24,94 +25,16 @@ HUNG = "it gave no sign of life for too long, so its process was ended"
 CROWDED = "Ray killed its process for want of memory"
 
 
-@dataclass(frozen=True)
-class Order:
-    """One attempt at a stage: all that a trial process is given, as plain values."""
-
-    stage: Stage
-    study: str
-    site: Site
-    attempt: int
-    workers: Workers = ALONE
-    mirror: dict[str, Any] | None = None
-    """How W&B is told of it; None: it is not. No key is in it."""
-
-    def dumps(self) -> str:
-        """Return the order as text."""
-        plain = {"site": asdict(self.site), "attempt": self.attempt, "workers": asdict(self.workers)}
-        return json.dumps({"stage": self.stage.document(), "study": self.study, **plain, "mirror": self.mirror})
-
-    @classmethod
-    def loads(cls, text: str) -> Order:
-        """Read an order."""
-        fields = json.loads(text)
-        site, workers = Site(**fields["site"]), Workers(**fields["workers"])
-        stage = Stage.from_document(fields["stage"])
-        return cls(stage, fields["study"], site, fields["attempt"], workers, fields["mirror"])
-
-
-SET_ASIDE = "stopped by a person: another run goes on with it"
-"""What watchers hear of a stage that someone stopped in the dashboard: no error, and nothing to look into."""
-
-
-class Watcher(Protocol):
-    """Who is told what happens: the terminal."""
-
-    def started(self, stage: Stage, attempt: int) -> None:
-        """Hear that an attempt began."""
-
-    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
-        """Hear of an epoch."""
-
-    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Hear that a stage is committed."""
-
-    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
-        """Hear that an attempt failed, whether the stage is tried again, and what it blocks."""
-
-
-class Watchers:
-    """Several watchers as one."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._watchers: list[Watcher] = []
-
-    def add(self, *watchers: Watcher) -> None:
-        """Tell these too, in this order."""
-        self._watchers += watchers
-
-    def started(self, stage: Stage, attempt: int) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.started(stage, attempt)
-
-    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.progressed(stage, progress)
-
-    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.finished(stage, result)
-
-    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
-        """Pass it on."""
-        for watcher in self._watchers:
-            watcher.failed(stage, error, again, blocked)
-
-
 class Driver:
     """Runs a set of stages through a schedule, whoever executes them."""
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: Scheduler,
         stages: Sequence[Stage],
         study: Study,
-        site: Site,
-        watcher: Watcher,
+        runtime: RuntimeContext,
+        watcher: Callback,
         worker: Workers = ALONE,
         clock: Callable[[], float] = time.monotonic,
         mirror: dict[str, Any] | None = None,
@@ -120,7 +43,7 @@ class Driver:
         self._stages = {str(stage.key): stage for stage in stages}
         self._schedule = schedule
         self._study = study
-        self._site = site
+        self._site = runtime
         self._watcher = watcher
         self._worker = worker
         self._clock = clock
@@ -195,7 +118,7 @@ class Driver:
         """Return how many places each worker of a stage would hold if it started now."""
         return min(self._crowded.get(_like(self._stages[key]), 1), max(1, node)) if width == 1 else 1
 
-    def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> Order | None:
+    def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> TrialRequest | None:
         """Return the next attempt to make, or None if there is none now.
 
         Args:
@@ -213,7 +136,7 @@ class Driver:
         self._widths[started.key], self._held[started.key] = started.width, started.width * places
         cpus, gpus = self._worker.cpus * places, self._worker.gpus * places
         workers = replace(self._worker, count=started.width, cpus=cpus, gpus=gpus)
-        return Order(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
+        return TrialRequest(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
 
     def _free(self, slots: int, growth: int) -> int:
         """How many slots a stage may take.
@@ -229,7 +152,7 @@ class Driver:
         wide = [key for key, width in self._widths.items() if width > 1 and not (growth and key in self._shares)]
         return int(not wide and -free <= growth)
 
-    def began(self, order: Order) -> None:
+    def began(self, order: TrialRequest) -> None:
         """Take in that an attempt has its place and runs."""
         self.worker_seconds()
         self._at_work[str(order.stage.key)] = order.workers.count

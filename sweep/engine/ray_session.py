@@ -26,7 +26,7 @@ QUIET = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study folder is the log
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: see sweep.interrupts
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is ours: see sweep.engine.signals
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study folder is the state
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
@@ -43,7 +43,7 @@ class ClusterError(Exception):
 
 
 @dataclass(frozen=True)
-class Capacity:
+class ClusterResources:
     """What a cluster has.
 
     Attributes:
@@ -54,10 +54,10 @@ class Capacity:
     nodes: tuple[tuple[int, int], ...]
     accelerators: tuple[str, ...] = ()
 
-    def __add__(self, other: Capacity) -> Capacity:
+    def __add__(self, other: ClusterResources) -> ClusterResources:
         """Return what both have."""
         kinds = dict.fromkeys((*self.accelerators, *other.accelerators))
-        return Capacity((*self.nodes, *other.nodes), tuple(kinds))
+        return ClusterResources((*self.nodes, *other.nodes), tuple(kinds))
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Capacity:
 
 
 @contextmanager
-def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Callable[[], Capacity]]:
+def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Callable[[], ClusterResources]]:
     """Start a local cluster, or join the one at ``address``; leave it at the end. Yields what tells its capacity.
 
     Args:
@@ -123,7 +123,7 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
         ray.shutdown()
 
 
-def capacity() -> Capacity:
+def capacity() -> ClusterResources:
     """Return what the cluster has now.
 
     Raises:
@@ -137,7 +137,7 @@ def capacity() -> Capacity:
     alive = [node["Resources"] for node in nodes_that_stay()]
     kinds = {name.removeprefix(ACCELERATOR) for has in alive for name in has if name.startswith(ACCELERATOR)}
     nodes = tuple((int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive)
-    return Capacity(nodes, tuple(sorted(kinds)))
+    return ClusterResources(nodes, tuple(sorted(kinds)))
 
 
 def nodes_that_stay() -> list[dict[str, Any]]:

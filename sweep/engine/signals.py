@@ -14,7 +14,7 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 """Signal -> exit status, as a shell gives it."""
 
 
-class Interrupts:
+class SignalHandler:
     """Takes the two signals over while within; where no study runs yet, they end the command at once.
 
     Attributes:
@@ -27,7 +27,7 @@ class Interrupts:
         self._deferring = False
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> SignalHandler:
         """Begin to listen."""
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()

@@ -35,7 +35,7 @@ class HeldError(Exception):
 
 
 @contextmanager
-def lease(study: Study, lost: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+def study_lock(study: Study, lost: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold a study while within.
 
     The lock of a driver that died is free at once: on a disk the system releases it; on an object store, where that

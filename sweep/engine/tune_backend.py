@@ -20,11 +20,12 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from sweep.engine.capacity import resources
-from sweep.engine.driver import HUNG, LOST, Driver, Order
+from sweep.engine.driver import HUNG, LOST, Driver
+from sweep.engine.trial_request import TrialRequest
 from sweep.mirror.worker import Mirror
 from sweep.schedule.budget import Admits
 from trainables.errors import DamagedError, LostError
-from trainables.stage.preemption import NOTICE, draining
+from trainables.stage.preemption import NOTICE, is_draining
 
 REPORTED = "sweep_report"
 """Name under which a trial's report travels in Tune's results."""
@@ -76,7 +77,7 @@ class StageTrial(tune.Trainable):
             self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
         self._mirror.epoch(progress["shown"])
-        if draining():
+        if is_draining():
             self._epochs.close()
             self._mirror.end("lost")
             self._drained = True  # told now, raised at the next step: Tune does not pass on what was raised
@@ -100,7 +101,7 @@ class StageTrial(tune.Trainable):
         self._mirror.close(MIRROR_SECONDS)
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._epochs = _epochs(Order.loads(config["order"]), self._mirror)
+        self._epochs = _epochs(TrialRequest.loads(config["order"]), self._mirror)
 
 
 def _report(content: dict[str, Any], done: bool) -> dict[str, Any]:
@@ -112,15 +113,15 @@ def _reported(result: dict[str, Any] | None) -> dict[str, Any]:
     return dict(json.loads((result or {}).get(REPORTED, "{}")))
 
 
-def _epochs(order: Order, mirror: Mirror) -> Generator[dict[str, Any]]:
+def _epochs(order: TrialRequest, mirror: Mirror) -> Generator[dict[str, Any]]:
     from trainables.stage.run import run_stage
     from trainables.store.storage import Storage
     from trainables.store.study import Study
 
     # Not before the first step: Tune also sets up a process with a stage that it then gives to another one.
-    mirror.begin(order.mirror, order.study, order.stage, order.site)
+    mirror.begin(order.mirror, order.study, order.stage, order.runtime)
     study = Study(Storage(order.study))
-    for progress in run_stage(order.stage, study, order.site, order.attempt, order.workers):
+    for progress in run_stage(order.stage, study, order.runtime, order.attempt, order.workers):
         yield asdict(progress)
 
 
@@ -134,7 +135,7 @@ class _Forgotten:
 class _NextStage(_Forgotten, Searcher):
     """Tune's questions, answered by the driver."""
 
-    def __init__(self, driver: Driver, room: Room) -> None:
+    def __init__(self, driver: Driver, room: SlotProvider) -> None:
         super().__init__(metric=None, mode=None)
         self._driver = driver
         self._room = room
@@ -194,14 +195,14 @@ class _NextStage(_Forgotten, Searcher):
 class _Places(_Forgotten, tune.Callback):
     """Tune asks for trials ahead of their start; this tells when one has its place, and takes it from one that hangs."""
 
-    def __init__(self, driver: Driver, room: Room, searcher: _NextStage) -> None:
+    def __init__(self, driver: Driver, room: SlotProvider, searcher: _NextStage) -> None:
         self._driver = driver
         self._room = room
         self._searcher = searcher
         self._at_work: dict[str, tuple[str, Any]] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        order = Order.loads(trial.config["order"])
+        order = TrialRequest.loads(trial.config["order"])
         self._at_work[str(order.stage.key)] = trial.trial_id, trial.temporary_state.ray_actor
         self._driver.began(order)
 
@@ -213,7 +214,7 @@ class _Places(_Forgotten, tune.Callback):
 
 
 class _WhenAsked(_Forgotten, tune.Stopper):
-    def __init__(self, driver: Driver, room: Room) -> None:
+    def __init__(self, driver: Driver, room: SlotProvider) -> None:
         self._driver = driver
         self._room = room
 
@@ -226,7 +227,7 @@ class _WhenAsked(_Forgotten, tune.Stopper):
         return self._driver.stopping
 
 
-class Room(Protocol):
+class SlotProvider(Protocol):
     """How much may run, asked anew each time: a cluster grows and shrinks."""
 
     def slots(self) -> int:
@@ -250,7 +251,7 @@ class Room(Protocol):
 
 def _resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What a trial holds. A stage of several workers is held by Ray Train: its trial only waits for it, on the head."""
-    workers = Order.loads(config["order"]).workers
+    workers = TrialRequest.loads(config["order"]).workers
     if workers.count > 1:
         return tune.PlacementGroupFactory([{"node:__internal_head__": 0.001}])
     return tune.PlacementGroupFactory([dict(resources(workers))])
@@ -281,7 +282,7 @@ def _memory_kills_are_losses(searcher: _NextStage) -> Iterator[None]:
         RayActorManager._actor_task_failed = failed  # type: ignore[method-assign]
 
 
-def run(driver: Driver, room: Room) -> None:
+def run(driver: Driver, room: SlotProvider) -> None:
     """Run all stages to their end, as many at a time as there is room for."""
     # The driver bounds what it hands out: what there is room for, and one more. A bound of Tune's own, as low as one, would
     # start the trial processes of a cluster one after the other, each waiting for the imports of the last.

@@ -13,7 +13,7 @@ from trainables.specs import Frozen, Ramp
 
 
 @dataclass(frozen=True)
-class Sought:
+class RangeTestRate:
     """A start rate that a range test is to find.
 
     Attributes:
@@ -27,7 +27,7 @@ class Sought:
     share: bool
 
 
-Rate = float | Sought
+Rate = float | RangeTestRate
 
 
 class _RatesHolder(Frozen):
@@ -67,4 +67,4 @@ def _sought(rates: RangeRates, override: float | dict[str, Any]) -> tuple[Rate, 
         return _tidy(override * factor for factor in rates.times)
     test = type(rates.range_test).model_validate(rates.range_test.model_dump() | override)
     ramp = Ramp.model_validate(test.model_dump(exclude={"share"}))
-    return tuple(Sought(ramp, times, test.share) for times in _tidy(rates.times))
+    return tuple(RangeTestRate(ramp, times, test.share) for times in _tidy(rates.times))

@@ -19,7 +19,7 @@ from sweep.grid.validation import Fault, faults_of, recipe_faults, short
 from sweep.grid.yaml_document import Document, parse
 from sweep.grid.yaml_document import Path as Place
 from trainables.data.readers.builtin import DataSpec
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.specs import Frozen
 
 
@@ -102,7 +102,7 @@ def _read(name_or_file: str) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         raise UserError(f"{name_or_file} is no UTF-8 text: {error}") from error
     except OSError as error:
-        hint = nearest(name_or_file, embedded())
+        hint = suggestion(name_or_file, embedded())
         raise UserError(
             f"no grid {name_or_file}: it is no file ({error}) and none of {', '.join(embedded())}{hint}"
         ) from error
@@ -112,7 +112,7 @@ def _schema_fault(document: Document, fault: Any) -> str:
     place = _place_in(document.value, fault["loc"])
     name = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
-        return f"{document.where(place)}: unknown key {name}{nearest(str(place[-1]), _names_at(fault['loc']))}"
+        return f"{document.where(place)}: unknown key {name}{suggestion(str(place[-1]), _names_at(fault['loc']))}"
     if fault["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return f"{document.where(place)}: {name}: {_no_such_kind(fault)}"
     found = "" if fault["type"] == "missing" else f", found {short(fault['input'])}"
@@ -126,7 +126,7 @@ def _no_such_kind(fault: Any) -> str:
     readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
     given = fault["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"
-    return f"{what}, there are {', '.join(readers)}{nearest(given or '', readers)}"
+    return f"{what}, there are {', '.join(readers)}{suggestion(given or '', readers)}"
 
 
 def _place_in(document: Any, loc: Iterable[str | int]) -> Place:

@@ -13,7 +13,7 @@ from trainables.errors import UserError
 
 
 @dataclass(frozen=True)
-class Touch:
+class RuleCoverage:
     """A rule and the number of cells it is about.
 
     Attributes:
@@ -25,7 +25,7 @@ class Touch:
     cells: int
 
 
-def touches(grid: Grid) -> list[Touch]:
+def touches(grid: Grid) -> list[RuleCoverage]:
     """Count, for each rule, the cells: left out by it (``exclude``), or (the others) kept and made with it.
 
     A default rule for pre-training is about the cells that start from it.
@@ -46,10 +46,10 @@ def touches(grid: Grid) -> list[Touch]:
         for i in _defaults_of(grid, point) if cells else ():
             made_with[i] += cells
     return [
-        *(Touch(("zip", i), f"zip {', '.join(group)}", kept) for i, group in enumerate(file.zip)),
-        *(Touch(("exclude", i), f"exclude {said(rule)}", excluded[i]) for i, rule in enumerate(file.exclude)),
+        *(RuleCoverage(("zip", i), f"zip {', '.join(group)}", kept) for i, group in enumerate(file.zip)),
+        *(RuleCoverage(("exclude", i), f"exclude {said(rule)}", excluded[i]) for i, rule in enumerate(file.exclude)),
         *(
-            Touch(("defaults", i), f"defaults for {said(rule.match)}", made_with[i])
+            RuleCoverage(("defaults", i), f"defaults for {said(rule.match)}", made_with[i])
             for i, rule in enumerate(file.defaults)
         ),
     ]

@@ -13,7 +13,7 @@ from sweep.grid.rule_coverage import touches
 from sweep.grid.rules import said
 from sweep.grid.schema import ALL, Axes, GridFile
 from trainables.data.readers.builtin import DataSpec
-from trainables.errors import nearest
+from trainables.errors import suggestion
 
 Fault = tuple[tuple[str | int, ...], str]
 
@@ -29,7 +29,7 @@ def axis_setting_faults(file: GridFile) -> list[Fault]:
 def _setting_faults(file: GridFile, axis: str, values: tuple[Any, ...]) -> Iterable[str]:
     section, *path = axis.split(".")
     if section not in SECTIONS or not path:
-        yield f"unknown key axes.{axis}{nearest(axis, Axes.model_fields)}; a setting is an axis by its dotted name, e.g. recipe.batch_size"
+        yield f"unknown key axes.{axis}{suggestion(axis, Axes.model_fields)}; a setting is an axis by its dotted name, e.g. recipe.batch_size"
         return
     if not values:
         yield f"the axis {axis} is empty: give it at least one value"
@@ -45,7 +45,7 @@ def _setting_faults(file: GridFile, axis: str, values: tuple[Any, ...]) -> Itera
 def _data_faults(file: GridFile, axis: str, path: list[str], values: tuple[Any, ...]) -> Iterable[str]:
     name, fields = path[0], path[1:]
     if name not in file.data:
-        yield f"no data set {name} under data{nearest(name, file.data)}"
+        yield f"no data set {name} under data{suggestion(name, file.data)}"
     elif name == file.target:
         yield (
             f"{axis} would change the target: a study has one target and one split, so that its scores can be "
@@ -55,7 +55,7 @@ def _data_faults(file: GridFile, axis: str, path: list[str], values: tuple[Any, 
         yield f"the axis {axis} matters to no cell: no scenario pre-trains on {name}"
     elif len(fields) != 1 or fields[0] not in type(file.data[name]).model_fields:
         wrong = ".".join(fields)
-        yield f"unknown key {axis}{nearest(wrong, type(file.data[name]).model_fields)}"
+        yield f"unknown key {axis}{suggestion(wrong, type(file.data[name]).model_fields)}"
     else:
         for value in values:
             try:
@@ -73,7 +73,7 @@ def _zip_faults(file: GridFile) -> list[Fault]:
         if len(set(group)) < 2:
             faults.append((place, "axes that go together are two or more, e.g. [architecture, recipe.image_size]"))
         unknown = [axis for axis in group if axis not in axes]
-        faults += [(place, f"zip: no axis {axis} under axes{nearest(axis, axes)}") for axis in unknown]
+        faults += [(place, f"zip: no axis {axis} under axes{suggestion(axis, axes)}") for axis in unknown]
         faults += [(place, f"zip: {axis} goes together with others already") for axis in group if axis in seen]
         seen |= set(group)
         if not unknown:
@@ -139,11 +139,13 @@ def _hints(grid: Grid, name: str, wanted: Any) -> Iterable[str]:
     }
     for value in wanted if isinstance(wanted, list) else [wanted]:
         if isinstance(value, str) and name in known and value not in known[name]:
-            yield nearest(value, map(str, known[name])) or f": {name} is never {value}"
+            yield suggestion(value, map(str, known[name])) or f": {name} is never {value}"
 
 
 def _name_faults(place: tuple[str | int, ...], what: str, match: dict[str, Any], valid: tuple[str, ...]) -> list[Fault]:
     unknown = [name for name in match if name not in valid]
     if not unknown:
         return []
-    return [(place, f"{what} matches on {', '.join(valid)}; not on {', '.join(unknown)}{nearest(unknown[0], valid)}")]
+    return [
+        (place, f"{what} matches on {', '.join(valid)}; not on {', '.join(unknown)}{suggestion(unknown[0], valid)}")
+    ]

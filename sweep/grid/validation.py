@@ -14,7 +14,7 @@ from sweep.grid.rule_validation import axis_setting_faults, rule_faults
 from sweep.grid.schema import ALL, GridFile, RangeRates, RangeTest, Rates, RateTable, Scenario
 from sweep.grid.yaml_document import Document
 from sweep.grid.yaml_document import Path as Place
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.hashing import canonical
 from trainables.specs import Augmentation, Recipe
 
@@ -36,7 +36,7 @@ def faults_of(grid: Grid) -> list[Fault]:
 def _name_faults(file: GridFile) -> list[Fault]:
     faults: list[Fault] = []
     if file.target not in file.data:
-        faults.append((("target",), f"no data set {file.target} under data{nearest(file.target, file.data)}"))
+        faults.append((("target",), f"no data set {file.target} under data{suggestion(file.target, file.data)}"))
     for name, scenario in file.scenarios.items():
         place: Place = ("scenarios", name)
         known = ("random", *file.weights)
@@ -44,12 +44,12 @@ def _name_faults(file: GridFile) -> list[Fault]:
             faults.append(
                 (
                     (*place, "start"),
-                    f"no weights {scenario.start} under weights{nearest(scenario.start, known)}; known: {', '.join(known)}",
+                    f"no weights {scenario.start} under weights{suggestion(scenario.start, known)}; known: {', '.join(known)}",
                 )
             )
         for data in scenario.pretrain:
             if data not in file.data:
-                faults.append(((*place, "pretrain"), f"no data set {data} under data{nearest(data, file.data)}"))
+                faults.append(((*place, "pretrain"), f"no data set {data} under data{suggestion(data, file.data)}"))
             elif data == file.target:
                 faults.append(
                     ((*place, "pretrain"), f"{data} is the target: pre-training on it would train on test images")
@@ -79,7 +79,7 @@ def _axis_faults(file: GridFile) -> list[Fault]:
             faults.append((("architectures", name, "options"), str(error).replace("value", "options", 1)))
     if axes.scenario != ALL:
         faults += [
-            (("axes", "scenario", i), f"unknown scenario {name}{nearest(name, file.scenarios)}")
+            (("axes", "scenario", i), f"unknown scenario {name}{suggestion(name, file.scenarios)}")
             for i, name in enumerate(axes.scenario)
             if name not in file.scenarios
         ]
@@ -132,7 +132,7 @@ def _section_faults(place: Place, fields: dict[str, Any]) -> list[Fault]:
             name = ".".join(str(part) for part in inner)
             if fault["type"] == "extra_forbidden":
                 valid = {*Recipe.model_fields, *Augmentation.model_fields}
-                faults.append((inner, f"unknown key {name}{nearest(str(inner[-1]), valid)}"))
+                faults.append((inner, f"unknown key {name}{suggestion(str(inner[-1]), valid)}"))
             else:
                 faults.append((inner, f"{name}: {fault['msg'].lower()}, found {short(fault['input'])}"))
         return faults
@@ -147,7 +147,7 @@ def _weights_faults(grid: Grid) -> list[Fault]:
             faults.append(
                 (
                     ("weights", start),
-                    f"weights {start} name none for {architecture}{nearest(architecture, sources)}",
+                    f"weights {start} name none for {architecture}{suggestion(architecture, sources)}",
                 )
             )
         elif (sources[architecture].file is None) == (sources[architecture].version is None):
@@ -162,7 +162,7 @@ def _weights_faults(grid: Grid) -> list[Fault]:
                 (
                     ("weights", start, architecture, "version"),
                     f"weights {start} of {architecture}: {model.model} has no published version {version}"
-                    f"{nearest(version, published(model))}; known: {', '.join(published(model)) or 'none'}",
+                    f"{suggestion(version, published(model))}; known: {', '.join(published(model)) or 'none'}",
                 )
             )
     return faults
@@ -196,16 +196,16 @@ def _faults_of_rates(place: Place, rates: Rates, grid: Grid, pairs: Iterable[tup
         for scenario, row in rates.overrides.items():
             below = (*place, "overrides", scenario)
             if scenario not in grid.file.scenarios:
-                faults.append((below, f"unknown scenario {scenario}{nearest(scenario, grid.file.scenarios)}"))
+                faults.append((below, f"unknown scenario {scenario}{suggestion(scenario, grid.file.scenarios)}"))
             faults += [
-                ((*below, name), f"no architecture {name} in the axis{nearest(name, grid.models)}")
+                ((*below, name), f"no architecture {name} in the axis{suggestion(name, grid.models)}")
                 for name in row
                 if name not in grid.models
             ]
         pairs = dict.fromkeys([*pairs, *((name, s) for s, row in rates.overrides.items() for name in row)])
     if isinstance(rates, RateTable):
         faults += [
-            ((*place, "table", scenario), f"unknown scenario {scenario}{nearest(scenario, grid.file.scenarios)}")
+            ((*place, "table", scenario), f"unknown scenario {scenario}{suggestion(scenario, grid.file.scenarios)}")
             for scenario in rates.table
             if scenario not in grid.file.scenarios
         ]
@@ -228,7 +228,7 @@ def _faults_of_rates(place: Place, rates: Rates, grid: Grid, pairs: Iterable[tup
 def _as_said(fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"] if not str(part).startswith("of_"))
     if fault["type"] == "extra_forbidden":
-        return f"unknown key {name}{nearest(str(fault['loc'][-1]), RangeTest.model_fields)}"
+        return f"unknown key {name}{suggestion(str(fault['loc'][-1]), RangeTest.model_fields)}"
     return f"{name}: {fault['msg'].lower()}, found {short(fault['input'])}"
 
 

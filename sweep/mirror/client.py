@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from sweep.mirror.run_fields import LONGEST, config_of, group_of, tags_of
-from sweep.mirror.run_link import Link
+from sweep.mirror.run_link import RunLink
 from sweep.mirror.settings import MirrorSettings, Mode
 from trainables.specs import Stage
 
@@ -57,7 +57,7 @@ def open_run(
     folder: str,
     stage: Stage,
     stage_folder: str,
-    link: Link,
+    link: RunLink,
     stop: Callable[[], None],
 ) -> Any:
     """Begin or continue the run of a stage.

@@ -20,7 +20,7 @@ QUERY = "query Viewer { viewer { id entity username } }"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerReply:
     """What came of asking the server.
 
     Attributes:
@@ -45,22 +45,22 @@ def app_url(entity: str, project: str, *rest: str) -> str:
     return "/".join([base.rstrip("/"), entity, project, *rest])
 
 
-def ask() -> Answer:
+def ask() -> ServerReply:
     """Ask the server whose key it is. Takes a few seconds at most, and raises nothing."""
     key = _key()
     if key is None:
-        return Answer(None, False, "no key is configured (`wandb login`, or WANDB_API_KEY)")
+        return ServerReply(None, False, "no key is configured (`wandb login`, or WANDB_API_KEY)")
     try:
         viewer = _viewer(key)
     except urllib.error.HTTPError as error:
-        return Answer(None, error.code not in (401, 403), f"{server()} answers {error.code}")
+        return ServerReply(None, error.code not in (401, 403), f"{server()} answers {error.code}")
     except (OSError, http.client.HTTPException) as error:
-        return Answer(None, True, f"{server()} does not answer ({type(error).__name__})")
+        return ServerReply(None, True, f"{server()} does not answer ({type(error).__name__})")
     except (ValueError, KeyError, TypeError):
-        return Answer(None, True, f"{server()} answers nothing that W&B would, or is no address")
+        return ServerReply(None, True, f"{server()} answers nothing that W&B would, or is no address")
     if not viewer:
-        return Answer(None, False, f"{server()} does not know the key")
-    return Answer(viewer.get("entity") or viewer.get("username"), True)
+        return ServerReply(None, False, f"{server()} does not know the key")
+    return ServerReply(viewer.get("entity") or viewer.get("username"), True)
 
 
 def _viewer(key: str) -> dict[str, Any] | None:

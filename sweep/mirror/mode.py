@@ -25,7 +25,7 @@ LONGEST_STAGGER = 30.0
 
 
 @dataclass(frozen=True)
-class MirrorChoice:
+class MirrorOptions:
     """What the command line asks of the mirror."""
 
     wanted: Wanted = "auto"
@@ -34,7 +34,7 @@ class MirrorChoice:
     images: bool = False
 
 
-def decide(choice: MirrorChoice, study: Study, say: Callable[[str], None]) -> MirrorSettings | None:
+def decide(choice: MirrorOptions, study: Study, say: Callable[[str], None]) -> MirrorSettings | None:
     """Return the settings of the mirror, or None where it is off; say which, and why.
 
     The study's W&B sweep is created where it has none. No server holds this up for longer than seconds.

@@ -14,7 +14,7 @@ FILE = "wandb.json"
 
 
 @dataclass(frozen=True)
-class Link:
+class RunLink:
     """The run of a stage.
 
     Attributes:
@@ -42,10 +42,10 @@ class Link:
         """Keep it in the stage folder."""
         folder.storage.write_json(f"stages/{folder.name}/{FILE}", asdict(self))
 
-    def renewed(self, settings: MirrorSettings, key: str) -> Link:
+    def renewed(self, settings: MirrorSettings, key: str) -> RunLink:
         """Return the link to a new run of the same stage."""
         generation = self.generation + 1
-        return Link(settings.run_id(key, generation), generation, self.retired)
+        return RunLink(settings.run_id(key, generation), generation, self.retired)
 
 
 def epochs_of(order: Sequence[int], rows: int) -> list[int]:
@@ -56,17 +56,17 @@ def epochs_of(order: Sequence[int], rows: int) -> list[int]:
     return told[:rows]
 
 
-def read_link(folder: StageFolder) -> Link | None:
+def read_link(folder: StageFolder) -> RunLink | None:
     """Return the link of a stage, or None where there is none that can be read."""
     document = _document(folder.storage, f"stages/{folder.name}/{FILE}")
     try:
-        link = Link(**document)
+        link = RunLink(**document)
     except TypeError:
         return None
     return replace(link, order=tuple(link.order))
 
 
-def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Link, bool]:
+def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[RunLink, bool]:
     """Return the link of a stage, made where there is none, and whether its run was begun before.
 
     A result that was taken back was another run's.
@@ -74,7 +74,7 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Li
     retired = _document(folder.storage, f"stages/{folder.name}/{RETIRED}").get("time")
     link = read_link(folder)
     if link is None:
-        return Link(settings.run_id(key, 0), retired=retired), False
+        return RunLink(settings.run_id(key, 0), retired=retired), False
     if link.retired != retired:
         return replace(link.renewed(settings, key), retired=retired), False
     return link, True

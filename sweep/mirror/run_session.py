@@ -14,7 +14,7 @@ from sweep.mirror.offline import log_folder
 from sweep.mirror.offline.log_file import epochs_in
 from sweep.mirror.offline.log_folder import logs_of
 from sweep.mirror.run_fields import row_of, rows_of, summary_of, tags_of
-from sweep.mirror.run_link import Link, epochs_of, link_of
+from sweep.mirror.run_link import RunLink, epochs_of, link_of
 from sweep.mirror.settings import MirrorSettings, Mode
 from trainables.specs import Stage
 from trainables.store.study import Study
@@ -23,7 +23,7 @@ REOPENED = 2
 """So often a run whose client died is opened again."""
 
 
-class Session:
+class RunSession:
     """The run of a stage, from its opening to its end."""
 
     def __init__(
@@ -165,7 +165,7 @@ class Session:
         return epochs_of(self._link.order, self._run.starting_step)  # a row is a step
 
     def _keep(self, **changes: Any) -> None:
-        changed: Link = replace(self._link, **changes)
+        changed: RunLink = replace(self._link, **changes)
         if changed != self._link or not self._begun_before:
             self._link, self._begun_before = changed, True
             self._link.write(self._folder)

@@ -19,7 +19,7 @@ from sweep.mirror.connection import app_url
 from sweep.mirror.offline.log_file import epochs_in
 from sweep.mirror.offline.log_folder import fetch, is_synced, keep, logs_of, run_of
 from sweep.mirror.run_fields import rows_of
-from sweep.mirror.run_link import Link, read_link
+from sweep.mirror.run_link import RunLink, read_link
 from sweep.mirror.settings import MirrorSettings
 from trainables.specs import Stage
 from trainables.store.study import StageFolder, Study
@@ -29,7 +29,7 @@ AT_ONCE = 4
 
 
 @dataclass(frozen=True)
-class Synced:
+class SyncResult:
     """What was brought to the server.
 
     Attributes:
@@ -43,7 +43,7 @@ class Synced:
     failed: tuple[str, ...]
 
 
-def sync(study: Study, settings: MirrorSettings) -> Synced:
+def sync(study: Study, settings: MirrorSettings) -> SyncResult:
     """Bring all of a study to the server.
 
     Raises:
@@ -53,7 +53,7 @@ def sync(study: Study, settings: MirrorSettings) -> Synced:
         uploaded = _upload(study, settings, local)
         keep(study.storage, local)
         told, failed = _tell(study, settings, local)
-    return Synced(uploaded, told, tuple(failed))
+    return SyncResult(uploaded, told, tuple(failed))
 
 
 @contextmanager
@@ -126,12 +126,12 @@ def tell(study: Study, settings: MirrorSettings, stage: Stage, local: Path) -> N
     Raises:
         Exception: whatever the client raises.
     """
-    from sweep.mirror.run_session import Session
+    from sweep.mirror.run_session import RunSession
 
-    Session(settings, "online", study, stage, str(local), lambda: None).end("done")
+    RunSession(settings, "online", study, stage, str(local), lambda: None).end("done")
 
 
-def _finished(study: Study) -> Iterator[tuple[Stage, StageFolder, Link | None]]:
+def _finished(study: Study) -> Iterator[tuple[Stage, StageFolder, RunLink | None]]:
     states = study.states()
     for folder in study.folders():
         if states.get(folder.name.rpartition("-")[2]) == "done":
@@ -153,7 +153,7 @@ def attach_each(study: Study, settings: MirrorSettings) -> int:
     return attached
 
 
-def runs_of(study: Study) -> dict[str, tuple[StageFolder, Link]]:
+def runs_of(study: Study) -> dict[str, tuple[StageFolder, RunLink]]:
     """Return the runs that the server knows, by id."""
     links = ((folder, read_link(folder)) for folder in study.folders())
     return {link.run: (folder, link) for folder, link in links if link is not None and link.online}

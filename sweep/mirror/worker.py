@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sweep.mirror.settings import MirrorSettings
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.node_inputs import place_of
 from trainables.store.storage import Storage
@@ -47,7 +47,7 @@ class Mirror:
         """Whether someone stopped the run of the current stage in the dashboard."""
         return self._stop.is_set()
 
-    def begin(self, document: dict[str, Any] | None, study: str, stage: Stage, site: Site) -> None:
+    def begin(self, document: dict[str, Any] | None, study: str, stage: Stage, runtime: RuntimeContext) -> None:
         """Begin with a stage, by the settings of its order; None: nothing is told of it."""
         self.end("stopped")  # of a stage that did not come to an end
         self._stop = threading.Event()
@@ -58,7 +58,9 @@ class Mirror:
             self._thread = threading.Thread(target=self._work, name="wandb mirror", daemon=True)
             self._thread.start()
         stop = self._stop.set
-        self._events.put(lambda: self._teller.begin(MirrorSettings.from_document(document), study, stage, site, stop))
+        self._events.put(
+            lambda: self._teller.begin(MirrorSettings.from_document(document), study, stage, runtime, stop)
+        )
 
     def epoch(self, shown: dict[str, float]) -> None:
         """Tell of a finished epoch; of a sign of life within one there is nothing to tell."""
@@ -98,26 +100,28 @@ class _Teller:
         self._fresh = True
         self._local: tempfile.TemporaryDirectory[str] | None = None
 
-    def begin(self, settings: MirrorSettings, study: str, stage: Stage, site: Site, stop: Callable[[], None]) -> None:
+    def begin(
+        self, settings: MirrorSettings, study: str, stage: Stage, runtime: RuntimeContext, stop: Callable[[], None]
+    ) -> None:
         """Open the run of a stage: online where W&B answers, else offline. ``stop`` is called where it is stopped there."""
-        from sweep.mirror.run_session import Session
+        from sweep.mirror.run_session import RunSession
 
         self._session = None
         opened = Study(Storage(study))
         local = self._folder(opened.storage)
-        place = place_of(site, stage.data.name)
+        place = place_of(runtime, stage.data.name)
         data = None if place is None else str(place)
         if settings.mode == "online" and time.monotonic() >= self._online_from:
             if self._fresh:
                 time.sleep(random.uniform(0, settings.stagger_seconds))
                 self._fresh = False
             try:
-                self._session = Session(settings, "online", opened, stage, local, stop, data)
+                self._session = RunSession(settings, "online", opened, stage, local, stop, data)
             except Exception as error:  # noqa: BLE001 - refused, 4xx, 5xx, too slow, no key here, a dead client
                 self._give_up(error)
             else:
                 return
-        self._session = Session(settings, "offline", opened, stage, local, stop, data)
+        self._session = RunSession(settings, "offline", opened, stage, local, stop, data)
 
     def epoch(self, shown: dict[str, float]) -> None:
         if self._session is not None:

@@ -14,8 +14,8 @@ from rich.text import Text
 from trainables.specs import Stage
 
 if TYPE_CHECKING:  # a program that only says something need not wait for these
-    from sweep.monitor.live_view import Watch
-    from sweep.monitor.progress_stats import Outlook
+    from sweep.monitor.live_view import LiveView
+    from sweep.monitor.progress_stats import ProgressSnapshot
 
 
 class Terminal:
@@ -71,12 +71,12 @@ class Terminal:
 
     @contextmanager
     def watching(
-        self, stages: Sequence[Stage], done: Mapping[str, float | None], outlook: Callable[[], Outlook]
-    ) -> Iterator[Watch]:
+        self, stages: Sequence[Stage], done: Mapping[str, float | None], snapshot: Callable[[], ProgressSnapshot]
+    ) -> Iterator[LiveView]:
         """Show a running study; yields who is to be told."""
-        from sweep.monitor.live_view import Watch
+        from sweep.monitor.live_view import LiveView
 
-        watch = Watch(self.out, stages, done, outlook)
+        watch = LiveView(self.out, stages, done, snapshot)
         if not self.out.is_terminal:
             yield watch
             return

@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from sweep.engine.driver import SET_ASIDE, Watcher
+from sweep.engine.callbacks import SET_ASIDE, Callback
 from sweep.monitor.duration import duration
-from sweep.monitor.progress_stats import Outlook
+from sweep.monitor.progress_stats import ProgressSnapshot
 from sweep.monitor.score_matrix import Cells, matrix
 from sweep.schedule.retry_policy import alike
 from trainables.specs import Stage
@@ -23,7 +23,7 @@ MOST_RUNNING = 8
 """So many running stages are listed."""
 
 
-class Watch(Watcher):
+class LiveView(Callback):
     """What goes on, as told by the driver. Renders itself; where nothing is live, it writes lines."""
 
     live: Live | None = None
@@ -33,12 +33,12 @@ class Watch(Watcher):
         console: Console,
         stages: Sequence[Stage],
         done: Mapping[str, float | None],
-        outlook: Callable[[], Outlook],
+        snapshot: Callable[[], ProgressSnapshot],
     ) -> None:
         """Begin with the stages that are done: key -> val score."""
         self._console = console
         self._stages = {str(stage.key): stage for stage in stages}
-        self._outlook = outlook
+        self._outlook = snapshot
         self._scores: dict[str, float | None] = dict(done)
         self._running: dict[str, tuple[float, float]] = {}  # key -> started, share done
         self._gone: dict[str, str] = {}  # key -> failed or blocked
@@ -136,13 +136,13 @@ class Watch(Watcher):
         self._console.print(Text(text))
 
 
-def numbers(outlook: Outlook) -> str:
+def numbers(snapshot: ProgressSnapshot) -> str:
     """Return how busy the cluster is, how long still, and money, in words."""
-    bill = "" if outlook.bill is None else f" of about {outlook.bill:,.2f}"
-    money = "" if outlook.spent is None else f", {outlook.spent:,.2f}{bill} spent"
-    return f"{outlook.busy} of {outlook.slots} {outlook.unit} busy, {left(outlook)}{money}"
+    bill = "" if snapshot.bill is None else f" of about {snapshot.bill:,.2f}"
+    money = "" if snapshot.spent is None else f", {snapshot.spent:,.2f}{bill} spent"
+    return f"{snapshot.busy} of {snapshot.slots} {snapshot.unit} busy, {left(snapshot)}{money}"
 
 
-def left(outlook: Outlook) -> str:
+def left(snapshot: ProgressSnapshot) -> str:
     """Return how long the rest will take, or ``?`` while nothing is known."""
-    return "? left" if outlook.end is None else f"{duration(max(0.0, outlook.end - time.monotonic()))} left"
+    return "? left" if snapshot.end is None else f"{duration(max(0.0, snapshot.end - time.monotonic()))} left"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sweep.cost.eta import rest_of
-from sweep.engine.driver import Watcher
+from sweep.cost.eta import remaining_run
+from sweep.engine.callbacks import Callback
 from sweep.schedule.graph import Task
 from sweep.schedule.scheduler import State
 from trainables.specs import Stage
@@ -19,7 +19,7 @@ COSTS_AT_MOST = 0.05
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ProgressSnapshot:
     """The numbers of a moment.
 
     Attributes:
@@ -39,7 +39,7 @@ class Outlook:
     bill: float | None = None
 
 
-class Runs(Protocol):
+class DriverView(Protocol):
     """What is asked of a driver."""
 
     @property
@@ -51,7 +51,7 @@ class Runs(Protocol):
     def share(self, key: str) -> float: ...  # noqa: D102
 
 
-class Place(Protocol):
+class CapacityView(Protocol):
     """What is asked of the room of a cluster."""
 
     @property
@@ -62,13 +62,13 @@ class Place(Protocol):
     def spent(self) -> float: ...  # noqa: D102
 
 
-class Lookout(Watcher):
+class ProgressStats(Callback):
     """Looks ahead whenever something happens, but not all the time: what it sees last can be asked for at any time."""
 
     def __init__(
         self,
-        driver: Runs,
-        place: Place,
+        driver: DriverView,
+        place: CapacityView,
         tasks: Sequence[Task],
         seconds_of: Callable[[str], float | None],
         unit: str = "workers",
@@ -80,7 +80,7 @@ class Lookout(Watcher):
         self._seen = self._look()
         self._next = self._now()
 
-    def outlook(self) -> Outlook:
+    def snapshot(self) -> ProgressSnapshot:
         """Return what was seen last. Asked from another thread, it touches nothing that changes."""
         return self._seen
 
@@ -106,13 +106,13 @@ class Lookout(Watcher):
             self._seen = self._look()
             self._next = self._now() + (self._now() - began) / COSTS_AT_MOST
 
-    def _look(self) -> Outlook:
+    def _look(self) -> ProgressSnapshot:
         driver, place = self._driver, self._place
         slots, busy, now = place.slots(), sum(driver.at_work.values()), self._now()
-        rest = rest_of(self._tasks, driver.states, driver.share, slots, self._seconds_of, driver.at_work)
+        rest = remaining_run(self._tasks, driver.states, driver.share, slots, self._seconds_of, driver.at_work)
         end = None if rest is None else now + rest.makespan
         if not place.price:
-            return Outlook(self._unit, slots, busy, end)
+            return ProgressSnapshot(self._unit, slots, busy, end)
         spent = place.spent()
         bill = None if rest is None else spent + rest.slot_time * place.price / HOUR
-        return Outlook(self._unit, slots, busy, end, spent, bill)
+        return ProgressSnapshot(self._unit, slots, busy, end, spent, bill)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweep.engine.driver import Watcher
-from sweep.monitor.progress_stats import Outlook
+from sweep.engine.callbacks import Callback
+from sweep.monitor.progress_stats import ProgressSnapshot
 from trainables.specs import Stage
 from trainables.store.study import Study
 
@@ -19,13 +19,13 @@ STALE_SECONDS = 60.0
 """Of a driver that has not been heard of for so long nothing is said to run."""
 
 
-class Heartbeat(Watcher):
+class Heartbeat(Callback):
     """A watcher that writes down what runs, at a bounded rate."""
 
-    def __init__(self, study: Study, outlook: Callable[[], Outlook]) -> None:
+    def __init__(self, study: Study, snapshot: Callable[[], ProgressSnapshot]) -> None:
         """Begin with nothing running."""
         self._study = study
-        self._outlook = outlook
+        self._outlook = snapshot
         self._running: dict[str, dict[str, Any]] = {}
         self._last = 0.0
         self._write(now=True)
@@ -69,19 +69,19 @@ class Heartbeat(Watcher):
 
 
 @dataclass(frozen=True)
-class Beat:
+class RunStatus:
     """What a driver wrote down last.
 
     Attributes:
         running: key -> name, kind, attempt, since, epoch, epochs of each stage that runs.
-        outlook: its numbers, by the clock of this process.
+        snapshot: its numbers, by the clock of this process.
     """
 
     running: dict[str, dict[str, Any]]
-    outlook: Outlook
+    snapshot: ProgressSnapshot
 
 
-def read(study: Study) -> Beat | None:
+def read(study: Study) -> RunStatus | None:
     """Return what runs, as last written, or None where no driver was heard of lately."""
     try:
         beat = dict(study.storage.read_json(FILE))
@@ -90,6 +90,6 @@ def read(study: Study) -> Beat | None:
         numbers = dict(beat["outlook"])
         if numbers["end"] is not None:
             numbers["end"] += time.monotonic() - time.time()
-        return Beat(dict(beat["running"]), Outlook(**numbers))
+        return RunStatus(dict(beat["running"]), ProgressSnapshot(**numbers))
     except (OSError, ValueError, TypeError, KeyError):
         return None

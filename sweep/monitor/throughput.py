@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.cost.estimator import Clock, Estimator
+from sweep.cost.estimator import Estimator, RunThroughput
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
-from sweep.engine.driver import Watcher
+from sweep.engine.callbacks import Callback
 from sweep.schedule.parallelism import speedup
 from trainables.specs import Stage
 
 
-class Pace(Watcher):
+class Throughput(Callback):
     """A watcher that measures, and keeps the speeds of devices for the plans of later runs."""
 
     def __init__(
@@ -44,7 +44,7 @@ class Pace(Watcher):
         self._speeds = read_speeds(file)
         own = [called for called in self._speeds.devices() if any(device in called for device in devices)]
         self._before = Estimator({}, read_speeds(file), own)
-        self._clock = Clock()
+        self._clock = RunThroughput()
         self._begun: dict[str, tuple[float, int]] = {}
         self._images_per_second: dict[str, list[float]] = {}
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from sweep.grid.grid import Grid
-from sweep.grid.rule_coverage import Touch, touches
+from sweep.grid.rule_coverage import RuleCoverage, touches
 from sweep.plan.inputs import Inputs
 from sweep.plan.planner import Excluded, Planner
 from trainables.errors import UserError
@@ -43,7 +43,7 @@ class Plan:
         return sum(1 + len(above(cell.upstream)) for cell in self.cells)
 
     @cached_property
-    def touched(self) -> list[Touch]:
+    def touched(self) -> list[RuleCoverage]:
         """Each rule of the grid (zip, exclude, defaults) with the number of cells it is about."""
         return touches(self.grid)
 

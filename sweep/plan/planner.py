@@ -10,10 +10,10 @@ from typing import Any
 from sweep.grid import rehearsal
 from sweep.grid.axes import Point
 from sweep.grid.grid import Grid
-from sweep.grid.learning_rates import Rate, Sought
+from sweep.grid.learning_rates import RangeTestRate, Rate
 from sweep.grid.rules import said
 from sweep.plan.inputs import Inputs
-from sweep.plan.stage_template import Prototype
+from sweep.plan.stage_template import StageTemplate
 from trainables.errors import UserError
 from trainables.hashing import readable
 from trainables.specs import (
@@ -66,7 +66,7 @@ class Planner:
         self._inputs = inputs
         self._shared: dict[tuple[object, ...], Stage] = {}
         self._ends: dict[tuple[object, ...], Stage | None] = {}
-        self._prototypes: dict[tuple[object, ...], Prototype] = {}
+        self._prototypes: dict[tuple[object, ...], StageTemplate] = {}
         self._names: set[str] = set()
 
     def stages(self) -> Iterator[Stage]:
@@ -106,7 +106,7 @@ class Planner:
         about = f"{point.architecture}-{point.label}"
         more: dict[str, Any] = {"learning_rate": rate}
         needed = (upstream.identifier,) if upstream else ()
-        if isinstance(rate, Sought):
+        if isinstance(rate, RangeTestRate):
             test = self._range_test(point, rate, file.target, recipe, upstream, f"{about}-", point.fold)
             needed, more = (*needed, test.identifier), _found(test, rate)
         name = readable(f"{about}-fold{point.fold}-{_rate_name(rate)}-seed{point.seed}")
@@ -128,7 +128,7 @@ class Planner:
         if alike not in self._prototypes:
             found = {"found_rate": alike[-1]}
             stage = self._stage(kind, point, data, recipe, before, **own, **found, upstream=needed)
-            self._prototypes[alike] = Prototype(stage)
+            self._prototypes[alike] = StageTemplate(stage)
         near = (*alike, needed)
         if near not in self._prototypes:
             initial = self._initial(point, before)
@@ -160,7 +160,7 @@ class Planner:
         about = f"{point.architecture}-{'+'.join([start, *done])}-"
         more: dict[str, Any] = {"learning_rate": rate}
         needed = (before.identifier,) if before else ()
-        if isinstance(rate, Sought):
+        if isinstance(rate, RangeTestRate):
             test = self._range_test(point, rate, data, recipe, before, about, None)
             needed, more = (*needed, test.identifier), _found(test, rate)
         name = f"{about}{_rate_name(rate)}-seed{point.seed}"
@@ -170,7 +170,14 @@ class Planner:
         return self._once(alike, stage, point)
 
     def _range_test(
-        self, point: Point, sought: Sought, data: str, of: Recipe, before: Stage | None, about: str, fold: int | None
+        self,
+        point: Point,
+        sought: RangeTestRate,
+        data: str,
+        of: Recipe,
+        before: Stage | None,
+        about: str,
+        fold: int | None,
     ) -> Stage:
         start = self._grid.scenarios[point.scenario].start
         if fold is not None and sought.share:
@@ -228,7 +235,7 @@ class Planner:
         return FileWeights(name=start, sha256=file.sha256 if file else None)
 
 
-def _found(test: Stage, sought: Sought) -> dict[str, Any]:
+def _found(test: Stage, sought: RangeTestRate) -> dict[str, Any]:
     return {"learning_rate": None, "found_rate": FoundRate(key=test.key, times=sought.times)}
 
 

@@ -15,7 +15,7 @@ WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
-class Edited:
+class GridEdit:
     """What an edit of the grid means for a study.
 
     Attributes:
@@ -29,11 +29,11 @@ class Edited:
     left_alone: tuple[str, ...]
 
 
-def reconcile(plan: Plan, folders: Iterable[str]) -> Edited:
+def reconcile(plan: Plan, folders: Iterable[str]) -> GridEdit:
     """Compare a plan with the names of the stage folders of a study. A renamed stage is known by its key."""
     begun = {name.rpartition("-")[2]: name for name in folders}
     planned = {str(stage.key)[:16]: stage for stage in plan.stages if stage.key is not None}
-    return Edited(
+    return GridEdit(
         tuple(stage.name for stage in plan.stages if str(stage.key)[:16] not in begun),
         tuple(stage.name for key16, stage in planned.items() if key16 in begun),
         tuple(name for key16, name in begun.items() if key16 not in planned),

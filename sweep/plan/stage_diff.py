@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sweep.plan.plan import Plan
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.store.study import Study
 
 ABSENT = "(absent)"
@@ -24,7 +24,7 @@ def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
     return [(field, a, b) for field, a, b in pairs if repr(a) != repr(b)]
 
 
-def why(plan: Plan, study: Study, one: str, other: str) -> str:
+def stage_diff(plan: Plan, study: Study, one: str, other: str) -> str:
     """Return how two stages differ, as text. Each is one of the plan or one that the study holds.
 
     Raises:
@@ -74,7 +74,7 @@ def stage_document(plan: Plan, study: Study, wanted: str) -> dict[str, Any]:
         names = [stage.name for stage in plan.stages]
         raise UserError(
             f"--why {wanted} names {len(found)} stages of this plan and of {study.storage.path('stages')}"
-            f"{nearest(wanted, names)}; --plan --json lists those of the plan"
+            f"{suggestion(wanted, names)}; --plan --json lists those of the plan"
         )
     return next(iter(found.values()))
 

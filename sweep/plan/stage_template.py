@@ -9,7 +9,7 @@ from trainables.hashing import canonical
 from trainables.specs import InitialWeights, Stage
 
 
-class Prototype:
+class StageTemplate:
     """A stage, and copies of it with other values of its plain fields (name, fold, seed, learning rate, …)."""
 
     def __init__(self, stage: Stage) -> None:
@@ -18,9 +18,9 @@ class Prototype:
         self._known = stage.key is not None
         self._texts = {name: canonical(value) for name, value in sorted(stage.identity().items())}
 
-    def starting_from(self, initial: InitialWeights, upstream: tuple[str, ...]) -> Prototype:
+    def starting_from(self, initial: InitialWeights, upstream: tuple[str, ...]) -> StageTemplate:
         """Return the prototype of the same stage with other initial weights."""
-        other = object.__new__(Prototype)
+        other = object.__new__(StageTemplate)
         other._stage = self._stage.model_copy(update={"initial": initial, "upstream": upstream})
         plain = initial.model_dump(exclude={"name"})
         other._known = self._known and None not in plain.values()

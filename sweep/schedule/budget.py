@@ -16,7 +16,7 @@ def anything(key: str, width: int) -> str | None:
 
 
 @dataclass(frozen=True)
-class Limits:
+class Budget:
     """What a run may take.
 
     Attributes:

@@ -22,7 +22,7 @@ LEAST_SHARE = 4
 Speedup = Callable[[int], float]
 
 
-class Sized(Protocol):
+class ParallelWork(Protocol):
     """What is asked of a task here."""
 
     @property
@@ -71,6 +71,6 @@ def wanted(chain: float, horizon: float, least: int, most: int, faster: Speedup 
     return width
 
 
-def too_wide(tasks: Iterable[Sized], slots: int) -> list[str]:
+def too_wide(tasks: Iterable[ParallelWork], slots: int) -> list[str]:
     """Return the keys of the stages that need more slots at once than the cluster can ever have."""
     return [task.key for task in tasks if task.narrowest > slots]

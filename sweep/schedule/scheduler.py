@@ -22,10 +22,10 @@ from sweep.schedule.retry_policy import Attempts
 from sweep.schedule.retry_policy import Budgets as Budgets
 
 State = Literal["waiting", "ready", "running", "done", "failed", "blocked", "stopped", "excluded"]
-Order = Literal["longest chain", "first come"]
+Policy = Literal["longest chain", "first come"]
 
 
-class Start(NamedTuple):
+class AttemptStart(NamedTuple):
     """An attempt to make: the stage, the number of the attempt (from 1), the slots it is given."""
 
     key: str
@@ -33,7 +33,7 @@ class Start(NamedTuple):
     width: int
 
 
-class Schedule:
+class Scheduler:
     """The state of every stage, and the order in which they run.
 
     Raises:
@@ -48,7 +48,7 @@ class Schedule:
         *,
         running: Collection[str] = (),
         fail_fast: bool = False,
-        order: Order = "longest chain",
+        order: Policy = "longest chain",
         faster: Speedup = speedup,
     ) -> None:
         """Begin with the given stages already done.
@@ -114,7 +114,7 @@ class Schedule:
         """Return the stages that may start now, the most urgent first."""
         return self._queue.keys()
 
-    def start(self, free: int, slots: int, admits: Admits = anything) -> Start | None:
+    def start(self, free: int, slots: int, admits: Admits = anything) -> AttemptStart | None:
         """Take the most urgent stage that fits; None if none starts now.
 
         While nothing runs, a stage that fits ``free`` always starts (or is stopped, if it is not admitted).
@@ -150,7 +150,7 @@ class Schedule:
         self._overtaken.pop(key, None)
         self.states[key] = "running"
         self._running.add(key)
-        return Start(key, self._attempts.started(key), chosen[key])
+        return AttemptStart(key, self._attempts.started(key), chosen[key])
 
     def progressed(self, key: str, share: float) -> None:
         """Take in the share of its work that a stage has done, 0 to 1: it makes widths and what is left truer."""

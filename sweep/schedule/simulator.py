@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from sweep.schedule.graph import Graph, Task
 from sweep.schedule.parallelism import Speedup, doubled, speedup
-from sweep.schedule.scheduler import Order, Schedule
+from sweep.schedule.scheduler import Policy, Scheduler
 
 PULSES = 500
 """So often, over a run, all running stages tell how far they are."""
@@ -32,7 +32,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Run:
+class SimulatedRun:
     """A simulated run.
 
     Attributes:
@@ -61,10 +61,10 @@ def simulate(
     slots: int,
     done: Collection[str] = (),
     running: Mapping[str, int] | None = None,
-    order: Order = "longest chain",
+    order: Policy = "longest chain",
     faster: Speedup = speedup,
     actual: Mapping[str, float] | None = None,
-) -> Run:
+) -> SimulatedRun:
     """Run tasks in simulated time, nothing failing.
 
     Args:
@@ -80,12 +80,12 @@ def simulate(
         ValueError: if a stage needs more slots than there are.
     """
     running = running or {}
-    schedule = Schedule(tasks, done, running=running, order=order, faster=faster)
+    schedule = Scheduler(tasks, done, running=running, order=order, faster=faster)
     return _Simulation(schedule, slots, faster, actual or {}).run(running)
 
 
 class _Simulation:
-    def __init__(self, schedule: Schedule, slots: int, faster: Speedup, actual: Mapping[str, float]) -> None:
+    def __init__(self, schedule: Scheduler, slots: int, faster: Speedup, actual: Mapping[str, float]) -> None:
         self._schedule, self._slots, self._faster = schedule, slots, faster
         self._actual = actual
         self._free, self._now, self._told = slots, 0.0, 0.0
@@ -94,7 +94,7 @@ class _Simulation:
         self._ends: list[tuple[float, int, str]] = []
         self._spans: list[Span] = []
 
-    def run(self, running: Mapping[str, int]) -> Run:
+    def run(self, running: Mapping[str, int]) -> SimulatedRun:
         for key, width in running.items():
             self._begin(key, width)
         while True:
@@ -105,7 +105,7 @@ class _Simulation:
             self._next_end()
         if not self._schedule.finished:
             raise ValueError(f"{len(self._schedule.ready())} stages need more than {self._slots} slots")
-        return Run(self._now, self._slots, tuple(self._spans))
+        return SimulatedRun(self._now, self._slots, tuple(self._spans))
 
     def _begin(self, key: str, width: int) -> None:
         end = self._now + self._actual.get(key, self._schedule.graph.tasks[key].cost) / self._faster(width)

@@ -15,7 +15,7 @@ import torch
 
 from analysis.export import best_of_row, export, main
 from analysis.inference.model_card import arguments, config
-from analysis.inference.trained_model import Trained, of_stage
+from analysis.inference.trained_model import TrainedModel, of_stage
 from trainables.models.backbones import build
 from trainables.models.weights import pack_weights
 from trainables.specs import ModelSpec
@@ -51,7 +51,7 @@ def test_the_config_is_enough_for_every_library(trained: Any, tmp_path: Path, mo
     content = pack_weights(build(stage.model, size, len(stage.data.classes)).module.state_dict())
     digest = found.folder.storage.write("stages/x/weights.safetensors", content)
     folder = type(found.folder)(found.folder.storage, "x")
-    other = Trained(stage, {**found.result, "digests": {"weights.safetensors": digest}}, folder)
+    other = TrainedModel(stage, {**found.result, "digests": {"weights.safetensors": digest}}, folder)
     described = config(other)
     export(trained.study, other, tmp_path / "model")
     loader = re.findall(r"```python\n(.*?)```", (tmp_path / "model" / "README.md").read_text(), re.S)[0]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.explain.explain_command import Wanted, explain_study
+from analysis.explain.explain_command import ExplainRequest, explain_study
 from analysis.explain.records import records
 from analysis.explain.records.records import Explained
 from analysis.explain.records.records_reader import checks_table, read_gallery
@@ -102,7 +102,7 @@ def test_the_same_again_gives_the_same_record_and_leaves_nothing_old(explained: 
     study = Path(shutil.copytree(explained, tmp_path / "cells"))
     before = explained_in(study)
     shown = {file.name for file in (study / "report" / "figures").iterdir()}
-    again = explain_study(Study.open(str(study)), Wanted(["cnn"], classes=CLASSES[:1], count=1, steps=3))
+    again = explain_study(Study.open(str(study)), ExplainRequest(["cnn"], classes=CLASSES[:1], count=1, steps=3))
     assert again[0].figures[0] == before["cnn"].figures[0]
     after = {file.name for file in (study / "report" / "figures").iterdir()}
     assert shown - after == {before["cnn"].figures[1].svg, before["cnn"].figures[1].png}
@@ -210,7 +210,7 @@ def test_images_that_are_not_at_hand_are_asked_for(folder: Path, capsys: pytest.
 
 def test_images_are_prepared_anew_where_the_cache_is_gone(study: Study, folder: Path) -> None:
     shutil.rmtree(folder.parent / ".cache")
-    wanted = Wanted(["vit"], classes=["monocyte"], count=1, steps=0)
+    wanted = ExplainRequest(["vit"], classes=["monocyte"], count=1, steps=0)
     (one,) = explain_study(study, wanted, data=folder)
     assert one.figures[0].images
     assert list((folder.parent / ".cache" / "data").glob("*/meta.json"))

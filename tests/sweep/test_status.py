@@ -14,7 +14,7 @@ import pytest
 from sweep import status
 from sweep.grid.loader import load_grid
 from sweep.monitor import running_file
-from sweep.monitor.progress_stats import Outlook
+from sweep.monitor.progress_stats import ProgressSnapshot
 from sweep.monitor.running_file import Heartbeat
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan, make_plan
@@ -54,7 +54,7 @@ def commit(study: Study, stage: Stage, content: bytes = b"weights") -> None:
 
 def heartbeat_of(study: Study) -> Heartbeat:
     now = time.monotonic()
-    return Heartbeat(study, lambda: Outlook("workers", 2, 1, now + 1800, 1.5, 4.0))
+    return Heartbeat(study, lambda: ProgressSnapshot("workers", 2, 1, now + 1800, 1.5, 4.0))
 
 
 def shown(study: Study, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:

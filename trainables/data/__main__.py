@@ -15,8 +15,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from trainables.data.packing.prepare import Progress, prepare
 from trainables.data.readers.builtin import DataSpec
 from trainables.data.splits.splits import SplitSpec, cross_validation
-from trainables.data.summary import divided, overview
-from trainables.errors import UserError, nearest
+from trainables.data.summary import data_summary, divided
+from trainables.errors import UserError, suggestion
 
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this
 --cache. exit status: 0 prepared · 2 bad input · 130 interrupted: the same command goes on"""
@@ -70,7 +70,7 @@ def _prepare(arguments: argparse.Namespace) -> Iterator[str]:
     split = _read("--split", arguments.split, TypeAdapter(SplitSpec)) if arguments.split is not None else None
     with _bar() as progress:
         data = prepare(arguments.name, spec, Path(arguments.data), Path(arguments.cache), progress)
-    yield from overview(arguments.name, data)
+    yield from data_summary(arguments.name, data)
     if split is not None:
         yield from divided(cross_validation(arguments.name, data, split))
 
@@ -95,10 +95,10 @@ def _fault(option: str, fault: Any) -> str:
         return f"{option} names no reader. Give reader: {', '.join(READERS)}"
     if fault["type"] == "union_tag_invalid":
         tag = fault["ctx"]["tag"]
-        return f"{option}: unknown reader {tag}{nearest(tag, READERS)}. There are {', '.join(READERS)}"
+        return f"{option}: unknown reader {tag}{suggestion(tag, READERS)}. There are {', '.join(READERS)}"
     if fault["type"] == "extra_forbidden":
         kind = READERS.get(fault["loc"][0], SplitSpec)
-        return f"{option}: unknown key {place}{nearest(place, kind.model_fields)}"
+        return f"{option}: unknown key {place}{suggestion(place, kind.model_fields)}"
     return f"{option}: {place + ': ' if fault['loc'] else ''}{fault['msg']}"
 
 

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainables.data.packing.packed_dataset import Packed
-from trainables.data.splits.grouping import Units
+from trainables.data.splits.grouping import SplitUnits
 from trainables.data.splits.splits import Split
 
 
-def overview(name: str, data: Packed) -> Iterator[str]:
+def data_summary(name: str, data: Packed) -> Iterator[str]:
     """Yield what a data set holds: images, classes with counts, problems, fingerprint, where it lies and how large it is."""
-    units = Units(data)
+    units = SplitUnits(data)
     counts, apart = np.bincount(data.labels, minlength=len(data.classes)).tolist(), units.of_class().tolist()
     groups = len(set(data.index.column("group").to_pylist()) - {None})
     known = f"{groups:,} groups" if groups else "no groups given"

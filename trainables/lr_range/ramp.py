@@ -14,7 +14,7 @@ from trainables.specs import Ramp
 
 
 @dataclass(frozen=True)
-class Curve:
+class RangeCurve:
     """What a range test saw, each of shape (steps done,)."""
 
     rates: Floats
@@ -28,7 +28,7 @@ def ramp_rates(ramp: Ramp) -> Floats:
     return np.asarray(spaced(ramp.start, ramp.end, ramp.steps), dtype=np.float64)
 
 
-def sweep_rates(ramp: Ramp, loss_at: Callable[[float], float]) -> Iterator[Curve]:
+def sweep_rates(ramp: Ramp, loss_at: Callable[[float], float]) -> Iterator[RangeCurve]:
     """Take a step at each rate; yield the curve after each, until the loss has diverged.
 
     Args:
@@ -44,6 +44,6 @@ def sweep_rates(ramp: Ramp, loss_at: Callable[[float], float]) -> Iterator[Curve
             break
         losses.append(loss)
         smoothed.append(loss if done == 1 else ramp.smoothing * smoothed[-1] + (1 - ramp.smoothing) * loss)
-        yield Curve(rates[:done], np.array(losses), np.array(smoothed))
+        yield RangeCurve(rates[:done], np.array(losses), np.array(smoothed))
         if smoothed[-1] > ramp.diverged * min(smoothed):
             break

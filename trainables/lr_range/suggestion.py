@@ -16,7 +16,7 @@ RULES: tuple[Rule, ...] = ("steepest", "halfway", "valley")
 
 
 @dataclass(frozen=True)
-class RateChoice:
+class SuggestedRate:
     """The start rate a range test gives, and why.
 
     Attributes:
@@ -35,7 +35,7 @@ class RateChoice:
         return asdict(self)
 
 
-def choose(rates: Floats, losses: Floats, ramp: Ramp) -> RateChoice:
+def choose(rates: Floats, losses: Floats, ramp: Ramp) -> SuggestedRate:
     """Choose a rate by the ramp's rule, or its fallback where the curve has no clear minimum.
 
     Args:
@@ -45,10 +45,10 @@ def choose(rates: Floats, losses: Floats, ramp: Ramp) -> RateChoice:
     """
     if trouble := _no_clear_minimum(losses, ramp):
         reason = f"no clear minimum: {trouble}; the grid's fallback is used"
-        return RateChoice(ramp.fallback, "fallback", reason, None, {})
+        return SuggestedRate(ramp.fallback, "fallback", reason, None, {})
     places = {"steepest": steepest(rates, losses), "halfway": halfway(losses), "valley": valley(losses)}
     place = places[ramp.rule]
-    return RateChoice(float(rates[place]), ramp.rule, _reason(rates, losses, ramp.rule, place), place, places)
+    return SuggestedRate(float(rates[place]), ramp.rule, _reason(rates, losses, ramp.rule, place), place, places)
 
 
 def steepest(rates: Floats, losses: Floats) -> int:

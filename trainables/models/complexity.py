@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.specs import ModelSpec
 
 TABLE = Path(__file__).with_name("complexity.json")
@@ -52,7 +52,7 @@ def full_name(name: str) -> str:
         if f"{library}/{name}" in known():
             return f"{library}/{name}"
     bare = {known_name.partition("/")[2]: known_name for known_name in known()}
-    hint = nearest(name.rpartition("/")[2], bare)
+    hint = suggestion(name.rpartition("/")[2], bare)
     raise UserError(
         f"unknown architecture {name}: neither torchvision nor timm has it{hint}; one's own is package.module:CLASS"
     )

@@ -19,17 +19,17 @@ import ray
 import torch
 
 from trainables.errors import LostError, StorageError, UserError
-from trainables.runtime import Site, Workers
+from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.stage.log import StageLog
-from trainables.stage.result import Progress
+from trainables.stage.result import StageProgress
 from trainables.store.study import Study
 from trainables.training.train_step import StageError
 
 
 def run_wide(
-    stage: Stage, study: Study, site: Site, workers: Workers, micro_batch: int | None, log: StageLog
-) -> Iterator[Progress]:
+    stage: Stage, study: Study, runtime: RuntimeContext, workers: Workers, micro_batch: int | None, log: StageLog
+) -> Iterator[StageProgress]:
     """Run a stage on several workers of the Ray cluster this process belongs to; yield their signs of life.
 
     Raises:
@@ -39,7 +39,7 @@ def run_wide(
     order = {
         "stage": stage.document(),
         "study": study.storage.location,
-        "site": asdict(site),
+        "site": asdict(runtime),
         "workers": asdict(workers),
         "micro_batch": micro_batch,
     }
@@ -74,12 +74,12 @@ def _start(order: dict[str, Any], complaints: IO[str]) -> tuple[subprocess.Popen
     return driver, os.fdopen(mine, encoding="utf-8")
 
 
-def _listen(news: IO[str], complaints: IO[str], log: StageLog) -> Iterator[Progress]:
+def _listen(news: IO[str], complaints: IO[str], log: StageLog) -> Iterator[StageProgress]:
     error: Exception | None = None
     for line in news:
         kind, content = json.loads(line)
         if kind == "progress":
-            yield Progress(**content)
+            yield StageProgress(**content)
         elif kind == "log":
             log.say(content)
         elif kind == "error":

@@ -99,25 +99,27 @@ def work_as_one_of_many(config: dict[str, Any]) -> None:
     from ray import train
     from ray.train.torch import get_device
 
-    from trainables.runtime import Site
+    from trainables.runtime import RuntimeContext
     from trainables.specs import Stage
     from trainables.stage.log import StageLog
-    from trainables.stage.preemption import draining, now_and_then
+    from trainables.stage.preemption import is_draining, polled
     from trainables.stage.run import work
     from trainables.store.storage import Storage
     from trainables.store.study import Study
     from trainables.training import memory
-    from trainables.training.distributed import World
+    from trainables.training.distributed import DistributedContext
 
     order, queue = json.loads(config["order"]), config["queue"]
     context = train.get_context()
-    world = World(get_device(), context.get_world_rank(), context.get_world_size(), now_and_then(draining))
+    distributed = DistributedContext(
+        get_device(), context.get_world_rank(), context.get_world_size(), polled(is_draining)
+    )
     stage = Stage.from_document(order["stage"])
-    log = StageLog(stage, (lambda line: queue.put(("log", line))) if world.leads else lambda line: None)
+    log = StageLog(stage, (lambda line: queue.put(("log", line))) if distributed.is_main else lambda line: None)
     try:
         study = Study(Storage(order["study"]))
-        for progress in work(stage, study, Site(**order["site"]), world, order["micro_batch"], log):
-            if world.leads:
+        for progress in work(stage, study, RuntimeContext(**order["site"]), distributed, order["micro_batch"], log):
+            if distributed.is_main:
                 queue.put(("progress", asdict(progress)))
     except Exception as error:
         told = {"kind": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}

@@ -12,34 +12,34 @@ import pyarrow as pa
 import torch
 
 from trainables.data.loading.batches import Batch, Part, training_batches
-from trainables.data.loading.prefetch import ahead
+from trainables.data.loading.prefetch import prefetch
 from trainables.hashing import derive_seed, tidy_rate
-from trainables.lr_range.ramp import Curve, sweep_rates
-from trainables.lr_range.suggestion import RateChoice, choose
+from trainables.lr_range.ramp import RangeCurve, sweep_rates
+from trainables.lr_range.suggestion import SuggestedRate, choose
 from trainables.specs import Ramp
 from trainables.stage.log import StageLog
-from trainables.stage.result import Progress, commit
+from trainables.stage.result import StageProgress, commit
 from trainables.stage.setup import Setup
 from trainables.training import memory
 from trainables.training.evaluation import batch_statistics, measures, score
-from trainables.training.heartbeat import Beat
-from trainables.training.train_step import StageError, Stepper
+from trainables.training.heartbeat import RateLimiter
+from trainables.training.train_step import StageError, TrainStep
 from trainables.training.trainer import class_weights
 
 CURVE = "curve.parquet"
 
 
-def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
+def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
     """Raise the rate step by step, choose a start rate from the curve, and commit."""
-    started, beat = time.perf_counter(), Beat(setup.site.pulse_seconds)
-    memory.begin_watching(setup.want.device)
+    started, beat = time.perf_counter(), RateLimiter(setup.runtime.pulse_seconds)
+    memory.begin_watching(setup.input_spec.device)
     ramp = _ramp(setup)
     log.say(f"range test from {ramp.start:g} to {ramp.end:g} in {ramp.steps} steps, watching the {ramp.loss} loss")
-    curve = Curve(np.zeros(0), np.zeros(0), np.zeros(0))
-    with ahead(endless_batches(setup), setup.want.device) as batches:
+    curve = RangeCurve(np.zeros(0), np.zeros(0), np.zeros(0))
+    with prefetch(endless_batches(setup), setup.input_spec.device) as batches:
         for curve in sweep_rates(ramp, _RangeTest(setup, ramp, micro_batch, batches).loss_at):
             if beat.due():
-                yield Progress(len(curve.rates) / ramp.steps, 1)
+                yield StageProgress(len(curve.rates) / ramp.steps, 1)
     choice = choose(curve.rates, curve.smoothed, ramp)
     log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")
     digests = {CURVE: setup.folder.write_table(CURVE, curve_table(curve, choice))}
@@ -70,7 +70,9 @@ class _RangeTest:
         stage = setup.stage
         self._setup, self._ramp, self._batches = setup, ramp, batches
         weights = class_weights(stage.recipe, setup.parts["train"])
-        self._stepper = Stepper(setup.backbone.module, stage.recipe, ramp.start, setup.world, weights, micro_batch)
+        self._stepper = TrainStep(
+            setup.backbone.module, stage.recipe, ramp.start, setup.distributed, weights, micro_batch
+        )
         self._watched = watched(setup.parts["val"], ramp.val_images, stage.seed, stage.fold)
         self._steps = 0
 
@@ -85,7 +87,7 @@ class _RangeTest:
         if self._ramp.loss == "train":
             return float(loss)
         with batch_statistics(module):
-            logits = score(module, self._watched, setup.want, stage.recipe, setup.world)
+            logits = score(module, self._watched, setup.input_spec, stage.recipe, setup.distributed)
         return measures(logits, self._watched.labels)["loss"]
 
 
@@ -95,7 +97,7 @@ def endless_batches(setup: Setup) -> Iterator[Batch]:
     for epoch in count():
         yield from training_batches(
             setup.parts["train"],
-            setup.want,
+            setup.input_spec,
             recipe.augmentation,
             recipe.batch_size,
             stage.seed,
@@ -110,7 +112,7 @@ def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:
     return replace(val, rows=val.rows[order[:most]])
 
 
-def curve_table(curve: Curve, choice: RateChoice) -> pa.Table:
+def curve_table(curve: RangeCurve, choice: SuggestedRate) -> pa.Table:
     """Return ``curve.parquet``: learning_rate, loss, smoothed_loss, chosen, and the rules that point at the step."""
     steps = range(len(curve.rates))
     return pa.table(

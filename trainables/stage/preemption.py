@@ -16,7 +16,7 @@ def draining_nodes() -> set[str]:
     return set(state.get_draining_nodes())
 
 
-def draining() -> bool:
+def is_draining() -> bool:
     """Say whether the node of this process is one of them; no, where there is no cluster, or it does not answer."""
     import ray
 
@@ -28,7 +28,7 @@ def draining() -> bool:
         return False
 
 
-def now_and_then(look: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
+def polled(look: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
     """Return a look that may be asked at every step: it asks the cluster once a second, and then knows."""
     found, due = False, clock()
 

@@ -11,7 +11,7 @@ from trainables.training import memory
 
 
 @dataclass(frozen=True)
-class Progress:
+class StageProgress:
     """A sign of life of a running stage.
 
     Attributes:
@@ -36,8 +36,8 @@ def commit(setup: Setup, digests: dict[str, str], micro_batch: int | None, secon
         seconds: that the work took.
         fields: what is of its kind.
     """
-    stage, device = setup.stage, setup.want.device
-    environment = describe(device, stage.recipe, setup.world.size)
+    stage, device = setup.stage, setup.input_spec.device
+    environment = describe(device, stage.recipe, setup.distributed.size)
     environment |= {"micro_batch": micro_batch, "peak_memory_bytes": memory.peak_bytes(device)}
     setup.folder.commit(
         {

@@ -10,23 +10,25 @@ from contextlib import closing, suppress
 import torch
 
 from trainables.errors import LostError, StorageError
-from trainables.runtime import ALONE, Site, Workers
+from trainables.runtime import ALONE, RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.stage.log import StageLog
 from trainables.stage.lr_range import run_range_test
-from trainables.stage.result import Progress
+from trainables.stage.result import StageProgress
 from trainables.stage.setup import set_up
 from trainables.stage.train import run_training
 from trainables.store.study import Study
 from trainables.training import memory
 from trainables.training.checkpoint import FILE as CHECKPOINT
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 from trainables.training.train_step import StageError
 
-Attempt = Callable[[int | None], Iterator[Progress]]
+Attempt = Callable[[int | None], Iterator[StageProgress]]
 
 
-def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers: Workers = ALONE) -> Iterator[Progress]:
+def run_stage(
+    stage: Stage, study: Study, runtime: RuntimeContext, attempt: int = 1, workers: Workers = ALONE
+) -> Iterator[StageProgress]:
     """Run a stage and commit its result; yield signs of life. A stage that is committed already does nothing.
 
     Closing the iterator stops the stage; what it has done so far is kept in its checkpoint.
@@ -34,7 +36,7 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers:
     Args:
         stage: what is to be done.
         study: where it is written down.
-        site: where the inputs lie.
+        runtime: where the inputs lie.
         attempt: how often the stage was begun, for the record.
         workers: one works in this process; more are a Ray Train run of their own.
 
@@ -43,14 +45,16 @@ def run_stage(stage: Stage, study: Study, site: Site, attempt: int = 1, workers:
         Exception: whatever else went wrong, after it was written to ``failure.json`` and ``log.txt``.
     """
     try:
-        yield from _run_stage(stage, study, site, attempt, workers)
+        yield from _run_stage(stage, study, runtime, attempt, workers)
     except StorageError as error:
         raise LostError(str(error)) from error
     finally:
         memory.trim()
 
 
-def _run_stage(stage: Stage, study: Study, site: Site, attempt: int, workers: Workers) -> Iterator[Progress]:
+def _run_stage(
+    stage: Stage, study: Study, runtime: RuntimeContext, attempt: int, workers: Workers
+) -> Iterator[StageProgress]:
     folder = study.folder(stage)
     if folder.result() is not None:
         folder.remove(CHECKPOINT)  # of a stage that was killed between its result and this
@@ -58,7 +62,7 @@ def _run_stage(stage: Stage, study: Study, site: Site, attempt: int, workers: Wo
     log = StageLog(stage)
     try:
         folder.begin(stage)
-        yield from _until_it_fits(stage, _attempt(stage, study, site, workers, log), workers.count, log)
+        yield from _until_it_fits(stage, _attempt(stage, study, runtime, workers, log), workers.count, log)
     except StorageError:
         raise  # it cannot be written there
     except Exception as error:
@@ -70,27 +74,32 @@ def _run_stage(stage: Stage, study: Study, site: Site, attempt: int, workers: Wo
             folder.write("log.txt", log.content())
 
 
-def _attempt(stage: Stage, study: Study, site: Site, workers: Workers, log: StageLog) -> Attempt:
+def _attempt(stage: Stage, study: Study, runtime: RuntimeContext, workers: Workers, log: StageLog) -> Attempt:
     if workers.count > 1:
         from trainables.stage.ddp import run_wide
 
-        return lambda micro_batch: run_wide(stage, study, site, workers, micro_batch, log)
+        return lambda micro_batch: run_wide(stage, study, runtime, workers, micro_batch, log)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return lambda micro_batch: work(stage, study, site, World(device), micro_batch, log)
+    return lambda micro_batch: work(stage, study, runtime, DistributedContext(device), micro_batch, log)
 
 
 def work(
-    stage: Stage, study: Study, site: Site, world: World, micro_batch: int | None, log: StageLog
-) -> Iterator[Progress]:
+    stage: Stage,
+    study: Study,
+    runtime: RuntimeContext,
+    distributed: DistributedContext,
+    micro_batch: int | None,
+    log: StageLog,
+) -> Iterator[StageProgress]:
     """Do the work of a stage as one of its workers; the one that leads writes."""
-    setup = set_up(stage, study, site, world)
+    setup = set_up(stage, study, runtime, distributed)
     if stage.kind == "lr_range":
         yield from run_range_test(setup, micro_batch, log)
     else:
         yield from run_training(setup, micro_batch, log)
 
 
-def _until_it_fits(stage: Stage, attempt: Attempt, width: int, log: StageLog) -> Iterator[Progress]:
+def _until_it_fits(stage: Stage, attempt: Attempt, width: int, log: StageLog) -> Iterator[StageProgress]:
     """Where memory runs out, try again from the last checkpoint with half the micro-batch: the batch stays.
 
     Raises:

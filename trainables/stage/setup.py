@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 import torch
 
-from trainables.data.loading.batches import Input, Part
+from trainables.data.loading.batches import InputSpec, Part
 from trainables.data.packing.prepare import Packed, load
 from trainables.errors import DamagedError
 from trainables.hashing import derive_seed, tidy_rate
 from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, Stage, StageWeights
 from trainables.store.node_inputs import data_folder, weights_file
 from trainables.store.study import WEIGHTS, StageFolder, Study
 from trainables.training import memory
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 from trainables.training.train_step import StageError
 
 
@@ -31,42 +31,42 @@ class Setup:
 
     Attributes:
         backbone: with its initial weights, still on the CPU.
-        want: what it wants to see, and where.
+        input_spec: what it wants to see, and where.
         parts: ``train`` and ``val``; of a cell ``test`` as well, which training is not given.
         learning_rate: the start rate; NaN of a range test, which has none.
         upstream: keys of the stages whose weights it starts from -> digests of these.
     """
 
     stage: Stage
-    site: Site
+    runtime: RuntimeContext
     folder: StageFolder
-    world: World
+    distributed: DistributedContext
     backbone: Backbone
-    want: Input
+    input_spec: InputSpec
     parts: dict[str, Part]
     learning_rate: float
     upstream: dict[str, str]
 
 
-def set_up(stage: Stage, study: Study, site: Site, world: World) -> Setup:
+def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: DistributedContext) -> Setup:
     """Prepare the process and gather what the stage works with.
 
     Raises:
         StageError: if the data or weights at hand are not those that were planned.
         UserError: if the weights do not fit the network, or it cannot be built.
     """
-    memory.keep_for_next_step(world.device)
+    memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
-    data = load(data_folder(site, stage.data.name))
+    data = load(data_folder(runtime, stage.data.name))
     _refuse_other_data(stage, data)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
     backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
-    upstream = _start_from(stage, study, site, backbone)
-    want = Input(stage.recipe.image_size, backbone.mean, backbone.std, world.device)
+    upstream = _start_from(stage, study, runtime, backbone)
+    input_spec = InputSpec(stage.recipe.image_size, backbone.mean, backbone.std, distributed.device)
     rate = _start_rate(stage, study)
-    parts = {name: part.on(world.device) for name, part in _parts(stage, study, data).items()}
-    return Setup(stage, site, study.folder(stage), world, backbone, want, parts, rate, upstream)
+    parts = {name: part.on(distributed.device) for name, part in _parts(stage, study, data).items()}
+    return Setup(stage, runtime, study.folder(stage), distributed, backbone, input_spec, parts, rate, upstream)
 
 
 def _refuse_other_data(stage: Stage, data: Packed) -> None:
@@ -98,10 +98,10 @@ def _start_rate(stage: Stage, study: Study) -> float:
     return tidy_rate(float(result["learning_rate"]) * stage.found_rate.times)
 
 
-def _start_from(stage: Stage, study: Study, site: Site, backbone: Backbone) -> dict[str, str]:
+def _start_from(stage: Stage, study: Study, runtime: RuntimeContext, backbone: Backbone) -> dict[str, str]:
     """Load the initial weights; return the digests of those that came from upstream."""
     if isinstance(stage.initial, FileWeights):
-        file = weights_file(site, str(stage.initial.sha256))
+        file = weights_file(runtime, str(stage.initial.sha256))
         with file.open("rb") as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != stage.initial.sha256:
                 raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")

@@ -15,59 +15,63 @@ from trainables.models.backbones import Backbone
 from trainables.models.weights import pack_weights
 from trainables.stage.log import StageLog
 from trainables.stage.preemption import NOTICE
-from trainables.stage.result import Progress, commit
+from trainables.stage.result import StageProgress, commit
 from trainables.stage.setup import Setup
 from trainables.store.study import SELECTED_ON, WEIGHTS
 from trainables.training import memory
 from trainables.training.checkpoint import Checkpoint
 from trainables.training.evaluation import Logits, evaluating
-from trainables.training.heartbeat import Beat, beating
+from trainables.training.heartbeat import RateLimiter, with_heartbeat
 from trainables.training.metrics import confusion, summary
-from trainables.training.trainer import Epoch, Leave, Training
+from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
 
 
-def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[Progress]:
+def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
     """Train, choose the epoch on val, score it once, and commit."""
-    stage, site, world = setup.stage, setup.site, setup.world
-    memory.begin_watching(setup.want.device)
-    pulse = site.pulse_seconds if world.leads else math.inf
-    training = Training(
+    stage, runtime, distributed = setup.stage, setup.runtime, setup.distributed
+    memory.begin_watching(setup.input_spec.device)
+    pulse = runtime.pulse_seconds if distributed.is_main else math.inf
+    training = Trainer(
         setup.backbone,
         stage.recipe,
         setup.learning_rate,
         stage.seed,
         stage.fold,
-        setup.want,
+        setup.input_spec,
         setup.parts["train"],
         setup.parts["val"],
-        world,
+        distributed,
         micro_batch,
         pulse,
     )
     log.say(_described(setup))
-    scratch = site.scratch if world.size == 1 else None
-    checkpoint = Checkpoint(setup.folder, str(stage.key), site.checkpoint_seconds, scratch, log.say)
+    scratch = runtime.scratch if distributed.size == 1 else None
+    checkpoint = Checkpoint(setup.folder, str(stage.key), runtime.checkpoint_seconds, scratch, log.say)
     try:
         yield from _kept(training, checkpoint, log)
-        yield from _finish(setup, training, Beat(pulse), log)
+        yield from _finish(setup, training, RateLimiter(pulse), log)
     except GeneratorExit:  # stopped from outside, between two steps
-        if world.size == 1:
+        if distributed.size == 1:
             checkpoint.save(training.state)
         raise
-    if world.leads:
+    if distributed.is_main:
         checkpoint.discard()
 
 
 def _described(setup: Setup) -> str:
     train, val = len(setup.parts["train"]), len(setup.parts["val"])
-    workers = f"{setup.world.size} × {setup.want.device}" if setup.world.size > 1 else str(setup.want.device)
+    workers = (
+        f"{setup.distributed.size} × {setup.input_spec.device}"
+        if setup.distributed.size > 1
+        else str(setup.input_spec.device)
+    )
     return (
         f"{train} train and {val} val images of {setup.stage.data.name}; {workers}; "
         f"from {setup.stage.initial.source} weights; start rate {setup.learning_rate:g}"
     )
 
 
-def _kept(training: Training, checkpoint: Checkpoint, log: StageLog) -> Iterator[Progress]:
+def _kept(training: Trainer, checkpoint: Checkpoint, log: StageLog) -> Iterator[StageProgress]:
     """Train from the last checkpoint on, and keep checkpoints on the way.
 
     Raises:
@@ -76,36 +80,40 @@ def _kept(training: Training, checkpoint: Checkpoint, log: StageLog) -> Iterator
     resumed = checkpoint.load()
     if resumed is not None:
         log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
-    epochs, world = training.recipe.epochs, training.world
+    epochs, distributed = training.recipe.epochs, training.distributed
     for event in training.run(resumed):
-        if isinstance(event, Leave):
-            if world.leads:
+        if isinstance(event, PreemptionEvent):
+            if distributed.is_main:
                 checkpoint.save(training.state)
-            world.meet()  # not before it is written: when one worker ends, Ray Train ends the others
+            distributed.barrier()  # not before it is written: when one worker ends, Ray Train ends the others
             raise LostError(NOTICE)
-        if isinstance(event, Epoch):
+        if isinstance(event, EpochRecord):
             log.say(_line(event))
-            progress = Progress(event.epoch + 1, epochs, shown_of(event))
+            progress = StageProgress(event.epoch + 1, epochs, shown_of(event))
         else:
-            progress = Progress(event.epochs, epochs)
-        if world.leads and (world.size == 1 or progress.shown):  # within an epoch each worker knows its own part
+            progress = StageProgress(event.epochs, epochs)
+        if distributed.is_main and (
+            distributed.size == 1 or progress.shown
+        ):  # within an epoch each worker knows its own part
             checkpoint.offer(training.state)
         yield progress
 
 
-def _finish(setup: Setup, training: Training, beat: Beat, log: StageLog) -> Iterator[Progress]:
+def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -> Iterator[StageProgress]:
     """Score the selected weights once, write all files, and commit."""
     started = time.perf_counter()
     stage, folder = setup.stage, setup.folder
     training.backbone.module.load_state_dict(training.best_state)
-    alive = Progress(len(training.epochs), stage.recipe.epochs)
-    metrics, predictions = yield from beating(_score(setup, training.backbone), beat, alive)
-    if not setup.world.leads or folder.result() is not None:  # another process was quicker: the first result stands
+    alive = StageProgress(len(training.epochs), stage.recipe.epochs)
+    metrics, predictions = yield from with_heartbeat(_score(setup, training.backbone), beat, alive)
+    if (
+        not setup.distributed.is_main or folder.result() is not None
+    ):  # another process was quicker: the first result stands
         return
     digests = {"history.parquet": folder.write_table("history.parquet", history_table(training.epochs))}
     if stage.kind == "finetune":
         digests["predictions.parquet"] = folder.write_table("predictions.parquet", predictions)
-    if setup.site.keep_weights == "all" or stage.kind == "pretrain":
+    if setup.runtime.keep_weights == "all" or stage.kind == "pretrain":
         digests[WEIGHTS] = folder.write(WEIGHTS, pack_weights(training.best_state))
     scoring = time.perf_counter() - started
     commit(
@@ -129,7 +137,7 @@ def _score(setup: Setup, backbone: Backbone) -> Generator[None, None, tuple[dict
     for name, part in setup.parts.items():
         if name == "train":
             continue
-        evaluation = evaluating(backbone.module, part, setup.want, setup.stage.recipe, setup.world)
+        evaluation = evaluating(backbone.module, part, setup.input_spec, setup.stage.recipe, setup.distributed)
         logits, measured = yield from evaluation
         matrix = confusion(part.labels, logits.argmax(1), logits.shape[1])
         metrics |= {
@@ -152,7 +160,7 @@ def _predictions(name: str, part: Part, logits: Logits) -> pa.Table:
     )
 
 
-def history_table(epochs: list[Epoch]) -> pa.Table:
+def history_table(epochs: list[EpochRecord]) -> pa.Table:
     """Return ``history.parquet``: one row an epoch and part."""
     rows: list[dict[str, Any]] = [
         {
@@ -169,14 +177,14 @@ def history_table(epochs: list[Epoch]) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def shown_of(e: Epoch) -> dict[str, float]:
+def shown_of(e: EpochRecord) -> dict[str, float]:
     """Return an epoch flat, as it is streamed."""
     parts = {f"{part}_{name}": v for part, shown in (("train", e.train), ("val", e.val)) for name, v in shown.items()}
     rest = {"learning_rate": e.learning_rate, "images_per_second": e.images_per_second, "seconds": e.seconds}
     return {"epoch": float(e.epoch), **parts, **rest}
 
 
-def _line(e: Epoch) -> str:
+def _line(e: EpochRecord) -> str:
     return (
         f"epoch {e.epoch}: train loss {e.train['loss']:.4f} f1 {e.train['f1_macro']:.3f}; val loss {e.val['loss']:.4f} "
         f"f1 {e.val['f1_macro']:.3f}; rate {e.learning_rate:g}; {e.images_per_second:.0f} images/s"

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from trainables.errors import UserError
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.store.storage import Storage, node_cache
 
 LIST = "whole.json"
@@ -36,29 +36,29 @@ def offer_weights(depot: Storage, sha256: str, file: Path) -> bool:
     return _offer(depot, f"weights/{sha256}", [file])
 
 
-def data_folder(site: Site, name: str) -> Path:
+def data_folder(runtime: RuntimeContext, name: str) -> Path:
     """Return the folder of a packed data set on this node, fetched first where it is not here.
 
     Raises:
         UserError: if it is not on the storage either, or not whole there, or has no room here.
     """
-    folder = Path(site.data[name])
-    return _at_hand(site, f"data/{folder.name}", folder)
+    folder = Path(runtime.data[name])
+    return _at_hand(runtime, f"data/{folder.name}", folder)
 
 
-def weights_file(site: Site, sha256: str) -> Path:
+def weights_file(runtime: RuntimeContext, sha256: str) -> Path:
     """Return a file of initial weights on this node, fetched first where it is not here. Raises as ``data_folder``."""
-    file = Path(site.weights[sha256])
-    found = _at_hand(site, f"weights/{sha256}", file)
+    file = Path(runtime.weights[sha256])
+    found = _at_hand(runtime, f"weights/{sha256}", file)
     return found if found == file else found / file.name
 
 
-def place_of(site: Site, name: str) -> Path | None:
+def place_of(runtime: RuntimeContext, name: str) -> Path | None:
     """Return where a packed data set lies on this node, or will once a stage needed it; None of one that is unknown."""
-    given = site.data.get(name)
+    given = runtime.data.get(name)
     if given is None:
         return None
-    return Path(given) if site.depot is None or Path(given).exists() else node_cache() / "data" / Path(given).name
+    return Path(given) if runtime.depot is None or Path(given).exists() else node_cache() / "data" / Path(given).name
 
 
 def _offer(depot: Storage, name: str, files: Iterable[Path]) -> bool:
@@ -78,15 +78,15 @@ def _listed(depot: Storage, name: str) -> Listed:
         return {}
 
 
-def _at_hand(site: Site, name: str, given: Path) -> Path:
+def _at_hand(runtime: RuntimeContext, name: str, given: Path) -> Path:
     place = node_cache() / name
-    if site.depot is None or (given.exists() and not (place / LIST).is_file()):
+    if runtime.depot is None or (given.exists() and not (place / LIST).is_file()):
         return given
     if not _is_whole(place):
         place.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(place.with_name(f"{place.name}.lock")):
             if not _is_whole(place):
-                _fetch(Storage(site.depot), name, place, given)
+                _fetch(Storage(runtime.depot), name, place, given)
     return place
 
 

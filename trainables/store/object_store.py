@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pyarrow import fs
 
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 
 OPTIONS = ("region", "scheme", "endpoint_override", "tls_ca_file_path")
 """What a URI may say after its question mark."""
@@ -44,7 +44,7 @@ def open_s3(location: str) -> tuple[fs.FileSystem, str]:
         raise UserError(f"the storage {location} names no bucket")
     options = dict(parse_qsl(parts.query))
     if unknown := [name for name in options if name not in OPTIONS]:
-        raise UserError(f"the storage {location} has an unknown option {unknown[0]}{nearest(unknown[0], OPTIONS)}")
+        raise UserError(f"the storage {location} has an unknown option {unknown[0]}{suggestion(unknown[0], OPTIONS)}")
     _elsewhere(options)
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = fs.resolve_s3_region(bucket)

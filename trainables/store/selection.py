@@ -23,14 +23,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The cell chosen for one architecture, scenario, fold and seed, with all it was chosen from."""
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
 
 
-def select(candidates: Iterable[Candidate]) -> list[Choice]:
+def select(candidates: Iterable[Candidate]) -> list[Selection]:
     """Choose the highest ``val_f1_macro`` of each group; the lower rate on a tie.
 
     Returns:
@@ -39,10 +39,10 @@ def select(candidates: Iterable[Candidate]) -> list[Choice]:
     groups: dict[tuple[str, str, int, int], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         groups[candidate.architecture, candidate.scenario, candidate.fold, candidate.seed].append(candidate)
-    return [Choice(min(group, key=_preference), tuple(group)) for group in groups.values()]
+    return [Selection(min(group, key=_preference), tuple(group)) for group in groups.values()]
 
 
-def selection_table(choices: Iterable[Choice]) -> pa.Table:
+def selection_table(choices: Iterable[Selection]) -> pa.Table:
     """Return the content of ``selection.parquet``: one row a choice."""
     rows = [
         {

@@ -14,49 +14,51 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from trainables.data.loading.batches import Share
+from trainables.data.loading.batches import WorkerShare
 
 
-def stays() -> bool:
+def never_preempted() -> bool:
     """No node is about to be taken away."""
     return False
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """This worker's place among those of its stage.
 
     Attributes:
         rank: from 0; worker 0 leads: it alone writes.
         size: number of workers.
         device: where this worker computes.
-        leaving: says whether this worker's node is about to be taken away.
+        is_preempted: says whether this worker's node is about to be taken away.
     """
 
     device: torch.device
     rank: int = 0
     size: int = 1
-    leaving: Callable[[], bool] = stays
+    is_preempted: Callable[[], bool] = never_preempted
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this worker writes."""
         return self.rank == 0
 
     @property
-    def share(self) -> Share:
+    def share(self) -> WorkerShare:
         """Its share of every batch and of every part that is scored."""
-        return Share(self.rank, self.size)
+        return WorkerShare(self.rank, self.size)
 
-    def all_leave(self) -> bool:
+    def any_preempted(self) -> bool:
         """Whether any worker's node is about to be taken away: all hear the same, so all must ask at the same step."""
-        return self.leaving is not stays and bool(self.total(np.array([float(self.leaving())]))[0])
+        return self.is_preempted is not never_preempted and bool(
+            self.all_reduce(np.array([float(self.is_preempted())]))[0]
+        )
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait until every worker is here."""
-        self.total(np.zeros(1))
+        self.all_reduce(np.zeros(1))
 
-    def total(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def all_reduce(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum over all workers of an array of float64, the same on each."""
         if self.size == 1:
             return values
@@ -64,7 +66,7 @@ class World:
         dist.all_reduce(tensor)
         return tensor.cpu().numpy()
 
-    def gathered(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    def all_gather(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """Put the rows that the workers scored back in order. Worker r has rows r, r + size, r + 2 size and so on.
 
         Args:

@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainables.data.loading.batches import Input, Part, evaluation_batches
-from trainables.data.loading.prefetch import ahead
+from trainables.data.loading.batches import InputSpec, Part, evaluation_batches
+from trainables.data.loading.prefetch import prefetch
 from trainables.specs import Recipe
 from trainables.training import metrics
-from trainables.training.distributed import World
-from trainables.training.heartbeat import at_once
+from trainables.training.distributed import DistributedContext
+from trainables.training.heartbeat import without_heartbeat
 from trainables.training.train_step import autocast
 
 Logits = NDArray[np.float32]
 
 
 def evaluate(
-    module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World
+    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
 ) -> tuple[Logits, dict[str, float]]:
     """Score every image of a part once, with the network in evaluation mode.
 
@@ -30,33 +30,37 @@ def evaluate(
         logits, shape (len(part), classes), in the part's order, on every worker; and loss (plain cross entropy),
         accuracy, f1_macro.
     """
-    return at_once(evaluating(module, part, want, recipe, world))
+    return without_heartbeat(evaluating(module, part, input_spec, recipe, distributed))
 
 
 def evaluating(
-    module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World
+    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
 ) -> Generator[None, None, tuple[Logits, dict[str, float]]]:
     """Do what ``evaluate`` does, with a pause after each batch: the images of a part may take hours."""
     module.eval()
-    logits = yield from scoring(module, part, want, recipe, world)
+    logits = yield from scoring(module, part, input_spec, recipe, distributed)
     return logits, measures(logits, part.labels)
 
 
-def score(module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World) -> Logits:
+def score(
+    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
+) -> Logits:
     """Return the logits of a part, shape (len(part), classes), with the network as it stands."""
-    return at_once(scoring(module, part, want, recipe, world))
+    return without_heartbeat(scoring(module, part, input_spec, recipe, distributed))
 
 
-def scoring(module: nn.Module, part: Part, want: Input, recipe: Recipe, world: World) -> Generator[None, None, Logits]:
+def scoring(
+    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
+) -> Generator[None, None, Logits]:
     """Do what ``score`` does, with a pause after each batch."""
     rows: list[Logits] = []
-    with ahead(evaluation_batches(part, want, world.share), want.device) as batches:
+    with prefetch(evaluation_batches(part, input_spec, distributed.share), input_spec.device) as batches:
         for batch in batches:
-            with torch.inference_mode(), autocast(want.device, recipe):  # not in the pause: others go on then
+            with torch.inference_mode(), autocast(input_spec.device, recipe):  # not in the pause: others go on then
                 rows.append(module(batch.images).float().cpu().numpy())
             yield
     own = np.concatenate(rows) if rows else np.zeros((0, len(part.data.classes)), dtype=np.float32)
-    return world.gathered(own, len(part))
+    return distributed.all_gather(own, len(part))
 
 
 def measures(logits: Logits, labels: NDArray[np.int64]) -> dict[str, float]:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 
-class Beat:
+class RateLimiter:
     """Says when the next sign of life is due."""
 
     def __init__(self, seconds: float) -> None:
@@ -27,7 +27,7 @@ class Beat:
         return True
 
 
-def beating(work: Generator[object, None, T], beat: Beat, sign: S) -> Generator[S, None, T]:
+def with_heartbeat(work: Generator[object, None, T], beat: RateLimiter, sign: S) -> Generator[S, None, T]:
     """Do work that pauses between its steps, and yield ``sign`` in those pauses in which one is due; return its result."""
     with closing(work):
         while True:
@@ -39,7 +39,7 @@ def beating(work: Generator[object, None, T], beat: Beat, sign: S) -> Generator[
                 yield sign
 
 
-def at_once(work: Generator[object, None, T]) -> T:
+def without_heartbeat(work: Generator[object, None, T]) -> T:
     """Do the same work without a pause, and return its result."""
     while True:
         try:

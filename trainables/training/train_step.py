@@ -17,14 +17,14 @@ from torch import nn
 
 from trainables.data.loading.batches import Batch
 from trainables.specs import Recipe
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 
 
 class StageError(Exception):
     """The stage cannot go on: what happened, where, and what to try."""
 
 
-class Stepper:
+class TrainStep:
     """A network on its device, with its optimiser.
 
     Attributes:
@@ -37,7 +37,7 @@ class Stepper:
         module: nn.Module,
         recipe: Recipe,
         rate: float,
-        world: World,
+        distributed: DistributedContext,
         class_weights: torch.Tensor | None = None,
         micro_batch: int | None = None,
     ) -> None:
@@ -47,7 +47,7 @@ class Stepper:
             module: the network; changed in place.
             recipe: how it trains.
             rate: start learning rate.
-            world: the workers of the stage.
+            distributed: the workers of the stage.
             class_weights: shape (classes,); None: all alike.
             micro_batch: images taken at once; None: a worker's whole share.
 
@@ -55,15 +55,15 @@ class Stepper:
             StageError: if batch norm would run over several CPU workers. Also at a step, see
                 ``_refuse_undefined_gradients``.
         """
-        module.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if world.device.type == "cpu" and recipe.precision == "bf16":
+        module.to(distributed.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if distributed.device.type == "cpu" and recipe.precision == "bf16":
             _refuse_undefined_gradients(module)
-        self.module = synchronised(module, world)
+        self.module = with_sync_batch_norm(module, distributed)
         self.optimizer = make_optimizer(self.module, recipe, rate)
-        self._network = _runnable(self.module, recipe, world)
+        self._network = _wrap_for_workers(self.module, recipe, distributed)
         self._recipe = recipe
-        self._world = world
-        self._weights = None if class_weights is None else class_weights.to(world.device)
+        self._world = distributed
+        self._weights = None if class_weights is None else class_weights.to(distributed.device)
         self._micro_batch = micro_batch
         self._criterion = nn.CrossEntropyLoss(self._weights, label_smoothing=recipe.label_smoothing, reduction="sum")
 
@@ -108,16 +108,16 @@ class Stepper:
         return context
 
 
-def synchronised(module: nn.Module, world: World) -> nn.Module:
+def with_sync_batch_norm(module: nn.Module, distributed: DistributedContext) -> nn.Module:
     """Make batch norm see the whole batch of all workers. Never run on GPUs by us.
 
     Raises:
         StageError: on CPU, where torch has no synchronised batch norm.
     """
     normed = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    if world.size == 1 or not normed:
+    if distributed.size == 1 or not normed:
         return module
-    if world.device.type != "cuda":
+    if distributed.device.type != "cuda":
         raise StageError(
             f"the network has {len(normed)} batch norm layers, and torch synchronises them over several workers on "
             "GPUs only: run this stage on one worker"
@@ -146,10 +146,10 @@ def _refuse_one_pixel(name: str, layer: nn.Module, inputs: tuple[torch.Tensor, .
         )
 
 
-def _runnable(module: nn.Module, recipe: Recipe, world: World) -> nn.Module:
+def _wrap_for_workers(module: nn.Module, recipe: Recipe, distributed: DistributedContext) -> nn.Module:
     network = module
-    if world.size > 1:
-        devices = [world.device] if world.device.type == "cuda" else None
+    if distributed.size > 1:
+        devices = [distributed.device] if distributed.device.type == "cuda" else None
         network = nn.parallel.DistributedDataParallel(module, device_ids=devices)
     return torch.compile(network) if recipe.compile else network  # type: ignore[return-value]
 

@@ -12,23 +12,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.loading.batches import Batch, Input, Part, steps_per_epoch, training_batches
-from trainables.data.loading.prefetch import ahead
+from trainables.data.loading.batches import Batch, InputSpec, Part, steps_per_epoch, training_batches
+from trainables.data.loading.prefetch import prefetch
 from trainables.hashing import derive_seed
 from trainables.models.backbones import Backbone, State
 from trainables.specs import Recipe
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import evaluating, shown
-from trainables.training.heartbeat import Beat, beating
+from trainables.training.heartbeat import RateLimiter, with_heartbeat
 from trainables.training.lr_schedule import rate_factor
-from trainables.training.train_step import StageError, Stepper
+from trainables.training.train_step import StageError, TrainStep
 
 LOOK_EVERY = 32
 """Steps between two looks at the loss on a GPU: each look waits for it. On a CPU every step is looked at."""
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochRecord:
     """What one epoch showed. ``train`` and ``val``: loss, accuracy, f1_macro."""
 
     epoch: int
@@ -40,19 +40,19 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Pulse:
+class ProgressEvent:
     """A sign of life within an epoch: epochs done, with the part of the one under way."""
 
     epochs: float
 
 
 @dataclass(frozen=True)
-class Leave:
+class PreemptionEvent:
     """A worker's node is about to be taken away: the state is to be kept now, and nothing more is done."""
 
 
 @dataclass
-class Tally:
+class EpochTotals:
     """What the epoch under way has seen so far, on the device.
 
     Attributes:
@@ -68,7 +68,7 @@ class Tally:
     seconds: float
 
     @classmethod
-    def empty(cls, classes: int, device: torch.device) -> Tally:
+    def empty(cls, classes: int, device: torch.device) -> EpochTotals:
         """Begin an epoch."""
         zeros = torch.zeros(classes, classes, dtype=torch.int64, device=device)
         return cls(0, torch.zeros((), dtype=torch.float64, device=device), zeros, 0.0)
@@ -81,36 +81,36 @@ class Tally:
         self.loss += loss.double() * len(batch.whole_labels)
         self.steps += 1
 
-    def totals(self, world: World) -> tuple[float, NDArray[np.int64]]:
+    def totals(self, distributed: DistributedContext) -> tuple[float, NDArray[np.int64]]:
         """Return the loss and the confusion matrix over all workers."""
         own = torch.cat([self.loss.view(1), self.matrix.double().view(-1)]).cpu().numpy()
-        loss, *counts = world.total(own)
+        loss, *counts = distributed.all_reduce(own)
         return float(loss), np.array(counts, dtype=np.int64).reshape(self.matrix.shape)
 
-    def of_all(self, world: World) -> Tally:
+    def of_all(self, distributed: DistributedContext) -> EpochTotals:
         """Return what all workers have seen so far."""
-        loss, matrix = self.totals(world)
-        device = world.device
-        return Tally(
+        loss, matrix = self.totals(distributed)
+        device = distributed.device
+        return EpochTotals(
             self.steps,
             torch.tensor(loss, dtype=torch.float64, device=device),
             torch.from_numpy(matrix).to(device),
             self.seconds,
         )
 
-    def measures(self, world: World) -> tuple[dict[str, float], int]:
+    def measures(self, distributed: DistributedContext) -> tuple[dict[str, float], int]:
         """Return loss, accuracy and f1_macro over all workers, and the number of images."""
-        loss, matrix = self.totals(world)
+        loss, matrix = self.totals(distributed)
         images = int(matrix.sum())
         return {"loss": loss / images, **shown(matrix)}, images
 
 
 @dataclass
-class Training:
+class Trainer:
     """A network in training, with the best epoch so far.
 
     Attributes:
-        world: the workers of the stage; this one's device.
+        distributed: the workers of the stage; this one's device.
         micro_batch: images a worker takes at once; None: its whole share.
         pulse: seconds between two signs of life within an epoch.
         epochs: all finished epochs.
@@ -122,40 +122,47 @@ class Training:
     learning_rate: float
     seed: int
     fold: int | None
-    want: Input
+    input_spec: InputSpec
     train: Part
     val: Part
-    world: World
+    distributed: DistributedContext
     micro_batch: int | None = None
     pulse: float = math.inf
-    epochs: list[Epoch] = field(default_factory=list)
+    epochs: list[EpochRecord] = field(default_factory=list)
     best_state: State = field(default_factory=dict)
-    _stepper: Stepper = field(init=False, repr=False)
-    _tally: Tally = field(init=False, repr=False)
-    _beat: Beat = field(init=False, repr=False)
+    _stepper: TrainStep = field(init=False, repr=False)
+    _tally: EpochTotals = field(init=False, repr=False)
+    _beat: RateLimiter = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what no worker can share."""
-        self._beat = Beat(self.pulse)
+        self._beat = RateLimiter(self.pulse)
         smallest = min(self.recipe.batch_size, len(self.train))
-        if smallest < self.world.size:
-            raise StageError(f"a batch of {smallest} images cannot be shared by {self.world.size} workers: take fewer")
+        if smallest < self.distributed.size:
+            raise StageError(
+                f"a batch of {smallest} images cannot be shared by {self.distributed.size} workers: take fewer"
+            )
 
     @property
-    def best(self) -> Epoch:
+    def best(self) -> EpochRecord:
         """The selected epoch: highest val f1_macro, the earliest on a tie."""
         return max(self.epochs, key=lambda e: (e.val["f1_macro"], -e.epoch))
 
-    def run(self, state: dict[str, Any] | None = None) -> Iterator[Epoch | Pulse | Leave]:
+    def run(self, state: dict[str, Any] | None = None) -> Iterator[EpochRecord | ProgressEvent | PreemptionEvent]:
         """Train epoch by epoch; yield what each showed, and signs of life. From a ``state``, go on where it was.
 
-        ``Leave`` is the last thing yielded where it comes, by every worker after the same step.
+        ``PreemptionEvent`` is the last thing yielded where it comes, by every worker after the same step.
 
         Raises:
             StageError: if the loss is not finite.
         """
-        self._stepper = Stepper(
-            self.backbone.module, self.recipe, self.learning_rate, self.world, self._class_weights(), self.micro_batch
+        self._stepper = TrainStep(
+            self.backbone.module,
+            self.recipe,
+            self.learning_rate,
+            self.distributed,
+            self._class_weights(),
+            self.micro_batch,
         )
         self._tally = self._nothing_seen()
         if state is not None:
@@ -164,7 +171,7 @@ class Training:
         while not self._is_over:
             for event in self._train():
                 yield event
-                if isinstance(event, Leave):
+                if isinstance(event, PreemptionEvent):
                     return
             yield from self._end_epoch()
             yield self.epochs[-1]
@@ -179,7 +186,7 @@ class Training:
     def state(self) -> dict[str, Any]:
         """Return all that ``run`` needs to go on: tensors and plain values.
 
-        Within an epoch it holds this worker's tally only, but at ``Leave`` that of all: several workers go on from
+        Within an epoch it holds this worker's tally only, but at ``PreemptionEvent`` that of all: several workers go on from
         there, or from the end of an epoch.
         """
         return {
@@ -191,54 +198,56 @@ class Training:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.epochs = [EpochRecord(**epoch) for epoch in state["epochs"]]
         self._stepper.module.load_state_dict(state["weights"])
         self.best_state = state["best_weights"]
         self._stepper.optimizer.load_state_dict(state["optimizer"])
         tally = state["tally"]
-        mine = int(self.world.leads)  # one tally, of one worker or of all, is counted once
-        loss, matrix = (tally[name].to(self.world.device) * mine for name in ("loss", "matrix"))
-        self._tally = Tally(tally["steps"], loss, matrix, tally["seconds"])
+        mine = int(self.distributed.is_main)  # one tally, of one worker or of all, is counted once
+        loss, matrix = (tally[name].to(self.distributed.device) * mine for name in ("loss", "matrix"))
+        self._tally = EpochTotals(tally["steps"], loss, matrix, tally["seconds"])
 
     def _agree(self) -> None:
         own = np.array([len(self.epochs), self._tally.steps], dtype=np.float64)
-        if not np.array_equal(self.world.total(own), own * self.world.size):
-            raise StageError(f"worker {self.world.rank} read another checkpoint than the others: {own.tolist()}")
+        if not np.array_equal(self.distributed.all_reduce(own), own * self.distributed.size):
+            raise StageError(f"worker {self.distributed.rank} read another checkpoint than the others: {own.tolist()}")
 
-    def _train(self) -> Iterator[Pulse | Leave]:
+    def _train(self) -> Iterator[ProgressEvent | PreemptionEvent]:
         """Take the steps of an epoch that are left."""
         number, tally, steps = len(self.epochs), self._tally, self._steps
         self._stepper.module.train()
         mark = time.perf_counter()
-        with ahead(self._batches(number, tally.steps), self.world.device) as batches:
+        with prefetch(self._batches(number, tally.steps), self.distributed.device) as batches:
             for batch in batches:
                 # Seeded anew each step: a resumed stage draws the same dropout without any saved random state.
-                torch.manual_seed(derive_seed("network", self.seed, self.fold, number, tally.steps, self.world.rank))
+                torch.manual_seed(
+                    derive_seed("network", self.seed, self.fold, number, tally.steps, self.distributed.rank)
+                )
                 rate = self._rate(number * steps + tally.steps)
                 tally.add(batch, *self._stepper.step(batch, rate))
-                looks = self.world.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
+                looks = self.distributed.device.type == "cpu" or tally.steps % LOOK_EVERY == 0 or tally.steps == steps
                 if looks:
                     _refuse_divergence("loss", float(tally.loss), f"in epoch {number}, step {tally.steps - 1}", rate)
                 tally.seconds += time.perf_counter() - mark
-                if looks and self.world.all_leave():
-                    self._tally = tally.of_all(self.world)
-                    yield Leave()
+                if looks and self.distributed.any_preempted():
+                    self._tally = tally.of_all(self.distributed)
+                    yield PreemptionEvent()
                     return
                 if tally.steps < steps and self._beat.due():
-                    yield Pulse(number + tally.steps / steps)
+                    yield ProgressEvent(number + tally.steps / steps)
                 mark = time.perf_counter()
 
-    def _end_epoch(self) -> Iterator[Pulse]:
+    def _end_epoch(self) -> Iterator[ProgressEvent]:
         """Look at val, and take the epoch down."""
         number, tally, module = len(self.epochs), self._tally, self._stepper.module
         started = time.perf_counter()
         rate = self._rate(number * self._steps + tally.steps - 1)
-        train, images = tally.measures(self.world)
-        looking = evaluating(module, self.val, self.want, self.recipe, self.world)
-        _, val = yield from beating(looking, self._beat, Pulse(number + 1.0))
+        train, images = tally.measures(self.distributed)
+        looking = evaluating(module, self.val, self.input_spec, self.recipe, self.distributed)
+        _, val = yield from with_heartbeat(looking, self._beat, ProgressEvent(number + 1.0))
         _refuse_divergence("val loss", val["loss"], f"after epoch {number}", rate)
         seconds = tally.seconds + time.perf_counter() - started
-        self.epochs.append(Epoch(number, train, val, rate, images / tally.seconds, seconds))
+        self.epochs.append(EpochRecord(number, train, val, rate, images / tally.seconds, seconds))
         if self.best.epoch == number:
             self.best_state = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
         self._tally = self._nothing_seen()
@@ -251,13 +260,13 @@ class Training:
         recipe = self.recipe
         return training_batches(
             self.train,
-            self.want,
+            self.input_spec,
             recipe.augmentation,
             recipe.batch_size,
             self.seed,
             self.fold,
             epoch,
-            self.world.share,
+            self.distributed.share,
             start,
         )
 
@@ -265,8 +274,8 @@ class Training:
         val_scores = [epoch.val["f1_macro"] for epoch in self.epochs]
         return self.learning_rate * rate_factor(self.recipe, step, self._steps, val_scores)
 
-    def _nothing_seen(self) -> Tally:
-        return Tally.empty(len(self.train.data.classes), self.world.device)
+    def _nothing_seen(self) -> EpochTotals:
+        return EpochTotals.empty(len(self.train.data.classes), self.distributed.device)
 
     def _class_weights(self) -> torch.Tensor | None:
         return class_weights(self.recipe, self.train)

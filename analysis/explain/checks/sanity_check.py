@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from torch import nn
 
-from analysis.explain.methods.grad_cam import Network, is_flat
+from analysis.explain.methods.grad_cam import CamNetwork, is_flat
 from analysis.explain.methods.target_layer import CamLayer
 from analysis.explain.records.records import HEAD_RANDOM
 from trainables.models.backbones import Backbone, build
@@ -22,7 +22,7 @@ HEAD_SD = 0.02
 
 def randomised(
     check: str, spec: ModelSpec, trained: Backbone, layer: CamLayer, edge: int, classes: int, seed: int
-) -> Network:
+) -> CamNetwork:
     """Return a second network: with the head drawn anew (``HEAD_RANDOM``), or as it is before any training.
 
     It shares no memory with the trained one.
@@ -35,7 +35,7 @@ def randomised(
     if check == HEAD_RANDOM:
         fresh.load_backbone(trained.module.state_dict(), "the trained network")
     module = fresh.module.to(device).eval()
-    return Network(module, replace(layer, layer=module.get_submodule(layer.name)))
+    return CamNetwork(module, replace(layer, layer=module.get_submodule(layer.name)))
 
 
 def _never_zero(backbone: Backbone) -> None:

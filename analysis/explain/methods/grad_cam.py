@@ -25,14 +25,14 @@ METHODS: dict[str, type[BaseCAM]] = {GRADCAM: GradCAM, PLUS_PLUS: GradCAMPlusPlu
 
 
 @dataclass(frozen=True)
-class Network:
+class CamNetwork:
     """A network and the layer that its maps are read from."""
 
     module: nn.Module
     layer: CamLayer
 
 
-def activation_maps(network: Network, images: torch.Tensor, targets: NDArray[np.int64], method: str) -> HeatMaps:
+def activation_maps(network: CamNetwork, images: torch.Tensor, targets: NDArray[np.int64], method: str) -> HeatMaps:
     """Return the map of each image for its target class.
 
     The network is left as it was, with no hook and no graph.

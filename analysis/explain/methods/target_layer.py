@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.specs import ModelSpec
 
 Channels = Literal["first", "last", "tokens"]
@@ -104,7 +104,7 @@ def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int, name: str | N
     modules = dict(module.named_modules())
     if named is not None and named not in modules:
         raise UserError(
-            f"{spec.model} has no layer {named!r} to read a class activation map from{nearest(str(named), modules)}"
+            f"{spec.model} has no layer {named!r} to read a class activation map from{suggestion(str(named), modules)}"
         )
     seen = [one for one in _watch(module, image_size) if named is None or one.name == named]
     alive = [one for one in seen if one.alive >= LEAST_ALIVE]

@@ -69,7 +69,7 @@ class Image(_Frozen):
     measured: tuple[Measured, ...] = ()
 
 
-class Drawn(_Frozen):
+class FigureFiles(_Frozen):
     """One figure, with file names below the folder of the record."""
 
     title: str
@@ -99,6 +99,6 @@ class Explained(_Frozen):
     grid: tuple[int, int]
     edge: int
     guided: str
-    figures: tuple[Drawn, ...]
+    figures: tuple[FigureFiles, ...]
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from analysis.figures.drawing.shapes import Line, Mark, Shape, Text, width_of
+from analysis.figures.drawing.shapes import Marker, Polyline, Shape, Text, width_of
 
 SIZE = 11.0
 Sample = Callable[[float, float], Shape]
@@ -14,16 +14,16 @@ def legend(x: float, y: float, entries: Sequence[tuple[Sample, str]]) -> Iterato
     """Yield samples with their words from (x, y) to the right."""
     for sample, word in entries:
         yield sample(x, y - 4)
-        room = 18 if isinstance(sample(x, y - 4), Mark) else 28
+        room = 18 if isinstance(sample(x, y - 4), Marker) else 28
         yield Text(x + room, y, word, "soft", SIZE)
         x += room + width_of(word, SIZE) + 12
 
 
-def line_sample(like: Line) -> Sample:
+def line_sample(like: Polyline) -> Sample:
     """Return a sample of a line."""
-    return lambda x, y: Line(((x, y), (x + 22, y)), like.role, like.width, like.dash, like.opacity)
+    return lambda x, y: Polyline(((x, y), (x + 22, y)), like.role, like.width, like.dash, like.opacity)
 
 
-def mark_sample(like: Mark) -> Sample:
+def mark_sample(like: Marker) -> Sample:
     """Return a sample of a mark."""
-    return lambda x, y: Mark(x + 7, y, like.radius, like.role, like.form, like.hollow)
+    return lambda x, y: Marker(x + 7, y, like.radius, like.role, like.form, like.hollow)

@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 from analysis.figures.drawing.palette import LIGHT
-from analysis.figures.drawing.shapes import Box, Drawing, Line, Mark, Shape, Text
+from analysis.figures.drawing.shapes import Box, Drawing, Marker, Polyline, Shape, Text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def _add(axes: Axes, shape: Shape, order: int) -> None:
     from matplotlib.patches import Rectangle
 
     colour = LIGHT[shape.role]
-    if isinstance(shape, Line):
+    if isinstance(shape, Polyline):
         xs, ys = zip(*shape.points, strict=True)
         line = Line2D(xs, ys, color=colour, linewidth=shape.width * POINT, alpha=shape.opacity, zorder=order)
         if shape.dash:  # in units of the line's width
@@ -58,13 +58,13 @@ def _add(axes: Axes, shape: Shape, order: int) -> None:
                 zorder=order,
             )
         )
-    elif isinstance(shape, Mark):
+    elif isinstance(shape, Marker):
         axes.add_line(_mark(shape, order))
     else:
         _text(axes, shape, order)
 
 
-def _mark(shape: Mark, order: int) -> Line2D:
+def _mark(shape: Marker, order: int) -> Line2D:
     from matplotlib.lines import Line2D
 
     return Line2D(

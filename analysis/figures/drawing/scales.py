@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.figures.drawing.shapes import Line, Point, Shape, Text
+from analysis.figures.drawing.shapes import Point, Polyline, Shape, Text
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,15 @@ class Panel:
         bottom = self.y + self.height
         for value in self.up.ticks(5):
             y = self.place(self.across.low, value)[1]
-            yield Line(((self.x, y), (self.x + self.width, y)), "line")
+            yield Polyline(((self.x, y), (self.x + self.width, y)), "line")
             yield Text(self.x - 6, y + 4, tick_text(value), "soft", anchor="end")
         for value in self.across.ticks():
             if whole and value != round(value):
                 continue
             x = self.place(value, self.up.low)[0]
-            yield Line(((x, bottom), (x, bottom + 4)), "soft")
+            yield Polyline(((x, bottom), (x, bottom + 4)), "soft")
             yield Text(x, bottom + 16, tick_text(value), "soft", anchor="middle")
-        yield Line(((self.x, bottom), (self.x + self.width, bottom)), "soft")
+        yield Polyline(((self.x, bottom), (self.x + self.width, bottom)), "soft")
         yield Text(self.x + self.width / 2, bottom + 32, across, anchor="middle")
         yield Text(self.x - 36, self.y - 8, up)
 

@@ -14,7 +14,7 @@ LETTER = 0.62
 
 
 @dataclass(frozen=True)
-class Line:
+class Polyline:
     """A line through points; ``dash``: lengths drawn and left out."""
 
     points: tuple[Point, ...]
@@ -37,7 +37,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Mark:
+class Marker:
     """A point of a diagram; hollow marks show the paper inside."""
 
     x: float
@@ -62,7 +62,7 @@ class Text:
     bold: bool = False
 
 
-Shape = Line | Box | Mark | Text
+Shape = Polyline | Box | Marker | Text
 
 
 @dataclass(frozen=True)

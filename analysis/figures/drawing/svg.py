@@ -7,7 +7,7 @@ from html import escape
 from itertools import groupby
 
 from analysis.figures.drawing.palette import LIGHT
-from analysis.figures.drawing.shapes import Box, Drawing, Line, Mark, Shape, Text
+from analysis.figures.drawing.shapes import Box, Drawing, Marker, Polyline, Shape, Text
 
 FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-serif"
 
@@ -38,15 +38,15 @@ def _groups(shapes: Iterable[Shape]) -> str:
 
 
 def _common(shape: Shape) -> str:
-    if isinstance(shape, Line):
+    if isinstance(shape, Polyline):
         dash = f' stroke-dasharray="{" ".join(map(_number, shape.dash))}"' if shape.dash else ""
         return (
             f'class="s-{shape.role}" fill="none" stroke="{LIGHT[shape.role]}" stroke-width="{_number(shape.width)}" '
             f'stroke-linejoin="round"{dash}'
         )
-    fill = "paper" if isinstance(shape, Mark) and shape.hollow else shape.role
+    fill = "paper" if isinstance(shape, Marker) and shape.hollow else shape.role
     parts = f'class="f-{fill}" fill="{LIGHT[fill]}"'
-    if isinstance(shape, Mark):
+    if isinstance(shape, Marker):
         # A rim of paper parts marks that lie on each other; a hollow one has a rim of its own colour.
         rim = shape.role if shape.hollow else "paper"
         return f'class="f-{fill} s-{rim}" fill="{LIGHT[fill]}" stroke="{LIGHT[rim]}" stroke-width="1.5"'
@@ -58,19 +58,19 @@ def _common(shape: Shape) -> str:
 
 
 def _element(shape: Shape) -> str:
-    if isinstance(shape, Line):
+    if isinstance(shape, Polyline):
         points = " ".join(f"{_number(x)},{_number(y)}" for x, y in shape.points)
         return f'<polyline points="{points}"{_opacity("stroke", shape.opacity)}/>'
     if isinstance(shape, Box):
         size = f'width="{_number(shape.width)}" height="{_number(shape.height)}"'
         return f'<rect x="{_number(shape.x)}" y="{_number(shape.y)}" {size}{_opacity("fill", shape.opacity)}/>'
-    if isinstance(shape, Mark):
+    if isinstance(shape, Marker):
         return _mark(shape)
     turn = f' transform="rotate({_number(shape.turn)} {_number(shape.x)} {_number(shape.y)})"' if shape.turn else ""
     return f'<text x="{_number(shape.x)}" y="{_number(shape.y)}"{turn}>{_escape(shape.text)}</text>'
 
 
-def _mark(mark: Mark) -> str:
+def _mark(mark: Marker) -> str:
     x, y, r = mark.x, mark.y, mark.radius
     if mark.form == "dot":
         return f'<circle cx="{_number(x)}" cy="{_number(y)}" r="{_number(r)}"/>'

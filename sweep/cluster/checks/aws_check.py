@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.cluster.config.cluster_file import ClusterFile
 from sweep.cluster.config.instance_types import instance
-from trainables.errors import nearest
+from trainables.errors import suggestion
 
 PROVIDER_KEYS = {
     "type", "region", "availability_zone", "cache_stopped_nodes", "security_group", "use_internal_ips",
@@ -31,13 +31,13 @@ def faults(file: ClusterFile) -> Iterator[str]:
 def _provider(file: ClusterFile) -> Iterator[str]:
     provider = file.section("provider")
     for key in provider.keys() - PROVIDER_KEYS:
-        yield file.fault(f"unknown key provider.{key}{nearest(key, PROVIDER_KEYS)}", "provider", key)
+        yield file.fault(f"unknown key provider.{key}{suggestion(key, PROVIDER_KEYS)}", "provider", key)
     regions = _regions()
     region = provider.get("region")
     if not region:
         yield file.fault("provider.region is missing, e.g. us-west-2", "provider")
     elif region not in regions:
-        yield file.fault(f"no region {region}{nearest(str(region), regions)}", "provider", "region")
+        yield file.fault(f"no region {region}{suggestion(str(region), regions)}", "provider", "region")
     else:
         for zone in str(provider.get("availability_zone", f"{region}a")).split(","):
             if not zone.strip().startswith(str(region)):
@@ -118,7 +118,7 @@ def _request_faults(config: Mapping[str, Any]) -> Iterator[str]:
     request.pop("SubnetIds", None)  # Ray's own: it takes one of them for each node
     for line in ParamValidator().validate(request, shape).generate_report().splitlines():
         unknown = re.match(r'Unknown parameter in (\w+): "(\w+)", must be one of: (.*)', line)
-        yield f"{unknown[2]}: unknown{nearest(unknown[2], unknown[3].split(', '))}" if unknown else line
+        yield f"{unknown[2]}: unknown{suggestion(unknown[2], unknown[3].split(', '))}" if unknown else line
     yield from _values(request, shape, "")
 
 
@@ -131,7 +131,7 @@ def _values(value: Any, shape: Any, name: str) -> Iterator[str]:
         for item in value:
             yield from _values(item, shape.member, name)
     elif getattr(shape, "enum", None) and isinstance(value, str) and value not in shape.enum:
-        yield f"{name}: no {value}{nearest(value, shape.enum)}"
+        yield f"{name}: no {value}{suggestion(value, shape.enum)}"
 
 
 def _resources(file: ClusterFile, name: str, kind: Mapping[str, Any], machine: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sweep.cluster.config.cluster_file import ClusterFile
-from trainables.errors import nearest
+from trainables.errors import suggestion
 
 
 def faults(file: ClusterFile) -> Iterator[str]:
@@ -32,7 +32,7 @@ def _said(file: ClusterFile, error: Any) -> str:
         known = error.schema.get("properties", {})
         unknown = next(iter(error.instance.keys() - known.keys()))
         name = ".".join(str(part) for part in (*place, unknown))
-        return file.fault(f"unknown key {name}{nearest(unknown, known)}", *place, unknown)
+        return file.fault(f"unknown key {name}{suggestion(unknown, known)}", *place, unknown)
     return file.fault(f"{'.'.join(str(part) for part in place) or 'the file'}: {error.message[:200]}", *place)
 
 

@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 
-from analysis.explain.explained_model import Trained, find_stage, load_trained
+from analysis.explain.explained_model import ExplainedModel, find_stage, load_trained
 from sweep.run import main as sweep
 from trainables.store.study import Study
 
@@ -66,13 +66,13 @@ def study(folder: Path) -> Study:
 
 
 @pytest.fixture(scope="session")
-def cnn(made: Path) -> Trained:
+def cnn(made: Path) -> ExplainedModel:
     """The trained CNN of the study: to be left as it is."""
     return load_trained(find_stage(Study.open(str(made)), _cell_of("cnn")))
 
 
 @pytest.fixture(scope="session")
-def vit(made: Path) -> Trained:
+def vit(made: Path) -> ExplainedModel:
     """The trained ViT of the study: to be left as it is."""
     return load_trained(find_stage(Study.open(str(made)), _cell_of("vit")))
 

@@ -10,22 +10,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis.explain.evaluate import Shown
+from analysis.explain.evaluate import ImageHeatmaps
 from analysis.explain.panels import HEAT, OPAQUE, as_png, as_svg, draw, over_grey
 from analysis.explain.records.records import DELETION, GRADCAM, INSERTION, PLUS_PLUS, RANDOM, Measured
-from analysis.explain.sampling import Pick
+from analysis.explain.sampling import SampledImage
 from analysis.explain.writer import doubts
 
 CLASSES = ("<EOS> & $x_1$", "MON")
 
 
-def shown(flat: bool = False, mask: bool = True) -> Shown:
+def shown(flat: bool = False, mask: bool = True) -> ImageHeatmaps:
     heat = np.zeros((32, 32), np.float32) if flat else np.linspace(0, 1, 1024, dtype=np.float32).reshape(32, 32)
     cell = np.zeros((32, 32), np.uint8)
     cell[8:24, 8:24], cell[12:20, 12:20] = 1, 2
     pixels = np.full((32, 32, 3), 200, np.uint8)
-    picked = Pick("a/b/$image_1$.png", 0, 1, 0.875, "confident and wrong")
-    return Shown(picked, pixels, {GRADCAM: heat, PLUS_PLUS: heat}, heat, cell if mask else None, ())
+    picked = SampledImage("a/b/$image_1$.png", 0, 1, 0.875, "confident and wrong")
+    return ImageHeatmaps(picked, pixels, {GRADCAM: heat, PLUS_PLUS: heat}, heat, cell if mask else None, ())
 
 
 def texts(figure: Figure) -> str:

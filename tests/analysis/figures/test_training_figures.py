@@ -10,9 +10,9 @@ import pytest
 
 from analysis.figures.curves import CHOSEN, curves_drawing
 from analysis.figures.differences import differences_drawing
-from analysis.figures.drawing.shapes import Line, Mark, Text
+from analysis.figures.drawing.shapes import Marker, Polyline, Text
 from analysis.figures.range_tests import range_drawing
-from analysis.figures.stage_curves import History, RangeTest
+from analysis.figures.stage_curves import History, RangeTestCurve
 from analysis.figures.training_figures import curve_figures, range_figures
 from analysis.results.collect import collect
 from tests.analysis.support import rich_study
@@ -34,9 +34,9 @@ def test_folds_of_a_row_are_drawn_together(small: Any) -> None:
         *(f"curves-pretrain-{a}-PCam" for a in ("resnet18", "vit_b_32")),
     ]
     for figure, folds in zip(figures, (3, 3, 3, 3, 1, 1), strict=True):
-        curves = [shape for shape in figure.drawing.shapes if isinstance(shape, Line) and len(shape.points) > 2]
+        curves = [shape for shape in figure.drawing.shapes if isinstance(shape, Polyline) and len(shape.points) > 2]
         assert len(curves) == 2 * 2 * folds  # train and val, loss and F1
-        chosen = [shape for shape in figure.drawing.shapes if isinstance(shape, Mark) and shape.role == CHOSEN.role]
+        chosen = [shape for shape in figure.drawing.shapes if isinstance(shape, Marker) and shape.role == CHOSEN.role]
         assert len(chosen) == 1 + 2 * folds  # one in the legend
         assert len(figure.sources) == folds
         assert figure.drawing.told.count("epoch 6 chosen") == folds
@@ -45,9 +45,9 @@ def test_folds_of_a_row_are_drawn_together(small: Any) -> None:
 
 def test_the_chosen_epoch_is_marked_on_the_val_curve() -> None:
     drawing = curves_drawing("t", [one_history([3.0, 2.0, 1.0])])
-    lines = [shape for shape in drawing.shapes if isinstance(shape, Line) and len(shape.points) == 3]
+    lines = [shape for shape in drawing.shapes if isinstance(shape, Polyline) and len(shape.points) == 3]
     val = [line for line in lines if not line.dash]
-    marks = [(shape.x, shape.y) for shape in drawing.shapes if isinstance(shape, Mark)][1:]
+    marks = [(shape.x, shape.y) for shape in drawing.shapes if isinstance(shape, Marker)][1:]
     assert marks == [line.points[1] for line in val]
     assert all(line.dash for line in lines if line not in val)
 
@@ -85,7 +85,7 @@ def test_range_tests_show_the_choice_and_what_the_other_rules_say(small: Any) ->
     assert clear.caption.startswith("Start rate 0.00")
     assert "(steepest): the loss falls fastest per unit of rate" in clear.caption
     assert "Other rules point at: halfway" in clear.caption
-    marks = [shape for shape in clear.drawing.shapes if isinstance(shape, Mark)]
+    marks = [shape for shape in clear.drawing.shapes if isinstance(shape, Marker)]
     assert len({(mark.form, mark.hollow) for mark in marks}) == 3  # told apart without colour
     assert len(marks) == 6
     assert "no clear minimum" in flat.caption
@@ -93,14 +93,14 @@ def test_range_tests_show_the_choice_and_what_the_other_rules_say(small: Any) ->
 
 
 def test_the_chosen_point_lies_on_the_smoothed_curve() -> None:
-    test = RangeTest(
+    test = RangeTestCurve(
         "s", [1.0, 2.0, 3.0], [5.0, 4.0, 9.0], [5.0, 4.0, 6.0], 2.0, "halfway", "r", 1, {"halfway": 1, "valley": 0}
     )
     drawing = range_drawing("t", test)
     smoothed = next(
-        shape for shape in drawing.shapes if isinstance(shape, Line) and shape.width == 2 and len(shape.points) == 3
+        shape for shape in drawing.shapes if isinstance(shape, Polyline) and shape.width == 2 and len(shape.points) == 3
     )
-    chosen = [shape for shape in drawing.shapes if isinstance(shape, Mark) and not shape.hollow]
+    chosen = [shape for shape in drawing.shapes if isinstance(shape, Marker) and not shape.hollow]
     assert (chosen[-1].x, chosen[-1].y) == smoothed.points[1]
     assert chosen[-1].form == "square"
     texts = [shape.text for shape in drawing.shapes if isinstance(shape, Text)]

@@ -11,23 +11,25 @@ from scipy import stats
 from sklearn.metrics import f1_score
 
 from analysis.results.collect import collect
-from analysis.results.split import Part
+from analysis.results.split import SplitPart
 from analysis.stats.bootstrap import CHUNK, f1_macro_of_draws, resample
 
 CLASSES = 4
 
 
-def made(images: int, groups: int | None = None, seed: int = 0) -> tuple[list[np.ndarray], Part]:
+def made(images: int, groups: int | None = None, seed: int = 0) -> tuple[list[np.ndarray], SplitPart]:
     rng = np.random.default_rng(seed)
     labels = rng.choice(CLASSES, images, p=[0.05, 0.25, 0.3, 0.4])
     said = [
         np.where(rng.uniform(size=images) < skill, labels, rng.integers(0, CLASSES, images)) for skill in (0.7, 0.5)
     ]
     of_image = None if groups is None else rng.integers(0, groups, images)
-    return [one.astype(np.int32) for one in said], Part(pa.array([str(i) for i in range(images)]), labels, of_image)
+    return [one.astype(np.int32) for one in said], SplitPart(
+        pa.array([str(i) for i in range(images)]), labels, of_image
+    )
 
 
-def the_long_way(said: np.ndarray, part: Part, draws: int, seed: int) -> list[float]:
+def the_long_way(said: np.ndarray, part: SplitPart, draws: int, seed: int) -> list[float]:
     """Draw images (or groups) one by one, and score with scikit-learn."""
     rng = np.random.default_rng(seed)
     groups = np.arange(len(part.labels)) if part.groups is None else np.unique(part.groups, return_inverse=True)[1]
@@ -77,7 +79,7 @@ def test_groups_widen_the_interval() -> None:
     said = np.where(np.repeat(rng.uniform(size=40) < 0.5, 10), labels, (labels + 1) % CLASSES).astype(np.int32)
     ids = pa.array([str(i) for i in range(400)])
     widths = [
-        np.ptp(np.quantile(f1_macro_of_draws([said], Part(ids, labels, g), CLASSES, 500, rng), (0.025, 0.975)))
+        np.ptp(np.quantile(f1_macro_of_draws([said], SplitPart(ids, labels, g), CLASSES, 500, rng), (0.025, 0.975)))
         for g in (None, groups)
     ]
     assert widths[1] > 2 * widths[0]

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from analysis.results.collect import collect
 from analysis.stats.class_averages import row_scores
 from analysis.stats.comparisons import Comparer, Comparison
-from analysis.stats.findings import Answer, answers, limits
+from analysis.stats.findings import Finding, answers, limits
 from analysis.stats.paired_tests import corrected_t_test
 from tests.analysis.support.full_size import CLASSES, write_full_size
 from trainables.store.storage import Storage
@@ -32,7 +32,7 @@ def comparer(study: Study) -> Comparer:
     return Comparer(collected, row_scores(collected), draws=200)
 
 
-def by_name(study: Study, **options: Any) -> dict[str, Answer]:
+def by_name(study: Study, **options: Any) -> dict[str, Finding]:
     return {answer.name: answer for answer in answers(comparer(study), **options)}
 
 

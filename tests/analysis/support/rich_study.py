@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image as Picture
 
-from analysis.explain.records.records import Check, Drawn, Explained, Image
-from trainables.lr_range.suggestion import RateChoice, choose
+from analysis.explain.records.records import Check, Explained, FigureFiles, Image
+from trainables.lr_range.suggestion import SuggestedRate, choose
 from trainables.specs import Ramp, Stage
 from trainables.store.study import StageFolder
 
@@ -65,7 +65,7 @@ def range_stage(small: Any, fold: int) -> Stage:
     return like.model_copy(update={"kind": "lr_range", "name": name, "fold": fold, "learning_rate": None, "ramp": RAMP})
 
 
-def write_range_test(small: Any, stage: Stage, losses: np.ndarray) -> RateChoice:
+def write_range_test(small: Any, stage: Stage, losses: np.ndarray) -> SuggestedRate:
     rates = np.geomspace(RAMP.start, RAMP.end, RAMP.steps)
     choice = choose(rates, losses, RAMP)
     noise = 0.05 * np.random.default_rng(1).standard_normal(len(losses))
@@ -101,11 +101,11 @@ def add_explanation(small: Any, **changed: Any) -> Explained:
     return explained
 
 
-def _drawn(small: Any, name: str, label: str) -> Drawn:
+def _drawn(small: Any, name: str, label: str) -> FigureFiles:
     small.study.storage.write(f"report/figures/{name}.png", png())
     small.study.storage.write(f"report/figures/{name}.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
     one = Image(image_id=f"{label}/1.jpg", label=label, explained=label, probability=0.9, why="confident and right")
-    return Drawn(
+    return FigureFiles(
         title=f"test images of {label}",
         svg=f"{name}.svg",
         png=f"{name}.png",

@@ -13,7 +13,7 @@ from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import ImageFolder
 from trainables.data.splits.splits import SplitSpec, cross_validation, single
 from trainables.data.synthetic import generated
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData, StageWeights
 from trainables.stage.run import run_stage
 from trainables.store.storage import Storage
@@ -53,7 +53,7 @@ def make(folder: Path) -> TrainedStudy:
     split, tissue_split = cross_validation("cells", sets["cells"], spec), single(sets["tissue"], spec)
     for one in (split, tissue_split):
         study.write_split(one.digest, one.table)
-    site = Site({name: str(packed.folder) for name, packed in sets.items()}, {})
+    runtime = RuntimeContext({name: str(packed.folder) for name, packed in sets.items()}, {})
     pretrain = _stage("pretrain", "Tissue", None, sets["tissue"], "tissue", tissue_split.digest, None)
     cells = [
         _stage("finetune", scenario, fold, sets["cells"], "cells", split.digest, pretrain if needed else None)
@@ -71,7 +71,7 @@ def make(folder: Path) -> TrainedStudy:
     study.storage.write("grid.yaml", yaml.safe_dump(GRID).encode())
     study.storage.write_json("plan.json", _plan(sets["cells"], [pretrain, *cells]))
     for stage in (pretrain, *cells):
-        for _ in run_stage(stage, study, site):
+        for _ in run_stage(stage, study, runtime):
             pass
     return TrainedStudy(folder / "study", data / "cells")
 

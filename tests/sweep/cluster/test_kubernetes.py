@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.engine.autoscaling import growth
+from sweep.engine.autoscaling import autoscaling_limit
 from sweep.grid.loader import load_grid
 from sweep.run import parser
 
@@ -43,7 +43,7 @@ def test_its_command_is_one_of_ours(job: dict[str, Any]) -> None:
 
 def test_it_grows_to_what_the_run_is_told(job: dict[str, Any]) -> None:
     given = parser().parse_args(shlex.split(job["entrypoint"])[3:]).cluster
-    told = growth(str(ROOT / given.removeprefix("/home/ray/scenario-sweep/")))
+    told = autoscaling_limit(str(ROOT / given.removeprefix("/home/ray/scenario-sweep/")))
     workers = job["rayClusterSpec"]["workerGroupSpecs"][0]
     asked = workers["template"]["spec"]["containers"][0]["resources"]["requests"]
     one = (int(asked["cpu"]), int(asked["nvidia.com/gpu"]))

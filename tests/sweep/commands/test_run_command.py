@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from sweep.commands import run_command
-from sweep.engine.study_lock import lease
+from sweep.engine.study_lock import study_lock
 from sweep.grid.loader import load_grid
 from sweep.plan.inputs import gather
 from sweep.plan.plan import make_plan
@@ -364,7 +364,7 @@ def test_a_storage_that_cannot_be(run: Run, there: Path, storage: str) -> None:
 
 
 def test_a_study_that_is_held_is_refused_with_its_holder(run: Run, again: Path) -> None:
-    with lease(Study(Storage(again / "studies/grid"))):
+    with study_lock(Study(Storage(again / "studies/grid"))):
         before = tree(again)
         done = run("--grid", "grid.yaml")
         assert done.returncode == 3

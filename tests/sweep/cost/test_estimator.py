@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sweep.cost.estimator import Clock, cost
+from sweep.cost.estimator import RunThroughput, cost
 from sweep.plan.plan import Plan
 from trainables.models.complexity import known
 
@@ -32,11 +32,11 @@ def test_an_architecture_of_ones_own_still_has_a_cost(grid_text: str, planned: C
 
 
 def test_a_clock_knows_nothing_before_something_was_measured() -> None:
-    assert Clock().seconds("a", 5.0) is None
+    assert RunThroughput().seconds("a", 5.0) is None
 
 
 def test_a_clock_keeps_a_rate_for_each_architecture_and_the_mean_for_others() -> None:
-    clock = Clock()
+    clock = RunThroughput()
     clock.measured("a", 10.0, 5.0)
     clock.measured("a", 30.0, 5.0)
     clock.measured("b", 10.0, 40.0)
@@ -47,7 +47,7 @@ def test_a_clock_keeps_a_rate_for_each_architecture_and_the_mean_for_others() ->
 
 
 def test_asking_a_clock_teaches_it_nothing() -> None:
-    clock = Clock()
+    clock = RunThroughput()
     clock.measured("a", 1.0, 1.0)
     clock.seconds("b", 1.0)
     clock.measured("b", 1.0, 3.0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sweep.cost.estimator import Speeds, cost, train_images
+from sweep.cost.estimator import MeasuredThroughput, cost, train_images
 from sweep.cost.forecast import Forecast, forecast
 from sweep.cost.prices import OWN, load_prices
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
@@ -106,7 +106,7 @@ def test_disk_is_weights_and_checkpoints_and_packed_images(paper: Plan) -> None:
 
 def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
     cell = paper.cells[0]
-    work, speeds, prices = cost(cell, {"bone_marrow": 1000}), Speeds(), load_prices()
+    work, speeds, prices = cost(cell, {"bone_marrow": 1000}), MeasuredThroughput(), load_prices()
     assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
     speeds.measured(cell, "NVIDIA A10G", 50.0)
     for name in ("a10g", "NVIDIA A10G"):
@@ -118,7 +118,7 @@ def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
 
 
 def test_on_cpus_a_worker_is_so_many_threads(paper: Plan) -> None:
-    cell, speeds = paper.cells[0], Speeds()
+    cell, speeds = paper.cells[0], MeasuredThroughput()
     speeds.measured(cell, "cpu (x86_64, AMD EPYC)", 5.0)
     estimator = load_prices().estimator("cpu", speeds)
     other = cell.model_copy(update={"recipe": cell.recipe.model_copy(update={"threads": 1})})
@@ -126,12 +126,12 @@ def test_on_cpus_a_worker_is_so_many_threads(paper: Plan) -> None:
 
 
 def test_speeds_are_learnt_from_results_and_kept(paper: Plan, tmp_path: Path) -> None:
-    cell, speeds = paper.cells[0], Speeds()
+    cell, speeds = paper.cells[0], MeasuredThroughput()
     result = {"environment": {"device": "NVIDIA A10G", "world_size": 4}}
     learn(speeds, cell, result, [1.0, 100.0, 101.0])
     learn(speeds, cell, {}, [5.0])
     learn(speeds, cell, result, [0.0])
-    narrow = Speeds()
+    narrow = MeasuredThroughput()
     narrow.measured(cell, "NVIDIA A10G", 100.0 / speedup(4))
     assert speeds.table() == pytest.approx(narrow.table())
     write_speeds(tmp_path / "cache" / "speeds.json", speeds)

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from sweep.engine import study_lock as leases
-from sweep.engine.study_lock import HOLDER, HeldError, lease
+from sweep.engine.study_lock import HOLDER, HeldError, study_lock
 from tests.sweep.support.tiny_grid import tiny_grid
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -277,27 +277,27 @@ def elsewhere(study: Study, **fields: Any) -> None:
 def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
     study = Study(Storage("s3://bucket/dead"))
     elsewhere(study)
-    with pytest.raises(HeldError, match=r"process 7 on far, since .* free after 3 s"), lease(study):
+    with pytest.raises(HeldError, match=r"process 7 on far, since .* free after 3 s"), study_lock(study):
         pytest.fail("held twice")
     time.sleep(4.1)
-    with lease(study):
+    with study_lock(study):
         assert study.storage.read_json(HOLDER)["process"] == os.getpid()
     assert study.storage.names() == [], "neither the holder nor a probe is left"
 
 
 def test_a_holder_that_lives_keeps_the_study(quick: None) -> None:
     study = Study(Storage("s3://bucket/alive"))
-    with lease(study):
+    with study_lock(study):
         time.sleep(4.1)
-        with pytest.raises(HeldError, match=f"process {os.getpid()} on"), lease(study):
+        with pytest.raises(HeldError, match=f"process {os.getpid()} on"), study_lock(study):
             pytest.fail("held twice")
-    with lease(study):
+    with study_lock(study):
         pass
 
 
 def test_one_that_was_taken_over_is_told_and_leaves_the_other_alone(quick: None) -> None:
     study, told = Study(Storage("s3://bucket/taken")), threading.Event()
-    with lease(study, lambda why: told.set() if "process 7 on far" in why else None):
+    with study_lock(study, lambda why: told.set() if "process 7 on far" in why else None):
         elsewhere(study)
         assert told.wait(10)
     assert study.storage.read_json(HOLDER)["machine"] == "another"
@@ -310,7 +310,7 @@ def test_of_two_that_take_it_at_once_one_has_it(quick: None, monkeypatch: pytest
 
     def take() -> None:
         try:
-            with lease(study):
+            with study_lock(study):
                 had.append(1)
                 ended.wait(20)
         except HeldError:

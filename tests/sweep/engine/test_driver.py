@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from sweep.engine.driver import Driver, Order
+from sweep.engine.driver import Driver
+from sweep.engine.trial_request import TrialRequest
 from sweep.plan.plan import Plan
-from sweep.schedule.scheduler import Budgets, Schedule, Task
+from sweep.schedule.scheduler import Budgets, Scheduler, Task
 from trainables.errors import StorageError
-from trainables.runtime import Site, Workers
+from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
-SITE = Site({"cells": "/data/cells"}, {"0" * 64: "/weights/a file"}, "pretrain")
+SITE = RuntimeContext({"cells": "/data/cells"}, {"0" * 64: "/weights/a file"}, "pretrain")
 WORKER = Workers(1, 4.0, 1.0)
 DONE, LOST, SILENT, COMMITTED_THEN_LOST = "done", "lost", "silent", "committed, then lost"
 
@@ -52,7 +53,7 @@ class InMemory:
         self.study = study
         self.scores = scores
         self.script: dict[str, Iterator[str]] = {}
-        self.orders: list[Order] = []
+        self.orders: list[TrialRequest] = []
 
     def run(self, driver: Driver) -> None:
         while not driver.finished:
@@ -60,8 +61,8 @@ class InMemory:
             assert order is not None, "nothing runs, nothing is ready, and it is not finished"
             self.one(driver, order)
 
-    def one(self, driver: Driver, order: Order) -> None:
-        order = Order.loads(order.dumps())
+    def one(self, driver: Driver, order: TrialRequest) -> None:
+        order = TrialRequest.loads(order.dumps())
         self.orders.append(order)
         driver.began(order)
         key = str(order.stage.key)
@@ -101,7 +102,7 @@ def drive(plan: Plan, study: Study, clock: list[float]) -> Callable[..., tuple[D
     def make(budgets: Budgets | None = None, plan: Plan = plan, widest: int = 1) -> tuple[Driver, Heard]:
         heard = Heard()
         tasks = [Task(str(stage.key), stage.upstream, 1.0, widest) for stage in plan.stages]
-        schedule = Schedule(tasks, study.committed(plan.stages), budgets)
+        schedule = Scheduler(tasks, study.committed(plan.stages), budgets)
         return Driver(schedule, plan.stages, study, SITE, heard, WORKER, lambda: clock[0]), heard
 
     return make
@@ -122,7 +123,7 @@ def test_a_whole_study(drive: Any, plan: Plan, study: Study) -> None:
     assert heard.of("started") == [[name, 1] for name in ran]
     assert heard.of("finished") == [[order.stage.name, order.stage.key] for order in execution.orders]
     assert not heard.of("failed")
-    assert all((order.study, order.site) == (study.storage.location, SITE) for order in execution.orders)
+    assert all((order.study, order.runtime) == (study.storage.location, SITE) for order in execution.orders)
 
 
 def test_what_is_committed_never_runs_again(drive: Any, plan: Plan, study: Study) -> None:
@@ -275,7 +276,7 @@ def test_one_is_handed_out_ahead_of_a_free_place_and_no_more(drive: Any) -> None
     assert handed_out[0].workers == WORKER
 
 
-def finish(driver: Driver, study: Study, order: Order) -> None:
+def finish(driver: Driver, study: Study, order: TrialRequest) -> None:
     InMemory(study).commit(order.stage)
     driver.ended(str(order.stage.key), None)
 
@@ -474,18 +475,18 @@ def test_an_order_survives_its_journey(planned: Callable[..., Plan], grid_text: 
     )
     assert {stage.initial.source for stage in plan.stages} == {"random", "stage", "file"}
     for attempt, stage in enumerate(plan.stages, 1):
-        order = Order(stage, "s3://bucket/a study é", SITE, attempt)
-        again = Order.loads(order.dumps())
+        order = TrialRequest(stage, "s3://bucket/a study é", SITE, attempt)
+        again = TrialRequest.loads(order.dumps())
         assert again == order
         assert again.stage.key == stage.key
-        assert again.site.keep_weights == "pretrain"
+        assert again.runtime.keep_weights == "pretrain"
 
 
 def test_an_order_that_was_changed_on_its_way_is_refused(plan: Plan) -> None:
-    content = json.loads(Order(plan.stages[0], "x", SITE, 1).dumps())
+    content = json.loads(TrialRequest(plan.stages[0], "x", SITE, 1).dumps())
     content["stage"]["learning_rate"] = 0.5
     with pytest.raises(ValueError, match="is not that of its content"):
-        Order.loads(json.dumps(content))
+        TrialRequest.loads(json.dumps(content))
 
 
 def test_a_stage_is_silent_when_nothing_was_heard_of_it_for_long(

@@ -34,9 +34,9 @@ def test_a_program_that_imported_ray_first_gets_a_closed_cluster_too() -> None:
 
 STOPPED = """
 import os, signal
-from sweep.engine.signals import Interrupts
+from sweep.engine.signals import SignalHandler
 from sweep.engine.ray_session import ray_session
-with Interrupts() as interrupts:
+with SignalHandler() as interrupts:
     try:
         with interrupts.deferred(), ray_session(None):
             os.kill(os.getpid(), signal.SIGTERM)

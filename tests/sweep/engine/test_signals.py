@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sweep.commands import run_command
-from sweep.engine.signals import Interrupts
+from sweep.engine.signals import SignalHandler
 
 ROOT = Path(__file__).parents[3]
 
@@ -40,44 +40,44 @@ BOTH = pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (sig
 @BOTH
 def test_the_first_asks_the_driver_to_stop(number: signal.Signals, status: int) -> None:
     driver: Any = Stoppable()
-    with Interrupts() as interrupts:
-        interrupts.guard(driver)
-        assert interrupts.status is None
+    with SignalHandler() as signal_handler:
+        signal_handler.guard(driver)
+        assert signal_handler.status is None
         signal.raise_signal(number)
     assert driver.stopped == 1
-    assert interrupts.status == status
+    assert signal_handler.status == status
 
 
 @BOTH
 def test_the_second_ends_at_once(number: signal.Signals, status: int) -> None:
     driver: Any = Stoppable()
-    with Interrupts() as interrupts:
-        interrupts.guard(driver)
+    with SignalHandler() as signal_handler:
+        signal_handler.guard(driver)
         signal.raise_signal(number)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
     assert driver.stopped == 1
-    assert interrupts.status == status
+    assert signal_handler.status == status
 
 
 @BOTH
 def test_before_anything_runs_the_first_ends_at_once(number: signal.Signals, status: int) -> None:
-    with Interrupts() as interrupts, pytest.raises(KeyboardInterrupt):
+    with SignalHandler() as signal_handler, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
-    assert interrupts.status == status
+    assert signal_handler.status == status
 
 
 def test_a_handler_that_someone_took_over_is_taken_back() -> None:
     driver: Any = Stoppable()
-    with Interrupts() as interrupts:
+    with SignalHandler() as signal_handler:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        interrupts.guard(driver)
+        signal_handler.guard(driver)
         signal.raise_signal(signal.SIGTERM)
     assert driver.stopped == 1
 
 
 def test_the_handlers_are_given_back_after_an_error() -> None:
-    with pytest.raises(KeyError), Interrupts():
+    with pytest.raises(KeyError), SignalHandler():
         raise KeyError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.engine.study_lock import HOLDER, HeldError, lease
+from sweep.engine.study_lock import HOLDER, HeldError, study_lock
 from trainables.errors import UserError
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -26,49 +26,49 @@ def holder(study: Study) -> Path:
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_it(study: Study) -> None:
-    with lease(study):
+    with study_lock(study):
         assert json.loads(holder(study).read_text())["process"] == os.getpid()
-        with pytest.raises(HeldError, match=rf"process {os.getpid()} on .*, since 2\d\d\d-"), lease(study):
+        with pytest.raises(HeldError, match=rf"process {os.getpid()} on .*, since 2\d\d\d-"), study_lock(study):
             pytest.fail("held twice")
         assert holder(study).exists(), "the refused one leaves the holder's name"
     assert not holder(study).exists()
-    with lease(study):
+    with study_lock(study):
         pass
 
 
 def test_an_error_within_gives_the_study_back(study: Study) -> None:
-    with pytest.raises(KeyError), lease(study):
+    with pytest.raises(KeyError), study_lock(study):
         raise KeyError
-    with lease(study):
+    with study_lock(study):
         pass
 
 
 def test_the_lease_of_a_driver_that_was_killed_is_free_at_once(study: Study) -> None:
     script = """
 import os, signal, sys
-from sweep.engine.study_lock import lease
+from sweep.engine.study_lock import study_lock
 from trainables.store.storage import Storage
 from trainables.store.study import Study
-with lease(Study(Storage(sys.argv[1]))):
+with study_lock(Study(Storage(sys.argv[1]))):
     os.kill(os.getpid(), signal.SIGKILL)
 """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     killed = subprocess.run([sys.executable, "-c", script, study.storage.location], env=environment, timeout=60)
     assert killed.returncode == -9
     assert json.loads(holder(study).read_text())["process"] != os.getpid()
-    with lease(study):
+    with study_lock(study):
         assert json.loads(holder(study).read_text())["process"] == os.getpid()
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"since": "x"}'])
 def test_a_holder_that_cannot_be_read_is_still_a_holder(study: Study, content: str) -> None:
-    with lease(study):
+    with study_lock(study):
         holder(study).write_text(content)
-        with pytest.raises(HeldError, match="held by another driver"), lease(study):
+        with pytest.raises(HeldError, match="held by another driver"), study_lock(study):
             pytest.fail("held twice")
 
 
 def test_a_place_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UserError, match="cannot write to"), lease(Study(Storage(tmp_path / "file/study"))):
+    with pytest.raises(UserError, match="cannot write to"), study_lock(Study(Storage(tmp_path / "file/study"))):
         pytest.fail("held")

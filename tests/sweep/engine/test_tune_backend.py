@@ -14,9 +14,9 @@ from sweep.engine.ray_session import ray_session
 from sweep.plan.inputs import Inputs, gather
 from sweep.plan.plan import make_plan
 from sweep.schedule.budget import Admits, anything
-from sweep.schedule.scheduler import Schedule, Task
+from sweep.schedule.scheduler import Scheduler, Task
 from tests.sweep.support.tiny_grid import tiny_grid
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -75,11 +75,11 @@ def test_all_trial_processes_start_at_once_and_serve_all_stages(load: Callable[.
     study = Study(Storage(tmp_path / "study"))
     for split in inputs.splits.values():
         study.write_split(split.digest, split.table)
-    site = Site({name: str(data.folder.absolute()) for name, data in inputs.data.items()}, {})
+    runtime = RuntimeContext({name: str(data.folder.absolute()) for name, data in inputs.data.items()}, {})
     notes = Notes()
-    schedule = Schedule([Task(str(stage.key), stage.upstream, 1.0) for stage in stages])
+    schedule = Scheduler([Task(str(stage.key), stage.upstream, 1.0) for stage in stages])
     with ray_session(None):
-        driver = notes.driver = Driver(schedule, stages, study, site, notes)
+        driver = notes.driver = Driver(schedule, stages, study, runtime, notes)
         tune_backend.run(driver, TwoSlots())
     results = study.committed(stages).values()
     assert len(results) == len(stages) == 4

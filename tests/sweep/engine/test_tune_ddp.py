@@ -32,13 +32,15 @@ from pathlib import Path
 
 import ray
 
-from sweep.engine.driver import Driver, Order, Watchers
+from sweep.engine.callbacks import CallbackList
+from sweep.engine.trial_request import TrialRequest
+from sweep.engine.driver import Driver
 from sweep.plan.inputs import gather
 from sweep.grid.loader import load_grid
 from sweep.plan.plan import make_plan
 from sweep.engine.ray_session import ray_session
-from sweep.schedule.scheduler import Schedule, Task
-from trainables.runtime import Site, Workers
+from sweep.schedule.scheduler import Scheduler, Task
+from trainables.runtime import RuntimeContext, Workers
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -51,15 +53,16 @@ study = Study(Storage(folder / "study"))
 def run(tasks, work):
     with ray_session(None) as capacity:
         from sweep.engine import capacity as room
+        from sweep.engine.run_limits import RunLimits
         from sweep.engine import tune_backend as tune
 
         class Working(tune.StageTrial):
             def _begin(self, config):
-                self._epochs = work(Order.loads(config["order"]))
+                self._epochs = work(TrialRequest.loads(config["order"]))
 
         tune.StageTrial = Working
-        driver = Driver(Schedule(tasks), stages, study, Site({}, {}), Watchers(), Workers())
-        tune.run(driver, room.ClusterRoom(capacity, Workers(), driver, room.Asked(), lambda key: None))
+        driver = Driver(Scheduler(tasks), stages, study, RuntimeContext({}, {}), CallbackList(), Workers())
+        tune.run(driver, room.ClusterCapacity(capacity, Workers(), driver, RunLimits(), lambda key: None))
     print(json.dumps([study.committed(stages)[task.key] for task in tasks]))
 
 

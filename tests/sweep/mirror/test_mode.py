@@ -14,7 +14,7 @@ import pytest
 from sweep.mirror import connection, mode
 from sweep.mirror.attach import attach
 from sweep.mirror.client import processes
-from sweep.mirror.mode import MirrorChoice, decide, stagger_seconds
+from sweep.mirror.mode import MirrorOptions, decide, stagger_seconds
 from sweep.mirror.run_link import epochs_of, read_link, read_study_link
 from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sweeps import sweep_config
@@ -25,32 +25,32 @@ from trainables.store.study import Study
 
 def test_auto_without_a_key_is_off_and_says_so(study: Study, wandb_environment: Path) -> None:
     said: list[str] = []
-    assert decide(MirrorChoice(), study, said.append) is None
+    assert decide(MirrorOptions(), study, said.append) is None
     assert said == ["W&B: off: no key is configured (`wandb login`, or WANDB_API_KEY)"]
     with pytest.raises(UserError, match="--wandb online: no key"):
-        decide(MirrorChoice("online"), study, said.append)
+        decide(MirrorOptions("online"), study, said.append)
     assert read_study_link(study.storage) == {}
 
 
 def test_off_says_nothing_and_asks_nobody(study: Study, server: WandbServer) -> None:
-    assert decide(MirrorChoice("off"), study, pytest.fail) is None
+    assert decide(MirrorOptions("off"), study, pytest.fail) is None
     assert not server.asked
 
 
 def test_online_creates_the_sweep_once(study: Study, server: WandbServer) -> None:
     said: list[str] = []
-    first = decide(MirrorChoice(), study, said.append)
+    first = decide(MirrorOptions(), study, said.append)
     assert first is not None
     assert (first.mode, first.entity, first.project, first.sweep) == ("online", "team", "scenario-sweep", "swp00000")
     assert said == ["W&B: online", f"W&B: {server.url}/team/scenario-sweep/sweeps/swp00000"]
     assert not processes(), "the driver keeps none, nor leads its trial processes to one"
     assert "WANDB_SERVICE" not in os.environ
-    assert decide(MirrorChoice(), study, said.append) == first
+    assert decide(MirrorOptions(), study, said.append) == first
     assert len(server.sweeps) == 1
-    elsewhere = decide(MirrorChoice(project="other"), study, said.append)
+    elsewhere = decide(MirrorOptions(project="other"), study, said.append)
     assert elsewhere is not None
     assert elsewhere.sweep == "swp00001", "a sweep belongs to its project"
-    known = decide(MirrorChoice("offline"), study, said.append)
+    known = decide(MirrorOptions("offline"), study, said.append)
     assert known is not None
     assert (known.mode, known.project, known.sweep) == ("offline", "other", "swp00001")
 
@@ -75,8 +75,8 @@ def test_a_server_that_is_unwell(
     else:
         server.faults.append(fault)
     said: list[str] = []
-    assert decide(MirrorChoice(), study, said.append) is None
-    asked = decide(MirrorChoice("online"), study, said.append)
+    assert decide(MirrorOptions(), study, said.append) is None
+    asked = decide(MirrorOptions("online"), study, said.append)
     assert asked is not None
     assert asked.mode == "offline", "asked for by name: kept, and uploaded later"
     assert all(why in line for line in said)
@@ -86,7 +86,7 @@ def test_a_server_that_is_unwell(
 def test_a_wrong_key_is_said_without_it(study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "c" * 40)
     with pytest.raises(UserError, match="answers 401") as refused:
-        decide(MirrorChoice("online"), study, pytest.fail)
+        decide(MirrorOptions("online"), study, pytest.fail)
     assert "ccc" not in str(refused.value)
 
 
@@ -96,7 +96,7 @@ def test_an_address_that_is_none_turns_the_mirror_off(
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", address)
     said: list[str] = []
-    assert decide(MirrorChoice(), study, said.append) is None
+    assert decide(MirrorOptions(), study, said.append) is None
     assert address in said[0]
 
 
@@ -107,7 +107,7 @@ def test_files_that_are_no_text_turn_the_mirror_off(
         (tmp_path / name).write_bytes(b"\xff")
         monkeypatch.setenv(variable, str(tmp_path / name if variable == "NETRC" else tmp_path))
     said: list[str] = []
-    assert decide(MirrorChoice(), study, said.append) is None
+    assert decide(MirrorOptions(), study, said.append) is None
     assert "no key is configured" in said[0]
 
 
@@ -138,7 +138,7 @@ def test_the_key_goes_nowhere_else_and_half_an_answer_is_none(
         threading.Thread(target=other.serve_forever, args=(0.05,), daemon=True).start()
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{other.server_address[1]}")
         said: list[str] = []
-        assert decide(MirrorChoice(), study, said.append) is None
+        assert decide(MirrorOptions(), study, said.append) is None
         other.shutdown()
     assert Elsewhere.seen == [None]
     assert "does not answer" in said[0]
@@ -150,7 +150,7 @@ def test_a_sweep_that_takes_too_long_is_left_for_later(
     monkeypatch.setattr(mode, "SWEEP_SECONDS", 0.1)
     server.faults.append(Fault("UpsertSweep", seconds=0.6, times=1))
     said: list[str] = []
-    settings = decide(MirrorChoice(), study, said.append)
+    settings = decide(MirrorOptions(), study, said.append)
     assert settings is not None
     assert settings.sweep is None
     assert "python -m sweep.wandb attach" in said[-1]

@@ -21,7 +21,7 @@ from sweep.mirror.sync import sync
 from sweep.mirror.worker import Mirror
 from tests.sweep.mirror.conftest import EPOCHS, shown
 from tests.sweep.mirror.wandb_server import WandbServer
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -40,7 +40,7 @@ def play(
 ) -> None:
     """Go through epochs of a stage as a trial process does; without a mirror in one of its own."""
     own = mirror or Mirror()
-    own.begin(settings.document(), study.storage.location, stage, Site({}, {}))
+    own.begin(settings.document(), study.storage.location, stage, RuntimeContext({}, {}))
     for epoch in range(first, last):
         own.epoch(shown(epoch))
         own.epoch({})  # a sign of life within an epoch
@@ -81,7 +81,7 @@ def test_a_retried_stage_has_every_epoch_once(
 def test_a_study_that_is_not_mirrored_leaves_no_trace(study: Study, stages: list[Stage], finish: Finish) -> None:
     mirror = Mirror()
     finish(study, stages[0])
-    mirror.begin(None, study.storage.location, stages[0], Site({}, {}))
+    mirror.begin(None, study.storage.location, stages[0], RuntimeContext({}, {}))
     mirror.epoch(shown(0))
     mirror.end("done")
     assert mirror.close(0)

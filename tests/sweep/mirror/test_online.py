@@ -13,17 +13,17 @@ from wandb.sdk.lib.run_stopping import RunStopChecker
 
 from sweep.mirror import client, run_session, worker
 from sweep.mirror.offline.log_folder import logs_of
-from sweep.mirror.run_link import Link, read_link
+from sweep.mirror.run_link import RunLink, read_link
 from sweep.mirror.settings import MirrorSettings, Mode
 from sweep.mirror.sync import sync
 from sweep.mirror.worker import Mirror
 from tests.sweep.mirror.conftest import EPOCHS, shown
 from tests.sweep.mirror.wandb_server import KEY, Fault, WandbServer
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.study import Study
 
-SITE = Site({}, {})
+SITE = RuntimeContext({}, {})
 Finish = Callable[[Study, Stage], None]
 
 
@@ -65,13 +65,19 @@ def player(study: Study, settings: MirrorSettings, finish: Finish) -> Iterator[P
 
 @contextmanager
 def impatient(
-    limit: str, seconds: float = 1.0, of: Callable[[str, Link], bool] = lambda mode, link: mode == "online"
+    limit: str, seconds: float = 1.0, of: Callable[[str, RunLink], bool] = lambda mode, link: mode == "online"
 ) -> Iterator[None]:
     """A server that does not answer is given up soon; the client itself has its time, on a busy machine too."""
     patient = client.LEAN[limit]
 
     def open_run(
-        settings: MirrorSettings, mode: Mode, folder: str, stage: Stage, path: str, link: Link, stop: Callable[[], None]
+        settings: MirrorSettings,
+        mode: Mode,
+        folder: str,
+        stage: Stage,
+        path: str,
+        link: RunLink,
+        stop: Callable[[], None],
     ) -> object:
         patch.setitem(client.LEAN, limit, seconds if of(mode, link) else patient)
         return client.open_run(settings, mode, folder, stage, path, link, stop)

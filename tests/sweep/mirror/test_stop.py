@@ -12,16 +12,17 @@ import pytest
 from wandb.sdk.lib.run_stopping import RunStopChecker
 
 from sweep.engine import tune_backend
-from sweep.engine.driver import SET_ASIDE, Driver
+from sweep.engine.callbacks import SET_ASIDE
+from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ray_session
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan.inputs import gather
 from sweep.plan.plan import make_plan
 from sweep.schedule.budget import Admits, anything
-from sweep.schedule.scheduler import Schedule, Task
+from sweep.schedule.scheduler import Scheduler, Task
 from tests.sweep.mirror.wandb_server import WandbServer
 from tests.sweep.support.tiny_grid import tiny_grid
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -101,7 +102,7 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
     study = Study(Storage(tmp_path / "study"))
     for split in inputs.splits.values():
         study.write_split(split.digest, split.table)
-    site = Site({name: str(data.folder.absolute()) for name, data in inputs.data.items()}, {})
+    runtime = RuntimeContext({name: str(data.folder.absolute()) for name, data in inputs.data.items()}, {})
     run, key, notes = settings.run_id(str(stage.key), 0), str(stage.key), Notes()
 
     def press() -> None:
@@ -114,9 +115,9 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
 
     person = threading.Thread(target=press)
     person.start()
-    schedule = Schedule([Task(key, stage.upstream, 1.0)])
+    schedule = Scheduler([Task(key, stage.upstream, 1.0)])
     with ray_session(None):
-        driver = Driver(schedule, [stage], study, site, notes, mirror=settings.document())
+        driver = Driver(schedule, [stage], study, runtime, notes, mirror=settings.document())
         tune_backend.run(driver, OneSlot())
     person.join()
     assert driver.states == {key: "stopped"}

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sweep.engine.driver import SET_ASIDE
+from sweep.engine.callbacks import SET_ASIDE
 from sweep.monitor.console import Terminal
 from sweep.monitor.duration import duration
-from sweep.monitor.live_view import Watch
+from sweep.monitor.live_view import LiveView
 from sweep.monitor.plan_view import plan_tables
-from sweep.monitor.progress_stats import Outlook
+from sweep.monitor.progress_stats import ProgressSnapshot
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
 from trainables.specs import Stage
@@ -41,29 +41,29 @@ def plan(planned: Callable[..., Plan], grid_text: str) -> Plan:
 
 
 @pytest.fixture
-def watch(plan: Plan) -> Watch:
+def watch(plan: Plan) -> LiveView:
     return watch_of(plan)
 
 
-def watch_of(plan: Plan, **more: Any) -> Watch:
-    outlook = more.get("outlook", Outlook("GPUs", 2, 0))
-    return Watch(plain(), plan.stages, more.get("done", {}), lambda: outlook)
+def watch_of(plan: Plan, **more: Any) -> LiveView:
+    snapshot = more.get("outlook", ProgressSnapshot("GPUs", 2, 0))
+    return LiveView(plain(), plan.stages, more.get("done", {}), lambda: snapshot)
 
 
 def cells(plan: Plan, scenario: str, fold: int) -> list[Stage]:
     return [cell for cell in plan.cells if (cell.scenario, cell.fold) == (scenario, fold)]
 
 
-def finish(watch: Watch, stage: Stage, score: float = 0.8125) -> None:
+def finish(watch: LiveView, stage: Stage, score: float = 0.8125) -> None:
     watch.started(stage, 1)
     watch.finished(stage, {"metrics": {"val_f1_macro": score}, "seconds": 12.3})
 
 
-def lines(watch: Watch) -> list[str]:
+def lines(watch: LiveView) -> list[str]:
     return text_of(watch._console).splitlines()
 
 
-def drawn(watch: Watch, width: int = 120, height: int = 50) -> list[str]:
+def drawn(watch: LiveView, width: int = 120, height: int = 50) -> list[str]:
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     console.print(watch)
     return [line.rstrip() for line in text_of(console).splitlines()]
@@ -126,7 +126,7 @@ def test_preparing_shows_a_bar_in_a_terminal() -> None:
     assert "60/100" in text_of(terminal.err)
 
 
-def test_lines_of_a_run(watch: Watch, plan: Plan) -> None:
+def test_lines_of_a_run(watch: LiveView, plan: Plan) -> None:
     pretrain, first, second, *_ = plan.stages
     finish(watch, pretrain)
     watch.started(first, 1)
@@ -144,7 +144,7 @@ def test_lines_of_a_run(watch: Watch, plan: Plan) -> None:
     assert watch.errors == {}
 
 
-def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: Watch, plan: Plan) -> None:
+def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: LiveView, plan: Plan) -> None:
     pretrain = plan.stages[0]
     blocked = [cell for cell in plan.cells if cell.scenario == "Tissue"]
     watch.started(pretrain, 2)
@@ -160,14 +160,14 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: Watch, plan:
     assert matrix.count("blocked") == 3, "two cells of the matrix, and the summary"
 
 
-def test_a_stage_that_a_person_stopped_is_no_failure(watch: Watch, plan: Plan) -> None:
+def test_a_stage_that_a_person_stopped_is_no_failure(watch: LiveView, plan: Plan) -> None:
     watch.failed(plan.stages[0], SET_ASIDE, again=False, blocked=plan.stages[1:3])
     assert "3 stopped" in watch.summary()
     assert "failed" not in watch.summary()
     assert not watch.errors
 
 
-def test_errors_that_differ_in_numbers_are_kept_together(watch: Watch, plan: Plan) -> None:
+def test_errors_that_differ_in_numbers_are_kept_together(watch: LiveView, plan: Plan) -> None:
     one, other = cells(plan, "Random", 1)
     watch.failed(one, "ValueError: 8 of 12345678abcdef", again=False, blocked=[])
     watch.failed(other, "ValueError: 9 of 87654321fedcba", again=False, blocked=[])
@@ -233,7 +233,7 @@ def big_study(planned: Any, document: dict[str, Any], folds: int) -> Plan:
 
 def test_the_paper_fits_an_ssh_window_of_80_by_24(planned: Any, document: dict[str, Any]) -> None:
     plan = big_study(planned, document, 5)
-    watch = watch_of(plan, outlook=Outlook("GPUs", 4, 4, time.monotonic() + 1e5, 1.0, 250.0))
+    watch = watch_of(plan, snapshot=ProgressSnapshot("GPUs", 4, 4, time.monotonic() + 1e5, 1.0, 250.0))
     for cell in plan.cells[:50]:
         finish(watch, cell)
     for cell in plan.cells[90:94]:
@@ -290,7 +290,7 @@ def test_only_so_many_running_stages_are_listed(planned: Any, document: dict[str
     assert any("and 56 more are running" in line for line in shown)
 
 
-def test_the_matrix_as_it_goes(watch: Watch, plan: Plan) -> None:
+def test_the_matrix_as_it_goes(watch: LiveView, plan: Plan) -> None:
     assert sum(line.count("·") for line in drawn(watch)) == 4
     assert not any("0 s" in line and "finetune" in line for line in drawn(watch))
     one, two = cells(plan, "Random", 1)
@@ -315,7 +315,7 @@ def test_a_stage_without_a_val_score_does_not_end_the_run(plan: Plan) -> None:
 
 
 def test_the_numbers_are_in_every_view(plan: Plan) -> None:
-    watch = watch_of(plan, outlook=Outlook("GPUs", 8, 7, time.monotonic() + 3 * 3600, 12.5, 1234.5))
+    watch = watch_of(plan, snapshot=ProgressSnapshot("GPUs", 8, 7, time.monotonic() + 3 * 3600, 12.5, 1234.5))
     numbers = "7 of 8 GPUs busy, 3 h 00 min left, 12.50 of about 1,234.50 spent"
     assert watch.summary() == f"0 of 9 stages done, {numbers}"
     assert drawn(watch, 80)[-2:] == ["0 of 9 stages done; 0 s so far", numbers]
@@ -327,7 +327,7 @@ def test_the_numbers_are_in_every_view(plan: Plan) -> None:
 def test_the_time_left_runs_down_while_nothing_happens(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    watch = watch_of(plan, outlook=Outlook("workers", 2, 2, 1080.0))
+    watch = watch_of(plan, snapshot=ProgressSnapshot("workers", 2, 2, 1080.0))
     assert "80 s left" in watch.summary()
     now[0] += 30
     assert "50 s left" in watch.summary()
@@ -351,7 +351,7 @@ def test_watching_is_live_in_a_terminal_only(plan: Plan) -> None:
     for is_terminal in (True, False):
         terminal = Terminal()
         terminal.out = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
-        with terminal.watching(plan.stages, {}, lambda: Outlook("GPUs", 2, 0)) as watch:
+        with terminal.watching(plan.stages, {}, lambda: ProgressSnapshot("GPUs", 2, 0)) as watch:
             assert (watch.live is not None) == is_terminal
             finish(watch, plan.stages[0])
         said = text_of(terminal.out)

@@ -10,8 +10,8 @@ import pytest
 
 from sweep.cost.prices import load_prices
 from sweep.cost.throughput_file import read_speeds
-from sweep.monitor.progress_stats import Lookout
-from sweep.monitor.throughput import Pace
+from sweep.monitor.progress_stats import ProgressStats
+from sweep.monitor.throughput import Throughput
 from sweep.plan.plan import Plan
 from sweep.schedule.graph import Task
 from sweep.schedule.parallelism import speedup
@@ -34,7 +34,7 @@ class Clocked:
         self.now, self.at_work = 0.0, dict[str, int]()
         costs = {str(s.key): 12.0 if s.kind == "pretrain" else 6.0 for s in plan.stages}
         images = {str(s.split): 100 for s in plan.stages}
-        self.pace = Pace(plan.stages, costs, images, self.at_work, ["A10G"], file, lambda: self.now)
+        self.pace = Throughput(plan.stages, costs, images, self.at_work, ["A10G"], file, lambda: self.now)
 
     def train(self, stage: Any, takes: float, width: int = 1, epoch_seconds: float = 0.0, **result: Any) -> None:
         self.at_work[str(stage.key)] = width
@@ -120,14 +120,14 @@ class Site:
         return 1.0
 
 
-def lookout(site: Site, seconds: Mapping[str, float]) -> Lookout:
+def progress_stats(runtime: Site, seconds: Mapping[str, float]) -> ProgressStats:
     tasks = [Task(key, (), 1.0) for key in "abc"]
-    return Lookout(site, site, tasks, seconds.get, "GPUs", lambda: site.now[0])
+    return ProgressStats(runtime, runtime, tasks, seconds.get, "GPUs", lambda: runtime.now[0])
 
 
 def test_the_outlook_counts_running_parts_slots_and_money() -> None:
-    site = Site([500.0])
-    seen = lookout(site, dict.fromkeys("abc", 100.0)).outlook()
+    runtime = Site([500.0])
+    seen = progress_stats(runtime, dict.fromkeys("abc", 100.0)).snapshot()
     assert (seen.unit, seen.slots, seen.busy) == ("GPUs", 2, 2)
     assert seen.end == pytest.approx(500 + 150, abs=0.1), "half of a, then c; b beside them"
     assert seen.spent == 1.0
@@ -135,23 +135,23 @@ def test_the_outlook_counts_running_parts_slots_and_money() -> None:
 
 
 def test_nothing_known_is_no_guess_and_what_costs_nothing_has_no_bill() -> None:
-    site = Site([0.0])
-    seen = lookout(site, {"a": 100.0}).outlook()
+    runtime = Site([0.0])
+    seen = progress_stats(runtime, {"a": 100.0}).snapshot()
     assert (seen.end, seen.spent, seen.bill) == (None, 1.0, None)
-    site.price = 0.0
-    assert lookout(site, {}).outlook().spent is None
+    runtime.price = 0.0
+    assert progress_stats(runtime, {}).snapshot().spent is None
 
 
 def test_it_looks_when_something_happens_and_takes_little_of_the_time_for_it(plan: Plan) -> None:
-    site = Site([0.0])
-    out = lookout(site, {})
+    runtime = Site([0.0])
+    out = progress_stats(runtime, {})
     out.started(plan.stages[0], 1)
-    assert site.looks == 2
+    assert runtime.looks == 2
     for _ in range(100):  # of 10 s; a look takes 50 ms
-        site.now[0] += 0.1
+        runtime.now[0] += 0.1
         out.progressed(plan.stages[0], {})
-    assert 8 <= site.looks <= 12
-    site.at_work = {}
-    site.now[0] += 2
+    assert 8 <= runtime.looks <= 12
+    runtime.at_work = {}
+    runtime.now[0] += 2
     out.finished(plan.stages[0], {})
-    assert out.outlook().busy == 0
+    assert out.snapshot().busy == 0

@@ -10,7 +10,7 @@ import pytest
 
 from sweep.plan.plan import Plan
 from sweep.plan.reconcile import WEIGHTS, reconcile, stale
-from sweep.plan.stage_diff import differences, why
+from sweep.plan.stage_diff import differences, stage_diff
 from trainables.errors import UserError
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder, Study
@@ -72,14 +72,14 @@ def test_the_reason_is_followed_upstream(planned: Planned, document: dict[str, A
     plan, study = planned(document), Study(Storage(str(tmp_path)))
     tissue, scenes = (next(cell for cell in plan.cells if cell.scenario == s) for s in ("Tissue", "Scenes"))
     above = [stage for stage in plan.stages if stage.kind == "pretrain"]
-    lines = why(plan, study, tissue.name, scenes.name).splitlines()
+    lines = stage_diff(plan, study, tissue.name, scenes.name).splitlines()
     one, other = (f"{str(stage.key)[:16]} ({stage.name})" for stage in above)
     assert f"upstream: {one} | {other}" in lines
     assert lines[-1] == f"what they start from differs as well: --why {' '.join(str(s.key)[:16] for s in above)}"
     asked = lines[-1].split()[-2:]
-    assert "data.name (a label, not in the key): tissue | scenes" in why(plan, study, *asked).splitlines()
+    assert "data.name (a label, not in the key): tissue | scenes" in stage_diff(plan, study, *asked).splitlines()
     random = next(cell for cell in plan.cells if cell.scenario == "Random")
-    assert f"upstream: {one} | none" in why(plan, study, tissue.name, random.name).splitlines()
+    assert f"upstream: {one} | none" in stage_diff(plan, study, tissue.name, random.name).splitlines()
 
 
 def test_a_stage_of_an_earlier_grid_is_read_from_its_folder(planned: Planned, grid_text: str, tmp_path: Path) -> None:
@@ -87,10 +87,10 @@ def test_a_stage_of_an_earlier_grid_is_read_from_its_folder(planned: Planned, gr
     earlier, plan = planned(grid_text, "finetune.epochs=2"), planned(grid_text)
     old = earlier.cells[0]
     StageFolder(study.storage, old.folder).begin(old)
-    text = why(plan, study, str(old.key)[:10], plan.cells[0].name)
+    text = stage_diff(plan, study, str(old.key)[:10], plan.cells[0].name)
     assert "recipe.epochs: 2 | 3" in text
     assert str(old.key) in text
-    text = why(plan, study, plan.cells[0].name, plan.cells[0].name)
+    text = stage_diff(plan, study, plan.cells[0].name, plan.cells[0].name)
     assert "they do not differ" in text
     with pytest.raises(UserError, match="names 0 stages"):
-        why(plan, study, "nosuch", plan.cells[0].name)
+        stage_diff(plan, study, "nosuch", plan.cells[0].name)

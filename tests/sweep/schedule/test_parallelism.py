@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from sweep.schedule.budget import Limits
+from sweep.schedule.budget import Budget
 from sweep.schedule.parallelism import doubled, speedup, too_wide, wanted, widest
 from sweep.schedule.retry_policy import Attempts, Budgets
-from sweep.schedule.scheduler import Schedule, Task
+from sweep.schedule.scheduler import Scheduler, Task
 from trainables.specs import Recipe
 
 
@@ -49,7 +49,7 @@ def test_what_no_cluster_of_that_size_can_ever_run_is_named() -> None:
 def test_pre_training_that_all_waits_for_is_wide_and_cells_in_plenty_are_narrow() -> None:
     tasks = [Task("pre", (), 10, 8), *(Task(f"after{i}", ("pre",), 10, 8) for i in range(3))]
     tasks += [Task(f"cell{i}", (), 2, 8) for i in range(30)]
-    schedule = Schedule(tasks)
+    schedule = Scheduler(tasks)
     first = schedule.start(8, 8)
     assert first is not None
     assert (first.key, first.width) == ("pre", 2), "20 of chain, 100 / 8 left: twice as fast is enough"
@@ -65,7 +65,7 @@ def test_pre_training_that_all_waits_for_is_wide_and_cells_in_plenty_are_narrow(
     ("ready", "widths"), [(1, [8]), (2, [8, 8]), (3, [4, 4, 8]), (5, [2, 2, 4, 4, 4]), (16, [1] * 16)]
 )
 def test_fewer_ready_stages_than_slots_share_them(ready: int, widths: list[int]) -> None:
-    schedule = Schedule([Task(f"k{i}", (), 0.0, 8) for i in range(ready)])
+    schedule = Scheduler([Task(f"k{i}", (), 0.0, 8) for i in range(ready)])
     found, free = [], 16
     while (start := schedule.start(free, 16)) is not None:
         found.append(start.width)
@@ -74,7 +74,7 @@ def test_fewer_ready_stages_than_slots_share_them(ready: int, widths: list[int])
 
 
 def test_a_stage_that_would_end_after_all_else_waits_for_more_slots_and_shorter_ones_go_past() -> None:
-    schedule = Schedule([Task("run", (), 10), Task("long", (), 10, 2), Task("short", (), 1, 2)])
+    schedule = Scheduler([Task("run", (), 10), Task("long", (), 10, 2), Task("short", (), 1, 2)])
     assert schedule.start(1, 2) == ("run", 1, 1)
     schedule.progressed("run", 0.9)
     assert schedule.start(1, 2) == ("short", 1, 1), "12 left on 2 slots: 6 at most, and long takes 10 on one"
@@ -84,19 +84,19 @@ def test_a_stage_that_would_end_after_all_else_waits_for_more_slots_and_shorter_
 
 
 def test_what_was_done_before_a_stage_was_given_back_is_not_work_to_do() -> None:
-    schedule = Schedule([Task("a", (), 10), Task("b", (), 6)])
+    schedule = Scheduler([Task("a", (), 10), Task("b", (), 6)])
     assert schedule.start(1, 1) == ("a", 1, 1)
     schedule.progressed("a", 0.8)
     schedule.stopped("a")
     assert schedule.ready() == ["b", "a"]
 
 
-def limits(**fields: float) -> Limits:
-    return Limits(lambda key, width: 100 / speedup(width), **fields)
+def limits(**fields: float) -> Budget:
+    return Budget(lambda key, width: 100 / speedup(width), **fields)
 
 
 def test_nothing_starts_that_would_end_after_the_deadline() -> None:
-    schedule = Schedule([Task("a", (), 100), Task("b", ("a",), 100)])
+    schedule = Scheduler([Task("a", (), 100), Task("b", ("a",), 100)])
     admits = limits(deadline=150).at(now=0, spent=0)
     assert schedule.start(1, 1, admits) == ("a", 1, 1)
     schedule.done("a")
@@ -107,7 +107,7 @@ def test_nothing_starts_that_would_end_after_the_deadline() -> None:
 
 
 def test_what_waits_for_a_stage_that_is_not_admitted_is_stopped_too() -> None:
-    schedule = Schedule([Task("a", (), 100), Task("b", ("a",), 1), Task("c", (), 1)])
+    schedule = Scheduler([Task("a", (), 100), Task("b", ("a",), 1), Task("c", (), 1)])
 
     def admits(key: str, width: int) -> str | None:
         return "too long" if key == "a" else None
@@ -119,7 +119,7 @@ def test_what_waits_for_a_stage_that_is_not_admitted_is_stopped_too() -> None:
 
 
 def test_a_stage_is_widened_where_that_keeps_the_deadline() -> None:
-    schedule = Schedule([Task("a", (), 100, 4), *(Task(f"f{i}", (), 100) for i in range(20))])
+    schedule = Scheduler([Task("a", (), 100, 4), *(Task(f"f{i}", (), 100) for i in range(20))])
     admits = limits(deadline=60).at(now=0, spent=0)
     started = schedule.start(4, 4, admits)
     assert started is not None
@@ -127,15 +127,15 @@ def test_a_stage_is_widened_where_that_keeps_the_deadline() -> None:
 
 
 def test_a_stage_is_narrowed_where_that_keeps_the_money() -> None:
-    schedule = Schedule([Task("a", (), 100, 4)])
+    schedule = Scheduler([Task("a", (), 100, 4)])
     assert schedule.start(4, 4, limits(max_cost=100, price=1).at(0, 0)) == ("a", 1, 1)
-    dear = Schedule([Task("a", (), 100, 4)])
+    dear = Scheduler([Task("a", (), 100, 4)])
     assert dear.start(4, 4, limits(max_cost=100, price=1).at(0, spent=0.5)) is None
     assert dear.stopped_by["a"].startswith("would cost 107.18, 99.50 are left of 100.00")
 
 
 def test_a_stage_that_can_keep_the_deadline_only_on_more_slots_waits_for_them() -> None:
-    schedule = Schedule([Task("x", (), 500), Task("a", (), 100, 4)])
+    schedule = Scheduler([Task("x", (), 500), Task("a", (), 100, 4)])
     assert schedule.start(1, 4) == ("x", 1, 1)
     admits = limits(deadline=30).at(0, 0)
     assert schedule.start(2, 4, admits) is None
@@ -148,7 +148,7 @@ def test_without_limits_all_is_admitted() -> None:
     assert math.isinf(limits().deadline)
 
 
-def fail_for_good(schedule: Schedule, error: str) -> None:
+def fail_for_good(schedule: Scheduler, error: str) -> None:
     for _ in range(2):
         start = schedule.start(1, 1)
         assert start is not None
@@ -156,7 +156,7 @@ def fail_for_good(schedule: Schedule, error: str) -> None:
 
 
 def test_a_run_whose_first_stages_fail_alike_is_given_up() -> None:
-    schedule = Schedule([Task(f"k{i}", (), 1) for i in range(9)])
+    schedule = Scheduler([Task(f"k{i}", (), 1) for i in range(9)])
     for i in range(3):
         assert schedule.halted is None
         fail_for_good(schedule, f"OSError: no file stages/finetune-{i}-0123456789abcde{i}/x at line {10 * i}")
@@ -169,7 +169,7 @@ def test_a_run_whose_first_stages_fail_alike_is_given_up() -> None:
 
 @pytest.mark.parametrize("case", ["one is done", "another error"])
 def test_a_run_with_some_hope_goes_on(case: str) -> None:
-    schedule = Schedule([Task(f"k{i}", (), 1) for i in range(9)])
+    schedule = Scheduler([Task(f"k{i}", (), 1) for i in range(9)])
     fail_for_good(schedule, "A: x")
     if case == "one is done":
         start = schedule.start(1, 1)
@@ -190,7 +190,7 @@ def test_lost_processes_alone_can_make_a_run_hopeless_too() -> None:
 
 
 def test_fail_fast_starts_nothing_more_and_lets_the_running_end() -> None:
-    schedule = Schedule([Task(f"k{i}", (), 1) for i in range(4)], budgets=Budgets(errors=0), fail_fast=True)
+    schedule = Scheduler([Task(f"k{i}", (), 1) for i in range(4)], budgets=Budgets(errors=0), fail_fast=True)
     schedule.start(2, 2)
     schedule.start(1, 2)
     schedule.failed("k0", "E: x")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.schedule.scheduler import Budgets, Schedule, Task
+from sweep.schedule.scheduler import Budgets, Scheduler, Task
 
 OK, LOST = "ok", None
 Outcome = str | None  # OK, LOST, or an error's class and message
@@ -23,7 +23,7 @@ Graph = dict[str, tuple[str, ...]]
 class Run:
     """What a simulated run did."""
 
-    schedule: Schedule
+    schedule: Scheduler
     started: Counter[str] = field(default_factory=Counter)
     given_up: list[list[str]] = field(default_factory=list)
     busy: int = 0
@@ -32,7 +32,7 @@ class Run:
 
 
 def simulate(
-    schedule: Schedule,
+    schedule: Scheduler,
     tasks: dict[str, Task],
     slots: int,
     outcome: Callable[[str, int], Outcome] = lambda key, attempt: OK,
@@ -146,7 +146,7 @@ def test_any_graph_with_any_failures_in_any_order(
             waits = all(expected[up] == "done" for up in tasks[key].upstream)
             expected[key], attempts[key] = fate(script[key], allowed) if waits else ("blocked", 0)
 
-    schedule = Schedule(tasks.values(), before, allowed)
+    schedule = Scheduler(tasks.values(), before, allowed)
     remaining = chains(tasks)
 
     def at_start(run: Run, key: str) -> None:
@@ -175,7 +175,7 @@ def test_any_graph_with_any_failures_in_any_order(
 @settings(max_examples=100)
 @given(tasks=graphs(most=20), slots=st.integers(1, 6))
 def test_never_past_grahams_bound(tasks: dict[str, Task], slots: int) -> None:
-    run = simulate(Schedule(tasks.values()), tasks, slots)
+    run = simulate(Scheduler(tasks.values()), tasks, slots)
     assert set(run.schedule.states.values()) == {"done"}
     work, longest = sum(task.cost for task in tasks.values()), max(chains(tasks).values())
     lower_bound = max(work / slots, longest)
@@ -191,12 +191,12 @@ def star(chain: int, leaves: int) -> dict[str, Task]:
 
 def test_a_long_chain_is_not_left_to_the_end() -> None:
     tasks = star(chain=10, leaves=30)
-    assert simulate(Schedule(tasks.values()), tasks, 4).clock == 10, "first come, first served takes 17"
+    assert simulate(Scheduler(tasks.values()), tasks, 4).clock == 10, "first come, first served takes 17"
 
 
 def test_a_stage_starts_the_moment_its_own_upstream_is_done_not_all_of_a_phase() -> None:
     tasks = {t.key: t for t in (Task("p1", (), 1), Task("p2", (), 100), Task("f1", ("p1",), 1), Task("f2", ("p2",), 1))}
-    schedule = Schedule(tasks.values())
+    schedule = Scheduler(tasks.values())
     assert schedule.start(2, 2) == ("p2", 1, 1)
     assert schedule.start(1, 2) == ("p1", 1, 1)
     assert schedule.start(1, 1) is None
@@ -210,7 +210,7 @@ def diamond() -> list[Task]:
 
 
 def test_states_at_the_beginning() -> None:
-    schedule = Schedule(diamond())
+    schedule = Scheduler(diamond())
     assert schedule.states == {"a": "ready", "b": "waiting", "c": "waiting", "d": "waiting"}
     assert schedule.ready() == ["a"]
     assert schedule.idle
@@ -218,19 +218,19 @@ def test_states_at_the_beginning() -> None:
 
 
 def test_nothing_to_do_is_finished() -> None:
-    assert Schedule([]).finished
-    schedule = Schedule(diamond(), done="abcd")
+    assert Scheduler([]).finished
+    schedule = Scheduler(diamond(), done="abcd")
     assert schedule.finished
     assert schedule.start(1, 1) is None
     assert set(schedule.states.values()) == {"done"}
 
 
 def test_keys_done_before_that_are_in_no_plan_do_not_matter() -> None:
-    assert Schedule(diamond(), done=["a", "of an earlier grid"]).ready() == ["c", "b"]
+    assert Scheduler(diamond(), done=["a", "of an earlier grid"]).ready() == ["c", "b"]
 
 
 def test_the_same_error_twice_is_final_and_blocks_what_needs_it() -> None:
-    schedule = Schedule(diamond(), budgets=Budgets(errors=9))
+    schedule = Scheduler(diamond(), budgets=Budgets(errors=9))
     schedule.start(1, 1)
     assert schedule.failed("a", "ValueError: x") == []
     assert schedule.states["a"] == "ready"
@@ -241,14 +241,14 @@ def test_the_same_error_twice_is_final_and_blocks_what_needs_it() -> None:
 
 
 def test_another_error_uses_up_the_small_budget() -> None:
-    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(errors=2))
+    schedule = Scheduler([Task("a", (), 1)], budgets=Budgets(errors=2))
     for error, given_up in (("A", []), ("B", []), ("C", ["a"])):
         schedule.start(1, 1)
         assert schedule.failed("a", error) == given_up
 
 
 def test_lost_processes_have_a_budget_of_their_own() -> None:
-    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2, errors=1))
+    schedule = Scheduler([Task("a", (), 1)], budgets=Budgets(infrastructure=2, errors=1))
     for error, given_up in ((None, []), ("A", []), (None, []), (None, ["a"])):
         schedule.start(1, 1)
         assert schedule.failed("a", error) == given_up
@@ -256,7 +256,7 @@ def test_lost_processes_have_a_budget_of_their_own() -> None:
 
 def test_a_stage_that_gets_further_each_time_is_lost_as_often_as_it_may_be() -> None:
     """As a long one on spot nodes. Where it gets no further than before, for want of memory say, the budget ends it."""
-    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
+    schedule = Scheduler([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
     for epoch in range(1, 10):
         schedule.start(1, 1)
         schedule.progressed("a", epoch / 10)
@@ -268,7 +268,7 @@ def test_a_stage_that_gets_further_each_time_is_lost_as_often_as_it_may_be() -> 
 
 
 def test_small_gains_add_up() -> None:
-    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
+    schedule = Scheduler([Task("a", (), 1)], budgets=Budgets(infrastructure=2))
     for part in range(1, 100):
         schedule.start(1, 1)
         schedule.progressed("a", part * 0.006)
@@ -276,7 +276,7 @@ def test_small_gains_add_up() -> None:
 
 
 def test_what_a_stage_gains_forgives_none_of_its_own_errors() -> None:
-    schedule = Schedule([Task("a", (), 1)], budgets=Budgets(errors=1))
+    schedule = Scheduler([Task("a", (), 1)], budgets=Budgets(errors=1))
     for share, given_up in ((0.1, []), (0.2, ["a"])):
         schedule.start(1, 1)
         schedule.progressed("a", share)
@@ -288,7 +288,7 @@ def test_by_default_lost_processes_are_forgiven_more_often_than_errors() -> None
 
 
 def test_a_stage_that_another_failure_blocks_is_blocked_once() -> None:
-    schedule = Schedule(diamond(), done="a", budgets=Budgets(errors=0))
+    schedule = Scheduler(diamond(), done="a", budgets=Budgets(errors=0))
     schedule.start(1, 1)
     schedule.start(1, 1)
     assert schedule.failed("c", "E") == ["c", "d"]
@@ -297,7 +297,7 @@ def test_a_stage_that_another_failure_blocks_is_blocked_once() -> None:
 
 
 def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
-    schedule = Schedule([*diamond(), Task("alone", (), 1)], budgets=Budgets(errors=0))
+    schedule = Scheduler([*diamond(), Task("alone", (), 1)], budgets=Budgets(errors=0))
     schedule.start(1, 1)
     schedule.failed("a", "E")
     assert schedule.ready() == ["alone"]
@@ -315,13 +315,13 @@ def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
 )
 def test_a_circle_or_an_unknown_upstream_is_refused(graph: Graph, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Schedule([Task(key, upstream, 1) for key, upstream in graph.items()])
+        Scheduler([Task(key, upstream, 1) for key, upstream in graph.items()])
 
 
 def test_the_order_does_not_depend_on_chance() -> None:
     def order() -> list[str]:
         tasks = {f"k{i}": Task(f"k{i}", (), 1.0) for i in range(50)}
-        schedule = Schedule(tasks.values())
+        schedule = Scheduler(tasks.values())
         return [started[0] for _ in range(50) if (started := schedule.start(1, 1))]
 
     assert order() == order() == [f"k{i}" for i in range(50)]
@@ -329,7 +329,7 @@ def test_the_order_does_not_depend_on_chance() -> None:
 
 def test_a_chain_may_be_long() -> None:
     tasks = {f"k{i}": Task(f"k{i}", (f"k{i - 1}",) if i else (), 1.0) for i in range(3000)}
-    assert simulate(Schedule(tasks.values()), tasks, 2).clock == 3000
-    schedule = Schedule(tasks.values(), budgets=Budgets(errors=0))
+    assert simulate(Scheduler(tasks.values()), tasks, 2).clock == 3000
+    schedule = Scheduler(tasks.values(), budgets=Budgets(errors=0))
     schedule.start(1, 1)
     assert len(schedule.failed("k0", "E")) == 3000

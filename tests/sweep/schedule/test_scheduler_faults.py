@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.schedule.scheduler import Budgets, Schedule, Task
+from sweep.schedule.scheduler import Budgets, Scheduler, Task
 
 PATIENT = Budgets(infrastructure=50, errors=50, alike=0)
 
@@ -40,7 +40,7 @@ class World:
     ended: Counter[str] = field(default_factory=Counter)
     clock: float = 0.0
 
-    def drive(self, schedule: Schedule, killed_after: int) -> bool:
+    def drive(self, schedule: Scheduler, killed_after: int) -> bool:
         """Run a driver until it is finished, or killed after so many events; say whether it finished."""
         ends: list[tuple[float, str, int]] = []
         for _ in range(killed_after):
@@ -65,7 +65,7 @@ class World:
         assert (width // task.narrowest).bit_count() == 1, "least width times a power of two"
         self.attempts[key] += 1
 
-    def _event(self, schedule: Schedule, key: str) -> None:
+    def _event(self, schedule: Scheduler, key: str) -> None:
         schedule.progressed(key, self.dice.random())
         fate = self.dice.choice(["done", "done", "done", "lost", "error", "drained"])
         self.ended[key] += fate != "done"
@@ -84,14 +84,16 @@ class World:
 def test_nothing_is_lost_or_done_twice_and_nothing_gets_stuck(data: st.DataObject, slots: int, seed: int) -> None:
     """Drivers are killed at random moments; the next begins with what is committed, as the real one does."""
     tasks = data.draw(wide_graphs(slots))
-    world = World({task.key: task for task in tasks}, slots, random.Random(seed))
+    distributed = World({task.key: task for task in tasks}, slots, random.Random(seed))
     for killed_after in [*data.draw(st.lists(st.integers(0, 12), max_size=4)), 10_000]:
-        under_way = {key for key in world.attempts if world.attempts[key] > world.ended[key]} - world.committed
-        world.ended.update(under_way)  # what ran under the driver that was killed
-        if world.drive(Schedule(tasks, world.committed, PATIENT), killed_after):
+        under_way = {
+            key for key in distributed.attempts if distributed.attempts[key] > distributed.ended[key]
+        } - distributed.committed
+        distributed.ended.update(under_way)  # what ran under the driver that was killed
+        if distributed.drive(Scheduler(tasks, distributed.committed, PATIENT), killed_after):
             break
-    assert world.committed == {task.key for task in tasks}, "nothing is lost"
-    assert all(world.attempts[key] == world.ended[key] + 1 for key in world.committed), (
+    assert distributed.committed == {task.key for task in tasks}, "nothing is lost"
+    assert all(distributed.attempts[key] == distributed.ended[key] + 1 for key in distributed.committed), (
         "only lost attempts are repeated"
     )
 
@@ -103,7 +105,7 @@ def test_a_run_in_which_stages_fail_for_good_ends_as_well(
 ) -> None:
     tasks = data.draw(wide_graphs(slots))
     budgets = Budgets(infrastructure=1, errors=1, alike=alike)
-    schedule = Schedule(tasks, budgets=budgets, fail_fast=fail_fast)
+    schedule = Scheduler(tasks, budgets=budgets, fail_fast=fail_fast)
     dice = random.Random(data.draw(st.integers(0, 2**32)))
     running: dict[str, int] = {}
     while not schedule.finished:
@@ -127,12 +129,12 @@ def test_a_run_in_which_stages_fail_for_good_ends_as_well(
 
 
 def test_two_stages_wider_than_the_rest_of_the_cluster_take_turns() -> None:
-    schedule = Schedule([Task("a", (), 1, 1, 1), Task("b", (), 5, 1, 1)])
+    schedule = Scheduler([Task("a", (), 1, 1, 1), Task("b", (), 5, 1, 1)])
     assert schedule.start(1, 1) == ("b", 1, 1)
     assert schedule.start(0, 1) is None
     schedule.done("b")
     assert schedule.start(1, 1) == ("a", 1, 1)
-    wide = Schedule([Task("a", (), 1, 3, 3), Task("b", (), 1, 3, 3)])
+    wide = Scheduler([Task("a", (), 1, 3, 3), Task("b", (), 1, 3, 3)])
     assert wide.start(4, 4) == ("a", 1, 3)
     assert wide.start(1, 4) is None
     wide.done("a")
@@ -144,7 +146,7 @@ def test_two_stages_wider_than_the_rest_of_the_cluster_take_turns() -> None:
 def test_a_wide_stage_is_overtaken_so_often_and_no_more() -> None:
     """Narrow ones go past while it does not fit; but not for ever."""
     narrow = [Task(f"n{i:02}", (), 1) for i in range(40)]
-    schedule = Schedule([Task("wide", (), 9, 4, 4), *narrow, Task("first", (), 50)])
+    schedule = Scheduler([Task("wide", (), 9, 4, 4), *narrow, Task("first", (), 50)])
     assert schedule.start(4, 4) == ("first", 1, 1)
     running, past = ["first"], 0
     for _ in range(200):
@@ -161,7 +163,7 @@ def test_a_wide_stage_is_overtaken_so_often_and_no_more() -> None:
 
 
 def test_a_stage_wider_than_the_cluster_has_become_waits_and_the_others_go_on() -> None:
-    schedule = Schedule([Task("wide", (), 9, 4, 4), Task("a", (), 1), Task("b", (), 1)])
+    schedule = Scheduler([Task("wide", (), 9, 4, 4), Task("a", (), 1), Task("b", (), 1)])
     for key in "ab":
         assert schedule.start(1, 2) == (key, 1, 1)
     for key in "ab":
@@ -174,7 +176,7 @@ def test_a_stage_wider_than_the_cluster_has_become_waits_and_the_others_go_on() 
 
 @pytest.mark.parametrize("many", [0, 7])
 def test_a_stage_that_is_given_back_counts_as_no_failure(many: int) -> None:
-    schedule = Schedule([Task("a", (), 10)], budgets=Budgets(infrastructure=0, errors=0))
+    schedule = Scheduler([Task("a", (), 10)], budgets=Budgets(infrastructure=0, errors=0))
     for attempt in range(1, many + 1):
         assert schedule.start(1, 1) == ("a", attempt, 1)
         schedule.stopped("a")

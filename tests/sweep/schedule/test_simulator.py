@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.cost.eta import rest_of
+from sweep.cost.eta import remaining_run
 from sweep.schedule.graph import Graph, Task
 from sweep.schedule.parallelism import speedup
 from sweep.schedule.scheduler import State
 from sweep.schedule.simulator import at_width_one, lower_bound, simulate, with_barriers
-from sweep.simulate import Row, compare, grid_tasks, main
+from sweep.simulate import MakespanRow, compare, grid_tasks, main
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_it_stays_good_where_the_estimates_are_wrong(full_study: list[Task]) -> 
         assert simulate(full_study, 64, actual=actual).makespan <= min(narrow, 1.10 * bound)
 
 
-def check(row: Row, tasks: dict[str, Task]) -> None:
+def check(row: MakespanRow, tasks: dict[str, Task]) -> None:
     ends = {span.key: span.end for span in row.run.spans}
     assert set(ends) == set(tasks)
     for span in row.run.spans:
@@ -117,7 +117,7 @@ TASKS = [Task("d", (), 1), Task("r", ("d",), 1), Task("w", ("r",), 1), Task("f",
 
 
 def left(shares: dict[str, float], slots: int, at_work: dict[str, int], **states: State) -> float:
-    run = rest_of(TASKS, STATES | states, lambda key: shares.get(key, 0.0), slots, lambda key: 100.0, at_work)
+    run = remaining_run(TASKS, STATES | states, lambda key: shares.get(key, 0.0), slots, lambda key: 100.0, at_work)
     assert run is not None
     return run.makespan
 
@@ -131,7 +131,7 @@ def test_what_is_left_counts_the_running_parts_and_not_what_will_never_run() -> 
 def test_what_was_handed_out_ahead_of_its_place_waits_for_it() -> None:
     tasks = [Task(key, (), 1) for key in "abc"]
     states: dict[str, State] = dict.fromkeys("abc", "running")
-    run = rest_of(tasks, states, lambda key: 0.5, 2, lambda key: 100.0, {"a": 1, "b": 1})
+    run = remaining_run(tasks, states, lambda key: 0.5, 2, lambda key: 100.0, {"a": 1, "b": 1})
     assert run is not None
     assert run.makespan == pytest.approx(100)
 
@@ -141,7 +141,7 @@ def test_a_running_stage_keeps_the_width_it_has() -> None:
 
 
 def test_nothing_known_is_no_guess_and_nothing_left_is_no_time() -> None:
-    assert rest_of(TASKS, STATES, lambda key: 0.0, 1, lambda key: None, {}) is None
+    assert remaining_run(TASKS, STATES, lambda key: 0.0, 1, lambda key: None, {}) is None
     assert left({}, 1, {}, r="done", w="done") == 0.0
 
 
@@ -150,7 +150,7 @@ def test_the_eta_of_hundreds_of_stages_is_quick_enough_for_a_live_view(full_stud
     cost = {task.key: task.cost for task in full_study}
     began = time.process_time()
     for _ in range(5):
-        rest_of(full_study, states, lambda key: 0.0, 64, cost.get, {})
+        remaining_run(full_study, states, lambda key: 0.0, 64, cost.get, {})
     assert (time.process_time() - began) / 5 < 0.15
 
 

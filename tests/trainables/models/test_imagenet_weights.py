@@ -16,7 +16,7 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 
 from trainables.data.loading import augment
-from trainables.data.loading.batches import Input
+from trainables.data.loading.batches import InputSpec
 from trainables.data.packing.decode import decode
 from trainables.models import complexity
 from trainables.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build
@@ -52,11 +52,11 @@ def loaded(model: str, folder: Path) -> Backbone:
     return backbone
 
 
-def best(backbone: Backbone, image: np.ndarray, want: Input) -> list[str]:
+def best(backbone: Backbone, image: np.ndarray, input_spec: InputSpec) -> list[str]:
     """The first words of the names of the five most likely classes."""
     pixels = augment.apply(image[np.newaxis], augment.plain(1, len(image), EDGE), EDGE)
     with torch.inference_mode():
-        top = backbone.module(want.tensor(pixels))[0].topk(5).indices.tolist()
+        top = backbone.module(input_spec.tensor(pixels))[0].topk(5).indices.tolist()
     info = ImageNetInfo()
     return [info.index_to_description(number).split(",")[0] for number in top]
 
@@ -65,7 +65,7 @@ def best(backbone: Backbone, image: np.ndarray, want: Input) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_names_what_it_sees(model: str, name: str, shared_weights: Path) -> None:
     backbone = loaded(model, shared_weights)
-    named = best(backbone, photo(name), Input(EDGE, backbone.mean, backbone.std, torch.device("cpu")))
+    named = best(backbone, photo(name), InputSpec(EDGE, backbone.mean, backbone.std, torch.device("cpu")))
     assert NAMES[name] & set(named), named
     if name in FIRST[model]:
         assert named[0] in NAMES[name], named

@@ -17,7 +17,7 @@ from trainables.data.packing.prepare import prepare
 from trainables.data.readers.builtin import Generated
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.models.backbones import build
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -60,7 +60,7 @@ def test_a_network_of_the_study_goes_through_a_stage(
         data=StageData(name="cells", fingerprint=data.fingerprint, classes=data.classes, size=224),
         recipe=Recipe(image_size=224, epochs=1, batch_size=4, threads=len(os.sched_getaffinity(0))),
     )
-    ran = run(stage, study, Site({"cells": str(data.folder)}, {}))
+    ran = run(stage, study, RuntimeContext({"cells": str(data.folder)}, {}))
     backbone = build(stage.model, 224, 6)
     backbone.module.load_state_dict(ran.weights)
     assert cam_layer(stage.model, backbone.module, 224).grid > (1, 1)

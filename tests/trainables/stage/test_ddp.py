@@ -39,13 +39,13 @@ def cluster() -> Iterator[None]:
 
 def run_on_two(bench: Bench, folder: Path, stage: Any) -> Ran:
     study = bench.study(folder)
-    return Ran(stage, study, list(run_stage(stage, study, bench.site, workers=TWO)))
+    return Ran(stage, study, list(run_stage(stage, study, bench.runtime, workers=TWO)))
 
 
 def test_two_workers_train_and_score_as_one_does(bench: Bench, tmp_path: Path, cluster: None) -> None:
     """On sets that two workers cannot share evenly: batches of 7, and odd parts."""
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE)
-    alone = run(stage, bench.study(tmp_path / "alone"), bench.site)
+    alone = run(stage, bench.study(tmp_path / "alone"), bench.runtime)
     both = run_on_two(bench, tmp_path / "both", stage)
     parts = alone.table("predictions.parquet")["split"].to_pylist()
     assert parts.count("val") % 2 == 1 or parts.count("test") % 2 == 1
@@ -82,10 +82,10 @@ def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkp
 ) -> None:
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE | {"epochs": 6})
     study = bench.study(tmp_path)
-    site = type(bench.site)(bench.site.data, {}, checkpoint_seconds=0, pulse_seconds=0)
+    runtime = type(bench.runtime)(bench.runtime.data, {}, checkpoint_seconds=0, pulse_seconds=0)
 
     def kill_one_on_the_way() -> None:
-        for progress in run_stage(stage, study, site, workers=TWO):
+        for progress in run_stage(stage, study, runtime, workers=TWO):
             if progress.epoch >= 3:
                 kill_one_worker()
 
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkp
     failure = study.folder(stage).failure()
     assert failure is not None
     assert failure["class"] == "LostError"
-    going_on = [p.epoch for p in run_stage(stage, study, site, workers=TWO) if p.shown]
+    going_on = [p.epoch for p in run_stage(stage, study, runtime, workers=TWO) if p.shown]
     assert 1 < going_on[0] <= 5
     assert going_on[-1] == 6
     assert study.folder(stage).result() is not None
@@ -110,7 +110,7 @@ def test_workers_that_find_no_room_are_a_loss_and_not_waited_for(
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE)
     more_than_there_are = Workers(count=int(ray.cluster_resources()["CPU"]) + 1, cpus=1)
     with pytest.raises(LostError, match="a worker was lost"):
-        list(run_stage(stage, bench.study(tmp_path), bench.site, workers=more_than_there_are))
+        list(run_stage(stage, bench.study(tmp_path), bench.runtime, workers=more_than_there_are))
 
 
 def test_ray_train_tries_nothing_again_by_itself() -> None:
@@ -131,7 +131,7 @@ def kill_one_worker() -> None:
 
 def test_a_stage_that_is_stopped_gives_its_place_back(bench: Bench, tmp_path: Path, cluster: None) -> None:
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE | {"epochs": 500})
-    running = run_stage(stage, bench.study(tmp_path), bench.site, workers=TWO)
+    running = run_stage(stage, bench.study(tmp_path), bench.runtime, workers=TWO)
     next(running)
     assert workers_here()
     running.close()

@@ -16,10 +16,10 @@ from trainables.lr_range.suggestion import steepest_per_step
 from trainables.specs import FoundRate, ModelSpec, Ramp, Stage
 from trainables.stage.lr_range import CURVE, endless_batches, watched
 from trainables.stage.setup import Setup, set_up
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import batch_statistics
 
-CPU = World(torch.device("cpu"))
+CPU = DistributedContext(torch.device("cpu"))
 RAMP = Ramp(start=1e-4, end=0.5, steps=24, val_images=40, fallback=0.02)
 NO_NORM = ModelSpec(model="torchvision/squeezenet1_1", options={"dropout": 0.0})
 
@@ -31,7 +31,7 @@ def range_stage(bench: Bench, ramp: Ramp = RAMP, **fields: Any) -> Stage:
 @pytest.fixture(scope="module")
 def tested(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A finished range test. Not to be changed; cells may be run in its study."""
-    return run(range_stage(bench), bench.study(tmp_path_factory.mktemp("studies")), bench.site)
+    return run(range_stage(bench), bench.study(tmp_path_factory.mktemp("studies")), bench.runtime)
 
 
 def test_it_leaves_a_curve_and_a_choice_with_its_reason(tested: Ran) -> None:
@@ -52,19 +52,19 @@ def test_it_leaves_a_curve_and_a_choice_with_its_reason(tested: Ran) -> None:
 
 def test_it_gives_the_same_bits_again(tested: Ran, bench: Bench, tmp_path: Path) -> None:
     torch.manual_seed(99)
-    again = run(range_stage(bench), bench.study(tmp_path), bench.site)
+    again = run(range_stage(bench), bench.study(tmp_path), bench.runtime)
     assert again.result["digests"] == tested.result["digests"]
     assert again.result["choice"] == tested.result["choice"]
 
 
 def test_each_fold_has_its_own(tested: Ran, bench: Bench, tmp_path: Path) -> None:
-    other = run(range_stage(bench).model_copy(update={"fold": 2}), bench.study(tmp_path), bench.site)
+    other = run(range_stage(bench).model_copy(update={"fold": 2}), bench.study(tmp_path), bench.runtime)
     assert other.table(CURVE)["loss"].to_pylist() != tested.table(CURVE)["loss"].to_pylist()
 
 
 def test_a_curve_without_a_minimum_gives_the_fallback(bench: Bench, tmp_path: Path) -> None:
     flat = RAMP.model_copy(update={"start": 1e-12, "end": 1e-11})
-    result = run(range_stage(bench, flat), bench.study(tmp_path), bench.site).result
+    result = run(range_stage(bench, flat), bench.study(tmp_path), bench.runtime).result
     assert result["learning_rate"] == RAMP.fallback
     assert result["choice"]["rule"] == "fallback"
     assert "no clear minimum" in result["choice"]["reason"]
@@ -72,7 +72,7 @@ def test_a_curve_without_a_minimum_gives_the_fallback(bench: Bench, tmp_path: Pa
 
 def test_a_ramp_into_the_void_ends_early(bench: Bench, tmp_path: Path) -> None:
     steep = RAMP.model_copy(update={"end": 1e6})
-    ran = run(range_stage(bench, steep), bench.study(tmp_path), bench.site)
+    ran = run(range_stage(bench, steep), bench.study(tmp_path), bench.runtime)
     assert 2 < len(ran.table(CURVE)) < RAMP.steps
     assert ran.result["learning_rate"] < 1e3
 
@@ -82,7 +82,7 @@ def test_a_cell_trains_at_the_rate_that_was_found_times_its_factor(tested: Ran, 
     cell = bench.stage(
         learning_rate=None, found_rate=FoundRate(key=key, times=0.5), upstream=(key,), recipe={"epochs": 1}
     )
-    ran = run(cell, tested.study, bench.site)
+    ran = run(cell, tested.study, bench.runtime)
     assert ran.result["learning_rate"] == pytest.approx(tested.result["learning_rate"] / 2)
     assert ran.table("history.parquet")["learning_rate"].to_pylist()[0] == ran.result["learning_rate"]
 
@@ -106,7 +106,7 @@ def set_up_of(bench: Bench, stage: Stage) -> Setup:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return set_up(stage, bench.study(Path(folder)), bench.site, CPU)
+        return set_up(stage, bench.study(Path(folder)), bench.runtime, CPU)
 
 
 def loader(batches: list[Any]) -> DataLoader[Any]:
@@ -122,7 +122,7 @@ def test_curve_and_choice_agree_with_torch_lr_finder(bench: Bench, tmp_path: Pat
 
     ramp = Ramp(start=1e-3, end=0.05, steps=16, mode=mode, loss=watch, smoothing=0.6, diverged=5, fallback=0.01)
     stage = range_stage(bench, ramp, model=NO_NORM, recipe={"weight_decay": 0.0, "image_size": 48})
-    ours = run(stage, bench.study(tmp_path), bench.site)
+    ours = run(stage, bench.study(tmp_path), bench.runtime)
     setup = set_up_of(bench, stage)
     source = endless_batches(setup)
     train = loader([next(source) for _ in range(ramp.steps)])
@@ -133,7 +133,7 @@ def test_curve_and_choice_agree_with_torch_lr_finder(bench: Bench, tmp_path: Pat
     )
     finder.range_test(
         train,
-        val_loader=loader(list(evaluation_batches(val, setup.want))) if watch == "val" else None,
+        val_loader=loader(list(evaluation_batches(val, setup.input_spec))) if watch == "val" else None,
         start_lr=ramp.start,
         end_lr=ramp.end,
         num_iter=ramp.steps,

@@ -20,7 +20,7 @@ def test_the_cluster_is_asked_once_a_second_and_what_it_said_is_kept() -> None:
         asked.append(times[0])
         return times[0] >= 2
 
-    look = preemption.now_and_then(cluster, lambda: times[0])
+    look = preemption.polled(cluster, lambda: times[0])
     said = []
     while times:
         said.append(look())
@@ -39,12 +39,12 @@ def test_a_cluster_that_does_not_answer_drains_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "a node"))
     monkeypatch.setattr(preemption, "draining_nodes", silent)
-    assert not preemption.draining()
+    assert not preemption.is_draining()
     assert asked
 
 
 def test_where_there_is_no_cluster_none_is_started_to_ask() -> None:
     """Ray would: at the first question, and open to all."""
-    code = "import ray; from trainables.stage.preemption import draining; print(draining(), ray.is_initialized())"
+    code = "import ray; from trainables.stage.preemption import is_draining; print(is_draining(), ray.is_initialized())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert ran.stdout.split() == ["False", "False"]

@@ -15,7 +15,7 @@ from trainables.data.loading import prefetch
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Ramp, Stage
 from trainables.stage.run import run_stage
-from trainables.training.train_step import Stepper
+from trainables.training.train_step import TrainStep
 
 RAMP = Ramp(steps=10, val_images=16, fallback=0.01)
 FILES = {"finetune": ("weights.safetensors", "predictions.parquet"), "lr_range": ("curve.parquet",)}
@@ -45,7 +45,7 @@ def plain(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> dict[str, l
     """What stages leave whose batches are made between the steps."""
     assert "cpu" not in prefetch.AHEAD_ON
     study = bench.study(tmp_path_factory.mktemp("plain"))
-    return {kind: content(run(stage_of(bench, kind), study, bench.site)) for kind in FILES}
+    return {kind: content(run(stage_of(bench, kind), study, bench.runtime)) for kind in FILES}
 
 
 @KINDS
@@ -61,7 +61,7 @@ def test_a_stage_fed_ahead_ends_with_the_same_bits(
         return gather(self, rows)
 
     monkeypatch.setattr(Packed, "gather", watched)
-    found = run(stage_of(bench, kind), bench.study(tmp_path), bench.site)
+    found = run(stage_of(bench, kind), bench.study(tmp_path), bench.runtime)
     assert makers == {"ahead"}  # train, val and test parts alike
     assert content(found) == plain[kind]
     assert helpers() == []
@@ -76,10 +76,10 @@ def test_a_failure_is_the_stages_and_leaves_no_thread(
     def broken(*_: Any) -> None:
         raise RuntimeError(f"broken {where}")
 
-    monkeypatch.setattr(*((Packed, "gather", broken) if where == "in the thread" else (Stepper, "step", broken)))
+    monkeypatch.setattr(*((Packed, "gather", broken) if where == "in the thread" else (TrainStep, "step", broken)))
     stage, study = stage_of(bench, kind), bench.study(tmp_path)
     with pytest.raises(RuntimeError, match=f"broken {where}") as caught:
-        list(run_stage(stage, study, bench.site))
+        list(run_stage(stage, study, bench.runtime))
     assert helpers() == []  # although the traceback still holds every frame
     assert caught.traceback
     assert (tmp_path / "stages" / stage.folder / "failure.json").is_file()
@@ -88,7 +88,7 @@ def test_a_failure_is_the_stages_and_leaves_no_thread(
 @KINDS
 @pytest.mark.usefixtures("made_ahead")
 def test_a_stage_that_is_stopped_leaves_no_thread(bench: Bench, tmp_path: Path, kind: str) -> None:
-    coming = run_stage(stage_of(bench, kind), bench.study(tmp_path), replace(bench.site, pulse_seconds=0.0))
+    coming = run_stage(stage_of(bench, kind), bench.study(tmp_path), replace(bench.runtime, pulse_seconds=0.0))
     next(coming)
     assert helpers() != []  # it is stopped within an epoch
     coming.close()  # type: ignore[attr-defined]
@@ -99,11 +99,11 @@ def test_a_stage_that_is_stopped_leaves_no_thread(bench: Bench, tmp_path: Path, 
 def test_stopped_and_resumed_it_ends_with_the_bits_of_one_that_was_neither(
     bench: Bench, tmp_path: Path, plain: dict[str, list[bytes]]
 ) -> None:
-    site = replace(bench.site, pulse_seconds=0.0)
+    runtime = replace(bench.runtime, pulse_seconds=0.0)
     stage, study = bench.stage(), bench.study(tmp_path)
-    coming = run_stage(stage, study, site)
+    coming = run_stage(stage, study, runtime)
     next(coming)
     coming.close()  # type: ignore[attr-defined]
-    found = run(stage, study, site)
+    found = run(stage, study, runtime)
     assert "resumed after 0 epochs and 1 steps" in (found.folder / "log.txt").read_text()
     assert content(found) == plain["finetune"]

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.trainables.support.stage_bench import MODEL, Bench, Ran, run, split_rows
 from trainables.errors import DamagedError, UserError
 from trainables.models.backbones import build
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, ModelSpec, Stage, StageWeights
 from trainables.stage.run import run_stage
 from trainables.store.study import split_digest
@@ -30,13 +30,13 @@ CONTRACT = {"stage.json", "result.json", "history.parquet", "predictions.parquet
 @pytest.fixture(scope="module")
 def finetuned(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A cell from random weights. Not to be changed."""
-    return run(bench.stage(), bench.study(tmp_path_factory.mktemp("my study")), bench.site)
+    return run(bench.stage(), bench.study(tmp_path_factory.mktemp("my study")), bench.runtime)
 
 
 @pytest.fixture(scope="module")
 def pretrained(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A pre-training. Not to be changed; other stages may be run in its study."""
-    return run(bench.stage("pretrain"), bench.study(tmp_path_factory.mktemp("studies")), bench.site)
+    return run(bench.stage("pretrain"), bench.study(tmp_path_factory.mktemp("studies")), bench.runtime)
 
 
 # What a finished stage leaves
@@ -155,7 +155,7 @@ def test_scores_and_weights_are_of_the_selected_epoch_and_not_the_last(
     monkeypatch.syspath_prepend(tmp_path)
     model = ModelSpec(model="counting_network:Net")
     stage = bench.stage(model=model, learning_rate=1e-30, recipe={"epochs": 3, "weight_decay": 0.0})
-    ran = run(stage, bench.study(tmp_path / "study"), bench.site)
+    ran = run(stage, bench.study(tmp_path / "study"), bench.runtime)
     steps = len(split_rows(bench.cell_split, 1, "train")) // stage.recipe.batch_size
     assert ran.result["selected_epoch"] == 0
     assert len(ran.progress) == 3
@@ -187,7 +187,7 @@ def test_the_log_tells_what_was_done(finetuned: Ran) -> None:
 
 def test_the_same_stage_in_another_study_ends_with_the_same_bits(bench: Bench, finetuned: Ran, tmp_path: Path) -> None:
     torch.manual_seed(12345)  # whatever the process did before
-    again = run(bench.stage(), bench.study(tmp_path), bench.site)
+    again = run(bench.stage(), bench.study(tmp_path), bench.runtime)
     assert again.result["digests"]["weights.safetensors"] == finetuned.result["digests"]["weights.safetensors"]
     assert again.result["digests"]["predictions.parquet"] == finetuned.result["digests"]["predictions.parquet"]
     assert again.result["metrics"] == finetuned.result["metrics"]
@@ -195,7 +195,7 @@ def test_the_same_stage_in_another_study_ends_with_the_same_bits(bench: Bench, f
 
 def test_another_seed_or_fold_ends_with_other_bits(bench: Bench, finetuned: Ran, tmp_path: Path) -> None:
     study = bench.study(tmp_path)
-    others = [run(bench.stage(**change), study, bench.site) for change in ({"seed": 1}, {"fold": 2})]
+    others = [run(bench.stage(**change), study, bench.runtime) for change in ({"seed": 1}, {"fold": 2})]
     digests = {ran.result["digests"]["weights.safetensors"] for ran in (finetuned, *others)}
     assert len(digests) == 3
 
@@ -207,7 +207,7 @@ def test_the_test_part_changes_nothing_in_training_or_selection(bench: Bench, fi
     table = pa.Table.from_pylist(keep, schema=bench.cell_split.table.schema)
     study, digest = bench.study(tmp_path), split_digest(table)
     study.write_split(digest, table)
-    other = run(bench.stage(split=digest), study, bench.site)
+    other = run(bench.stage(split=digest), study, bench.runtime)
     assert other.result["digests"]["weights.safetensors"] == finetuned.result["digests"]["weights.safetensors"]
     assert other.result["selected_epoch"] == finetuned.result["selected_epoch"]
     shown = [f"val_{name}" for name in ("loss", "accuracy", "f1_macro")]
@@ -222,7 +222,7 @@ def test_a_prepared_set_in_another_order_gives_the_same_parts(bench: Bench, fine
     table = pa.Table.from_pylist(shuffled, schema=bench.cell_split.table.schema)
     study = bench.study(tmp_path)
     study.write_split(split_digest(table), table)
-    other = run(bench.stage(split=split_digest(table), recipe={"epochs": 1}), study, bench.site)
+    other = run(bench.stage(split=split_digest(table), recipe={"epochs": 1}), study, bench.runtime)
     found = {row["image_id"]: (row["split"], row["label"]) for row in other.table("predictions.parquet").to_pylist()}
     expected = finetuned.table("predictions.parquet").to_pylist()
     assert found == {row["image_id"]: (row["split"], row["label"]) for row in expected}
@@ -230,14 +230,14 @@ def test_a_prepared_set_in_another_order_gives_the_same_parts(bench: Bench, fine
 
 def test_a_committed_stage_is_not_done_again(finetuned: Ran, bench: Bench) -> None:
     before = {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in finetuned.folder.iterdir()}
-    assert list(run_stage(finetuned.stage, finetuned.study, Site({}, {}))) == []
+    assert list(run_stage(finetuned.stage, finetuned.study, RuntimeContext({}, {}))) == []
     assert {f.name: (f.stat().st_mtime_ns, f.read_bytes()) for f in finetuned.folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("kind", ["finetune", "pretrain"])
 def test_weights_are_dropped_by_the_rule_that_says_so(bench: Bench, tmp_path: Path, kind: str) -> None:
-    site = Site(bench.site.data, {}, keep_weights="pretrain")
-    ran = run(bench.stage(kind, recipe={"epochs": 1}), bench.study(tmp_path), site)
+    runtime = RuntimeContext(bench.runtime.data, {}, keep_weights="pretrain")
+    ran = run(bench.stage(kind, recipe={"epochs": 1}), bench.study(tmp_path), runtime)
     kept = kind == "pretrain"
     assert ("weights.safetensors" in ran.result["digests"]) == (ran.folder / "weights.safetensors").exists() == kept
     assert ran.result["weights"] == ("kept" if kept else "dropped: keep_weights is pretrain")
@@ -255,7 +255,7 @@ def after(pretrained: Ran, bench: Bench, **fields: Any) -> Stage:
 
 
 def test_a_cell_starts_from_its_upstream_backbone(bench: Bench, pretrained: Ran) -> None:
-    ran = run(after(pretrained, bench), pretrained.study, bench.site)
+    ran = run(after(pretrained, bench), pretrained.study, bench.runtime)
     loaded, given = ran.weights, pretrained.weights
     trained = {name for name in given if not name.startswith("fc.") and "running" not in name and "num_b" not in name}
     assert len(trained) > 20
@@ -266,14 +266,14 @@ def test_a_cell_starts_from_its_upstream_backbone(bench: Bench, pretrained: Ran)
 
 
 def test_the_head_of_a_started_cell_is_new_and_drawn_from_its_seed(bench: Bench, pretrained: Ran) -> None:
-    heads = [run(after(pretrained, bench, seed=seed), pretrained.study, bench.site).weights for seed in (0, 1)]
+    heads = [run(after(pretrained, bench, seed=seed), pretrained.study, bench.runtime).weights for seed in (0, 1)]
     assert not torch.equal(heads[0]["fc.weight"], heads[1]["fc.weight"])
 
 
 def test_a_missing_upstream_stage_is_named(bench: Bench, pretrained: Ran, tmp_path: Path) -> None:
     stage, study = after(pretrained, bench), bench.study(tmp_path)
     with pytest.raises(FileNotFoundError, match=f"no stage of key {str(pretrained.stage.key)[:16]}"):
-        run(stage, study, bench.site)
+        run(stage, study, bench.runtime)
     failure = study.folder(stage).failure()
     assert failure is not None
     assert str(pretrained.stage.key)[:16] in failure["message"]
@@ -283,16 +283,16 @@ def test_an_upstream_stage_without_a_result_is_named(bench: Bench, pretrained: R
     study = bench.study(tmp_path)
     study.folder(pretrained.stage).begin(pretrained.stage)
     with pytest.raises(StageError, match=f"upstream stage {pretrained.stage.folder} has no result"):
-        run(after(pretrained, bench), study, bench.site)
+        run(after(pretrained, bench), study, bench.runtime)
 
 
 def test_upstream_weights_that_were_changed_are_refused(bench: Bench, pretrained: Ran, tmp_path: Path) -> None:
     study = bench.study(tmp_path)
-    own = run(pretrained.stage, study, bench.site)
+    own = run(pretrained.stage, study, bench.runtime)
     file = own.folder / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\0")
     with pytest.raises(DamagedError, match=r"weights\.safetensors is not what the stage wrote") as caught:
-        run(after(pretrained, bench), study, bench.site)
+        run(after(pretrained, bench), study, bench.runtime)
     assert caught.value.key == str(pretrained.stage.key)
 
 
@@ -301,10 +301,10 @@ def test_a_stage_that_failed_for_want_of_another_is_done_when_that_is(bench: Ben
     key = str(first.key)
     stage = bench.stage(upstream=(key,), initial=StageWeights(key=key), recipe={"epochs": 1})
     with pytest.raises(FileNotFoundError):
-        run(stage, study, bench.site)
+        run(stage, study, bench.runtime)
     assert study.folder(stage).failure() is not None
-    run(first, study, bench.site)
-    run(stage, study, bench.site)
+    run(first, study, bench.runtime)
+    run(stage, study, bench.runtime)
     assert study.folder(stage).failure() is None
     assert study.states() == {key[:16]: "done", str(stage.key)[:16]: "done"}
 
@@ -320,17 +320,17 @@ def weights_file(tmp_path: Path) -> Path:
     return tmp_path / "published.safetensors"
 
 
-def from_file(bench: Bench, file: Path, **fields: Any) -> tuple[Stage, Site]:
+def from_file(bench: Bench, file: Path, **fields: Any) -> tuple[Stage, RuntimeContext]:
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     start = FileWeights(name="imagenet", sha256=sha256)
     recipe = {"epochs": 1, "weight_decay": 0.0}
     stage = bench.stage(initial=start, learning_rate=1e-30, recipe=recipe, **fields)
-    return stage, Site(bench.site.data, {sha256: str(file)})
+    return stage, RuntimeContext(bench.runtime.data, {sha256: str(file)})
 
 
 def test_a_cell_starts_from_a_file_of_weights(bench: Bench, weights_file: Path, tmp_path: Path) -> None:
-    stage, site = from_file(bench, weights_file)
-    ran = run(stage, bench.study(tmp_path / "study"), site)
+    stage, runtime = from_file(bench, weights_file)
+    ran = run(stage, bench.study(tmp_path / "study"), runtime)
     given = load_file(weights_file)
     assert torch.equal(ran.weights["conv1.0.weight"], given["conv1.0.weight"])
     assert ran.weights["fc.weight"].shape[0] == 6
@@ -338,17 +338,17 @@ def test_a_cell_starts_from_a_file_of_weights(bench: Bench, weights_file: Path, 
 
 
 def test_a_file_that_is_not_the_one_planned_is_refused(bench: Bench, weights_file: Path, tmp_path: Path) -> None:
-    stage, site = from_file(bench, weights_file)
+    stage, runtime = from_file(bench, weights_file)
     weights_file.write_bytes(weights_file.read_bytes()[:-1] + b"\1")
     with pytest.raises(StageError, match=r"published\.safetensors is not the file of weights that was planned"):
-        run(stage, bench.study(tmp_path / "study"), site)
+        run(stage, bench.study(tmp_path / "study"), runtime)
 
 
 def test_weights_of_another_architecture_are_refused(bench: Bench, tmp_path: Path) -> None:
     save_file({"other.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    stage, site = from_file(bench, tmp_path / "other.safetensors")
+    stage, runtime = from_file(bench, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match=r"other\.safetensors do not fit the architecture: .*missing"):
-        run(stage, bench.study(tmp_path / "study"), site)
+        run(stage, bench.study(tmp_path / "study"), runtime)
 
 
 # What goes wrong
@@ -357,7 +357,7 @@ def test_weights_of_another_architecture_are_refused(bench: Bench, tmp_path: Pat
 def test_a_loss_that_is_not_finite_fails_the_stage_with_a_trace(bench: Bench, tmp_path: Path) -> None:
     study, stage = bench.study(tmp_path), bench.stage(learning_rate=1e12)
     with pytest.raises(StageError, match="loss became"):
-        list(run_stage(stage, study, bench.site, attempt=3))
+        list(run_stage(stage, study, bench.runtime, attempt=3))
     folder = study.folder(stage)
     failure = folder.failure()
     assert failure is not None
@@ -389,7 +389,7 @@ def test_an_input_that_is_not_there_fails_the_stage_by_name(
 ) -> None:
     study, stage = bench.study(tmp_path), bench.stage(**change(bench.stage()))
     with pytest.raises(Exception, match=message):
-        run(stage, study, bench.site)
+        run(stage, study, bench.runtime)
     failure = study.folder(stage).failure()
     assert failure is not None
     assert "Traceback" in failure["traceback"]
@@ -398,7 +398,7 @@ def test_an_input_that_is_not_there_fails_the_stage_by_name(
 
 def test_a_stage_that_is_stopped_leaves_its_log_and_no_failure(bench: Bench, tmp_path: Path) -> None:
     study, stage = bench.study(tmp_path), bench.stage()
-    running = run_stage(stage, study, bench.site)
+    running = run_stage(stage, study, bench.runtime)
     next(running)
     running.close()
     assert study.folder(stage).result() is study.folder(stage).failure() is None

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from tests.trainables.support.stage_bench import Bench, run
-from trainables.data.loading.batches import Input, Part, training_batches
+from trainables.data.loading.batches import InputSpec, Part, training_batches
 from trainables.data.packing import decode
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import ImageFolder
@@ -80,14 +80,14 @@ def images_of(bench: Bench, stage: Stage) -> dict[str, int]:
 def test_each_image_is_gathered_as_often_as_the_recipe_says(
     bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
 ) -> None:
-    gathered = count(Packed, "gather", size=lambda images: images.nbytes)
-    run(stage, bench.study(tmp_path), bench.site)
+    all_gather = count(Packed, "gather", size=lambda images: images.nbytes)
+    run(stage, bench.study(tmp_path), bench.runtime)
     images = images_of(bench, stage)
     steps = images["train"] // BATCH
     # Val is scored after each epoch and, with the chosen weights, once more, as the test part is.
-    assert gathered["gather"] == EPOCHS * (steps + 1) + 2
+    assert all_gather["gather"] == EPOCHS * (steps + 1) + 2
     seen = EPOCHS * steps * BATCH + (EPOCHS + 1) * images["val"] + images["test"]
-    assert gathered["size"] == seen * bench.cells.size**2 * 3, "bytes copied from the packed file"
+    assert all_gather["size"] == seen * bench.cells.size**2 * 3, "bytes copied from the packed file"
 
 
 def test_images_are_decoded_once_and_never_by_a_stage(
@@ -102,7 +102,7 @@ def test_images_are_decoded_once_and_never_by_a_stage(
     spec = ImageFolder(reader="image_folder", path="pictures")
     for _ in range(2):
         prepare("pictures", spec, tmp_path, tmp_path / "cache")
-    run(stage, bench.study(tmp_path / "study"), bench.site)
+    run(stage, bench.study(tmp_path / "study"), bench.runtime)
     assert decoded["decode"] == 6
 
 
@@ -111,7 +111,7 @@ def test_a_stage_computes_no_more_than_its_steps_and_scores(
 ) -> None:
     backward, steps = count(torch.Tensor, "backward"), count(torch.optim.SGD, "step")
     forward = count(trainer, "evaluating")
-    run(stage, bench.study(tmp_path), bench.site)
+    run(stage, bench.study(tmp_path), bench.runtime)
     wanted = EPOCHS * (images_of(bench, stage)["train"] // BATCH)
     assert backward["backward"] == steps["step"] == wanted
     assert forward["evaluating"] == EPOCHS
@@ -121,11 +121,11 @@ def test_a_stage_reads_and_writes_no_more_files_than_it_needs(
     bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
 ) -> None:
     study = bench.study(tmp_path / "study")
-    run(stage.model_copy(update={"learning_rate": 0.04}), study, bench.site)  # imports and caches
+    run(stage.model_copy(update={"learning_rate": 0.04}), study, bench.runtime)  # imports and caches
     calls = count(Storage, *TRANSFERS)
     OPENED.names.clear()
     OPENED.below = str(tmp_path)
-    run(stage, study, bench.site)
+    run(stage, study, bench.runtime)
     OPENED.below = None
     # stage.json, history, predictions, weights, result.json, log.txt
     assert calls["write"] == 6
@@ -143,16 +143,16 @@ def test_files_do_not_grow_with_epochs(
 ) -> None:
     recipe = stage.recipe.model_copy(update={"epochs": epochs})
     calls = count(Storage, "write")
-    run(stage.model_copy(update={"recipe": recipe}), bench.study(tmp_path), bench.site)
+    run(stage.model_copy(update={"recipe": recipe}), bench.study(tmp_path), bench.runtime)
     assert calls["write"] == 8, "two splits, and the six files of the stage"
 
 
 def test_batches_of_an_epoch_take_the_memory_of_a_few(bench: Bench) -> None:
     part = Part(bench.cells, bench.cells.image_numbers.argsort())
-    want = Input(32, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"))
+    input_spec = InputSpec(32, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"))
 
     def epoch() -> int:
-        return sum(1 for _ in training_batches(part, want, Augmentation(), BATCH, 0, 0, 0))
+        return sum(1 for _ in training_batches(part, input_spec, Augmentation(), BATCH, 0, 0, 0))
 
     epoch()  # maps the file, fills caches
     tracemalloc.start()

@@ -125,14 +125,14 @@ def test_a_server_that_stands_still_for_a_while_is_waited_for(storage: Storage, 
 def test_a_stage_whose_bucket_vanishes_is_lost_not_failed(bench: Bench, s3: S3Double) -> None:
     stage = bench.stage(recipe={"epochs": 2})
     study = bench.study_on(Storage(f"s3://{BUCKET}/vanishing"))
-    running = run_stage(stage, study, bench.site)
+    running = run_stage(stage, study, bench.runtime)
     next(running)
     lost = s3.lose()
     with pytest.raises(LostError, match="the bucket does not exist"):
         list(running)
     s3.give_back(lost)
     assert study.folder(stage).failure() is None
-    list(run_stage(stage, study, bench.site))
+    list(run_stage(stage, study, bench.runtime))
     assert study.folder(stage).result() is not None
 
 

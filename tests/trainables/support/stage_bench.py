@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import Generated
 from trainables.data.splits.splits import Split, SplitSpec, cross_validation, single
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
-from trainables.stage.result import Progress
+from trainables.stage.result import StageProgress
 from trainables.stage.run import run_stage
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -33,8 +33,8 @@ class Bench:
     tissue_split: Split
 
     @property
-    def site(self) -> Site:
-        return Site({"cells": str(self.cells.folder), "tissue": str(self.tissue.folder)}, {})
+    def runtime(self) -> RuntimeContext:
+        return RuntimeContext({"cells": str(self.cells.folder), "tissue": str(self.tissue.folder)}, {})
 
     def study(self, folder: Path) -> Study:
         return self.study_on(Storage(folder))
@@ -73,7 +73,7 @@ class Ran:
 
     stage: Stage
     study: Study
-    progress: list[Progress]
+    progress: list[StageProgress]
 
     @property
     def result(self) -> dict[str, Any]:
@@ -93,8 +93,8 @@ class Ran:
         return load_file(self.folder / "weights.safetensors")
 
 
-def run(stage: Stage, study: Study, site: Site) -> Ran:
-    return Ran(stage, study, list(run_stage(stage, study, site)))
+def run(stage: Stage, study: Study, runtime: RuntimeContext) -> Ran:
+    return Ran(stage, study, list(run_stage(stage, study, runtime)))
 
 
 def split_rows(split: Split, fold: int, *parts: str) -> dict[str, dict[str, Any]]:

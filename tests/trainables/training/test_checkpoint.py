@@ -16,7 +16,7 @@ import pytest
 from trainables.data.packing.prepare import prepare
 from trainables.data.readers.builtin import Generated
 from trainables.data.splits.splits import SplitSpec, cross_validation
-from trainables.runtime import Site
+from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
 from trainables.stage.run import run_stage
 from trainables.store.storage import Storage
@@ -37,7 +37,7 @@ for progress in run_stage(stage, study, site):
 """
 
 
-def make(cache: Path, folder: Path) -> tuple[Stage, Study, Site]:
+def make(cache: Path, folder: Path) -> tuple[Stage, Study, RuntimeContext]:
     """A small stage of 8 epochs with SGD momentum and batch norm, in a study at ``folder``."""
     spec = Generated(reader="generated", generator="blood_cells", images_per_class=20, size=48)
     data = prepare("cells", spec, cache, cache)
@@ -59,7 +59,7 @@ def make(cache: Path, folder: Path) -> tuple[Stage, Study, Site]:
         data=StageData(name="cells", fingerprint=data.fingerprint, classes=data.classes, size=48),
         recipe=Recipe(image_size=48, epochs=8, batch_size=8, decay="plateau", decay_epochs=1, warmup_epochs=1),
     )
-    return stage, study, Site({"cells": str(data.folder)}, {}, checkpoint_seconds=0, pulse_seconds=0)
+    return stage, study, RuntimeContext({"cells": str(data.folder)}, {}, checkpoint_seconds=0, pulse_seconds=0)
 
 
 UNTIMED = ["epoch", "split", "loss", "accuracy", "f1_macro", "learning_rate"]
@@ -92,24 +92,24 @@ def killed(tmp_path: Path, when: Callable[[float], bool]) -> None:
 
 @pytest.mark.slow
 def test_kill_9_in_mid_epoch_then_resumed_ends_bit_identical(tmp_path: Path) -> None:
-    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
-    list(run_stage(stage, undisturbed, site))
+    stage, undisturbed, runtime = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, runtime))
     killed(tmp_path, lambda epoch: epoch > 2 and epoch % 1 > 0.3)
     killed(tmp_path, lambda epoch: epoch > 5 and epoch % 1 > 0.6)
     _, disturbed, _ = make(tmp_path / "cache", tmp_path / "disturbed")
     folder = disturbed.folder(stage)
     assert folder.result() is None
-    epochs = [progress.epoch for progress in run_stage(stage, disturbed, site)]
+    epochs = [progress.epoch for progress in run_stage(stage, disturbed, runtime)]
     assert 5 < epochs[0] < 6.5, "goes on after the last step kept"
     assert results(disturbed, stage) == results(undisturbed, stage)
     assert not disturbed.storage.exists(f"stages/{folder.name}/{FILE}")
 
 
 def test_a_stopped_stage_goes_on_where_it_was(tmp_path: Path) -> None:
-    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
-    list(run_stage(stage, undisturbed, site))
+    stage, undisturbed, runtime = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, runtime))
     _, stopped, _ = make(tmp_path / "cache", tmp_path / "stopped")
-    seldom = replace(site, checkpoint_seconds=3600.0)
+    seldom = replace(runtime, checkpoint_seconds=3600.0)
     running = run_stage(stage, stopped, seldom)
     reached = next(progress.epoch for progress in running if progress.epoch > 3 and progress.epoch % 1)
     running.close()
@@ -126,10 +126,10 @@ STOPPED = {
 
 @pytest.mark.parametrize("where", STOPPED)
 def test_a_stage_that_is_stopped_while_it_scores_goes_on_from_there(tmp_path: Path, where: str) -> None:
-    stage, undisturbed, site = make(tmp_path / "cache", tmp_path / "undisturbed")
-    list(run_stage(stage, undisturbed, site))
+    stage, undisturbed, runtime = make(tmp_path / "cache", tmp_path / "undisturbed")
+    list(run_stage(stage, undisturbed, runtime))
     _, stopped, _ = make(tmp_path / "cache", tmp_path / "stopped")
-    seldom = replace(site, checkpoint_seconds=3600.0)
+    seldom = replace(runtime, checkpoint_seconds=3600.0)
     last_signs, resumed = STOPPED[where]
     signs: list[tuple[float, bool]] = []  # epochs done, and whether this is the sign that shows them
     running = run_stage(stage, stopped, seldom)

@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from trainables.training.heartbeat import Beat, at_once, beating
+from trainables.training.heartbeat import RateLimiter, with_heartbeat, without_heartbeat
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def work(clock: list[float], seconds: list[float], ended: list[str]) -> Generato
 
 
 def test_a_sign_is_due_no_sooner_than_asked(clock: list[float]) -> None:
-    beat, due = Beat(5.0), []
+    beat, due = RateLimiter(5.0), []
     for _ in range(12):
         clock[0] += 1
         due.append(beat.due())
     assert [second for second, is_due in enumerate(due, 1) if is_due] == [5, 10]
-    assert not Beat(math.inf).due()
+    assert not RateLimiter(math.inf).due()
 
 
 def test_work_yields_signs_and_returns_its_result(clock: list[float]) -> None:
@@ -43,18 +43,18 @@ def test_work_yields_signs_and_returns_its_result(clock: list[float]) -> None:
 
     def whole() -> Generator[str, None, None]:
         signs.append("begin")
-        found = yield from beating(work(clock, [1, 6, 1, 1, 9], []), Beat(5.0), "alive")
+        found = yield from with_heartbeat(work(clock, [1, 6, 1, 1, 9], []), RateLimiter(5.0), "alive")
         signs.append(found)
 
     seen = list(whole())
     assert seen == ["alive", "alive"]
     assert signs == ["begin", "result"]
-    assert at_once(work(clock, [1, 1], [])) == "result"
+    assert without_heartbeat(work(clock, [1, 1], [])) == "result"
 
 
 def test_work_that_is_stopped_in_a_pause_is_ended(clock: list[float]) -> None:
     ended: list[str] = []
-    running = beating(work(clock, [1, 1, 1], ended), Beat(0.0), "alive")
+    running = with_heartbeat(work(clock, [1, 1, 1], ended), RateLimiter(0.0), "alive")
     next(running)
     running.close()
     assert ended == ["ended"]

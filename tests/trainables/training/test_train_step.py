@@ -13,10 +13,10 @@ from torch import nn
 from tests.trainables.support.stage_bench import Bench, run
 from trainables.data.loading.batches import Batch
 from trainables.specs import ModelSpec, Recipe
-from trainables.training.distributed import World
-from trainables.training.train_step import StageError, Stepper, synchronised
+from trainables.training.distributed import DistributedContext
+from trainables.training.train_step import StageError, TrainStep, with_sync_batch_norm
 
-CPU = World(torch.device("cpu"))
+CPU = DistributedContext(torch.device("cpu"))
 
 
 def batch(images: int = 10, classes: int = 3) -> Batch:
@@ -31,7 +31,7 @@ def network() -> nn.Module:
 
 
 def stepped(micro_batch: int | None, class_weights: torch.Tensor | None = None, **recipe: Any) -> tuple[Any, ...]:
-    stepper = Stepper(network(), Recipe(**recipe), 0.1, CPU, class_weights, micro_batch)
+    stepper = TrainStep(network(), Recipe(**recipe), 0.1, CPU, class_weights, micro_batch)
     losses = [float(stepper.step(batch(), 0.1)[0]) for _ in range(3)]
     return losses, [p.detach() for p in stepper.module.parameters()], stepper.step(batch(), 0.1)[1]
 
@@ -55,19 +55,19 @@ def test_micro_batches_take_the_step_of_the_whole_batch(
 
 def test_the_parts_of_all_workers_add_up_to_the_loss_of_the_batch() -> None:
     whole = batch(11)
-    loss, _ = Stepper(network(), Recipe(), 0.1, CPU).step(whole, 0.1)
+    loss, _ = TrainStep(network(), Recipe(), 0.1, CPU).step(whole, 0.1)
     parts = [Batch(whole.images[r::2], whole.labels[r::2], whole.whole_labels) for r in range(2)]
-    assert sum(float(Stepper(network(), Recipe(), 0.1, CPU).step(part, 0.1)[0]) for part in parts) == pytest.approx(
+    assert sum(float(TrainStep(network(), Recipe(), 0.1, CPU).step(part, 0.1)[0]) for part in parts) == pytest.approx(
         float(loss), rel=1e-6
     )
 
 
 def test_batch_norm_over_several_cpu_workers_is_refused_with_the_reason() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    assert synchronised(module, CPU) is module
+    assert with_sync_batch_norm(module, CPU) is module
     with pytest.raises(StageError, match="has 1 batch norm layers, and torch synchronises them .* GPUs only"):
-        synchronised(module, World(torch.device("cpu"), 0, 2))
-    assert synchronised(nn.LayerNorm(3), World(torch.device("cpu"), 0, 2))
+        with_sync_batch_norm(module, DistributedContext(torch.device("cpu"), 0, 2))
+    assert with_sync_batch_norm(nn.LayerNorm(3), DistributedContext(torch.device("cpu"), 0, 2))
 
 
 def test_a_compiled_network_learns_alike() -> None:
@@ -109,8 +109,8 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(bench: Bench, 
     def stage(most: int) -> Any:
         return bench.stage(model=ModelSpec(model="greedy_network:Net", options={"most": most}))
 
-    roomy = run(stage(99), bench.study(tmp_path / "roomy"), bench.site)
-    tight = run(stage(5), bench.study(tmp_path / "tight"), bench.site)
+    roomy = run(stage(99), bench.study(tmp_path / "roomy"), bench.runtime)
+    tight = run(stage(5), bench.study(tmp_path / "tight"), bench.runtime)
     assert greedy.LARGEST[:2] == [16, 16]
     assert {4, 8, 16} <= set(greedy.LARGEST)
     assert (roomy.result["environment"]["micro_batch"], tight.result["environment"]["micro_batch"]) == (None, 4)
@@ -124,4 +124,4 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_batch(bench: Bench, 
 def test_no_memory_for_a_single_image_ends_the_stage_with_advice(bench: Bench, tmp_path: Path, greedy: Any) -> None:
     stage = bench.stage(model=ModelSpec(model="greedy_network:Net", options={"most": 0}))
     with pytest.raises(StageError, match="out of memory with one image at a time: .*smaller image_size"):
-        run(stage, bench.study(tmp_path), bench.site)
+        run(stage, bench.study(tmp_path), bench.runtime)

@@ -11,21 +11,21 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.data.loading.batches import Input, Part
+from trainables.data.loading.batches import InputSpec, Part
 from trainables.data.packing.prepare import Packed
 from trainables.models.backbones import Backbone, build
 from trainables.specs import Augmentation, ModelSpec, Recipe
-from trainables.training.distributed import World
+from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import evaluate
 from trainables.training.lr_schedule import rate_factor
 from trainables.training.train_step import StageError, autocast
-from trainables.training.trainer import Epoch, Leave, Training
+from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
 
 EDGE = 16
 COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]], dtype=np.uint8)
 PLAIN = Augmentation(flip=False, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, stain=0)
-CPU = World(torch.device("cpu"))
-WANT = Input(EDGE, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), CPU.device)
+CPU = DistributedContext(torch.device("cpu"))
+WANT = InputSpec(EDGE, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), CPU.device)
 
 
 class Linear(nn.Module):
@@ -59,7 +59,7 @@ def coloured(in_memory: Callable[..., Packed]) -> Packed:
     return in_memory(labels.tolist(), images=images)
 
 
-def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Training:
+def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Trainer:
     """Train on 40 images, choose on 20."""
     recipe = {"image_size": EDGE, "epochs": 3, "batch_size": 8, "augmentation": PLAIN} | fields.pop("recipe", {})
     if module is None:
@@ -76,10 +76,10 @@ def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Tr
         "val": Part(data, np.arange(40, 60)),
         "world": CPU,
     }
-    return Training(**(content | fields))
+    return Trainer(**(content | fields))
 
 
-def tensors(run: Training) -> dict[str, torch.Tensor]:
+def tensors(run: Trainer) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in run.backbone.module.state_dict().items()}
 
 
@@ -91,9 +91,9 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 
 def test_training_knows_a_train_and_a_val_part_and_no_other() -> None:
-    kinds = {field.name for field in dataclasses.fields(Training) if "Part" in str(field.type)}
+    kinds = {field.name for field in dataclasses.fields(Trainer) if "Part" in str(field.type)}
     assert kinds == {"train", "val"}
-    assert not any("test" in field.name for field in dataclasses.fields(Training))
+    assert not any("test" in field.name for field in dataclasses.fields(Trainer))
 
 
 def test_colours_are_learnt(coloured: Packed) -> None:
@@ -112,8 +112,8 @@ def test_wrong_labels_are_not_learnt(coloured: Packed, in_memory: Callable[..., 
     assert list(training(other).run())[-1].val["accuracy"] < 0.7
 
 
-def scored(*f1: float) -> list[Epoch]:
-    return [Epoch(n, {}, {"f1_macro": score}, 0.1, 1.0, 1.0) for n, score in enumerate(f1)]
+def scored(*f1: float) -> list[EpochRecord]:
+    return [EpochRecord(n, {}, {"f1_macro": score}, 0.1, 1.0, 1.0) for n, score in enumerate(f1)]
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,11 @@ def test_a_training_that_must_leave_within_an_epoch_goes_on_at_the_next_step(col
     whole = training(coloured, build_resnet())
     list(whole.run())
     asked = iter(range(1, 100))
-    first = training(coloured, build_resnet(), world=World(CPU.device, leaving=lambda: next(asked) == step))
+    first = training(
+        coloured, build_resnet(), distributed=DistributedContext(CPU.device, is_preempted=lambda: next(asked) == step)
+    )
     events = list(first.run())
-    assert [type(event) for event in events] == [Epoch] * ((step - 1) // 5) + [Leave]
+    assert [type(event) for event in events] == [EpochRecord] * ((step - 1) // 5) + [PreemptionEvent]
     assert next(asked) == step + 1, "it went on after it was to leave"
     second = training(coloured, build_resnet(seed=9))
     list(second.run(first.state()))
@@ -357,7 +359,9 @@ def test_a_map_of_one_pixel_is_refused_in_bf16_and_trained_in_float32(coloured: 
 def test_bf16_rounds_more_and_keeps_its_weights_in_float32(coloured: Packed) -> None:
     recipes = [{"precision": name, "epochs": 1, "batch_size": 40} for name in ("float32", "bf16")]
     wide = dataclasses.replace(WANT, edge=2 * EDGE)  # at EDGE its last map is one pixel wide
-    runs = [training(coloured, build_resnet(), learning_rate=1e-3, recipe=recipe, want=wide) for recipe in recipes]
+    runs = [
+        training(coloured, build_resnet(), learning_rate=1e-3, recipe=recipe, input_spec=wide) for recipe in recipes
+    ]
     losses = [next(run.run()).train["loss"] for run in runs]
     assert losses[0] != losses[1]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)

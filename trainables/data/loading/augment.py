@@ -22,7 +22,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
-class Change:
+class AugmentParameters:
     """What is done to each image of a batch of n.
 
     Attributes:
@@ -46,7 +46,9 @@ def uniforms(seed: int, image_numbers: NDArray[np.uint64], count: int) -> Floats
     return (bits >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
-def draw(spec: Augmentation, seed: int, image_numbers: NDArray[np.uint64], source: int, target: int) -> Change:
+def draw(
+    spec: Augmentation, seed: int, image_numbers: NDArray[np.uint64], source: int, target: int
+) -> AugmentParameters:
     """Draw the changes of a batch.
 
     Args:
@@ -68,19 +70,19 @@ def draw(spec: Augmentation, seed: int, image_numbers: NDArray[np.uint64], sourc
         1 + spec.saturation * signed[:, 8],
         1 + spec.stain * signed[:, 9:12],
     )
-    return Change(_affine(flip, angle, zoom, shift, source, target), colour)
+    return AugmentParameters(_affine(flip, angle, zoom, shift, source, target), colour)
 
 
-def plain(count: int, source: int, target: int) -> Change:
+def plain(count: int, source: int, target: int) -> AugmentParameters:
     """Return the change of ``count`` images that only scales them to the size wanted."""
     one = np.ones(count)
-    return Change(
+    return AugmentParameters(
         _affine(np.ones((count, 2)), 0 * one, one, np.zeros((count, 2)), source, target),
         _colour(one, one, one, np.ones((count, 3))),
     )
 
 
-def apply(images: Pixels, change: Change, target: int) -> Pixels:
+def apply(images: Pixels, change: AugmentParameters, target: int) -> Pixels:
     """Change a batch: uint8 (n, source, source, 3) to uint8 (n, target, target, 3).
 
     Bilinear; beyond its border an image is mirrored, so that rotation brings in no black corners.

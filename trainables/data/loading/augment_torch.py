@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import torch
 
-from trainables.data.loading.augment import Change
+from trainables.data.loading.augment import AugmentParameters
 
 
-def apply_tensor(images: torch.Tensor, change: Change, target: int) -> torch.Tensor:
+def apply_tensor(images: torch.Tensor, change: AugmentParameters, target: int) -> torch.Tensor:
     """Change a batch: uint8 (n, source, source, 3) to float32 (n, 3, target, target) in [0, 255], channels-last in memory.
 
     Bilinear; beyond its border an image is mirrored, the border pixel once (OpenCV's BORDER_REFLECT_101). In float32
@@ -23,7 +23,7 @@ def apply_tensor(images: torch.Tensor, change: Change, target: int) -> torch.Ten
         return _applied(images, change, target)
 
 
-def _applied(images: torch.Tensor, change: Change, target: int) -> torch.Tensor:
+def _applied(images: torch.Tensor, change: AugmentParameters, target: int) -> torch.Tensor:
     affine = torch.from_numpy(change.affine).to(images.device, torch.float32, non_blocking=True)
     colour = torch.from_numpy(change.colour).to(images.device, torch.float32, non_blocking=True)
     pixels = images.permute(0, 3, 1, 2).to(torch.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainables.arrays import Pixels
 from trainables.data.loading import augment
 from trainables.data.loading.augment_torch import apply_tensor
-from trainables.data.loading.gpu_cache import Resident, free_bytes, make_resident
+from trainables.data.loading.gpu_cache import GpuCache, free_bytes, make_resident
 from trainables.data.packing.prepare import Packed
 from trainables.hashing import derive_seed
 from trainables.specs import Augmentation
@@ -25,7 +25,7 @@ EVALUATION_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Share:
+class WorkerShare:
     """Which part of every batch a worker gets: rows ``[rank::size]``.
 
     Raises:
@@ -44,7 +44,7 @@ class Share:
         return rows[self.rank :: self.size]
 
 
-WHOLE = Share(0, 1)
+WHOLE = WorkerShare(0, 1)
 
 
 class Batch(NamedTuple):
@@ -73,7 +73,7 @@ class Part:
 
     data: Packed
     rows: Rows
-    resident: Resident | None = None
+    resident: GpuCache | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -94,7 +94,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Input:
+class InputSpec:
     """What a network wants to see: the edge in pixels, the normalisation, and where."""
 
     edge: int
@@ -110,7 +110,7 @@ class Input:
         looked_up = cv2.LUT(images.reshape(count * height, width, channels), self._table)
         return torch.from_numpy(looked_up.reshape(images.shape)).permute(0, 3, 1, 2)
 
-    def changed(self, images: Pixels | torch.Tensor, change: augment.Change) -> torch.Tensor:
+    def changed(self, images: Pixels | torch.Tensor, change: augment.AugmentParameters) -> torch.Tensor:
         """Return what ``tensor`` does, of images (n, source, source, 3) that are changed first.
 
         A GPU changes them itself: those that it keeps, or others from pinned memory. Both are written and were never
@@ -144,13 +144,13 @@ class Input:
 
 def training_batches(
     part: Part,
-    want: Input,
+    input_spec: InputSpec,
     changes: Augmentation,
     batch_size: int,
     seed: int,
     fold: int | None,
     epoch: int,
-    share: Share = WHOLE,
+    share: WorkerShare = WHOLE,
     start: int = 0,
 ) -> Iterator[Batch]:
     """Yield one epoch of shuffled, augmented batches, or a worker's share of each.
@@ -160,7 +160,7 @@ def training_batches(
 
     Args:
         part: the images.
-        want: what the network wants to see.
+        input_spec: what the network wants to see.
         changes: how large the random changes may be.
         batch_size: images of a whole batch, over all workers.
         seed: the study's.
@@ -175,8 +175,8 @@ def training_batches(
     for first in range(start * batch_size, whole, batch_size):
         rows = part.rows[order[first : first + batch_size]]
         own = share.of(rows)
-        change = augment.draw(changes, change_seed, part.data.image_numbers[own], part.data.size, want.edge)
-        yield _batch(part, own, rows, change, want)
+        change = augment.draw(changes, change_seed, part.data.image_numbers[own], part.data.size, input_spec.edge)
+        yield _batch(part, own, rows, change, input_spec)
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -184,7 +184,7 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     return max(1, images // batch_size)
 
 
-def evaluation_batches(part: Part, want: Input, share: Share = WHOLE) -> Iterator[Batch]:
+def evaluation_batches(part: Part, input_spec: InputSpec, share: WorkerShare = WHOLE) -> Iterator[Batch]:
     """Yield every image once, unchanged but for its size, in the part's order; or a worker's share of the part.
 
     The shares are un-padded: together they are the part, each image once. ``whole_labels`` are of this worker's batch.
@@ -192,10 +192,10 @@ def evaluation_batches(part: Part, want: Input, share: Share = WHOLE) -> Iterato
     own = share.of(part.rows)
     for first in range(0, len(own), EVALUATION_BATCH):
         rows = own[first : first + EVALUATION_BATCH]
-        yield _batch(part, rows, rows, augment.plain(len(rows), part.data.size, want.edge), want)
+        yield _batch(part, rows, rows, augment.plain(len(rows), part.data.size, input_spec.edge), input_spec)
 
 
-def _batch(part: Part, own: Rows, whole: Rows, change: augment.Change, want: Input) -> Batch:
-    images = want.changed(part.gather(own), change)
-    labels = torch.from_numpy(part.data.labels[own]).to(want.device, non_blocking=True)
+def _batch(part: Part, own: Rows, whole: Rows, change: augment.AugmentParameters, input_spec: InputSpec) -> Batch:
+    images = input_spec.changed(part.gather(own), change)
+    labels = torch.from_numpy(part.data.labels[own]).to(input_spec.device, non_blocking=True)
     return Batch(images, labels, part.data.labels[whole])

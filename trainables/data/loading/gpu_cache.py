@@ -19,7 +19,7 @@ COPIED_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True)
-class Resident:
+class GpuCache:
     """Some images of a packed data set on a device.
 
     Attributes:
@@ -37,7 +37,7 @@ class Resident:
         return self.pixels[places]
 
 
-def make_resident(data: Packed, rows: NDArray[np.int64], device: torch.device, free: int) -> Resident | None:
+def make_resident(data: Packed, rows: NDArray[np.int64], device: torch.device, free: int) -> GpuCache | None:
     """Copy images to a device with so many bytes free; return None where they take too much of them."""
     shape = (len(rows), data.size, data.size, 3)
     if len(rows) == 0 or np.prod(shape, dtype=np.int64) > SHARE_OF_FREE * free:
@@ -47,7 +47,7 @@ def make_resident(data: Packed, rows: NDArray[np.int64], device: torch.device, f
         pixels[first : first + COPIED_AT_A_TIME] = torch.from_numpy(data.gather(rows[first : first + COPIED_AT_A_TIME]))
     places = np.full(len(data.labels), len(rows), dtype=np.int64)
     places[rows] = np.arange(len(rows))
-    return Resident(pixels, places)
+    return GpuCache(pixels, places)
 
 
 def free_bytes(device: torch.device) -> int:

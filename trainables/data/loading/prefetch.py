@@ -19,7 +19,7 @@ AHEAD_ON = frozenset({"cuda"})
 
 
 @contextmanager
-def ahead(items: Iterator[T], device: torch.device) -> Iterator[Iterator[T]]:
+def prefetch(items: Iterator[T], device: torch.device) -> Iterator[Iterator[T]]:
     """Within, a thread makes the next item while the present one is used, if the device gains by it.
 
     What ``items`` raises is raised where the item is asked for. However the block is left, the thread has ended then:

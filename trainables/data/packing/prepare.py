@@ -19,7 +19,7 @@ from trainables.data.packing.arrow_images import ImageWriter
 from trainables.data.packing.decode import UNDECODABLE, UnreadableError, decode_all
 from trainables.data.packing.packed_dataset import IMAGES, META, Packed, load
 from trainables.data.packing.resume_log import Journal
-from trainables.data.readers.base import Item, Listing
+from trainables.data.readers.base import ImageEntry, Listing
 from trainables.data.readers.builtin import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import digest, readable
@@ -113,7 +113,7 @@ def _is_broken(outcome: str) -> bool:
 
 
 def _describe(
-    meta: dict[str, Any], good: Sequence[tuple[Item, str]], problems: list[dict[str, str]], partial: Path
+    meta: dict[str, Any], good: Sequence[tuple[ImageEntry, str]], problems: list[dict[str, str]], partial: Path
 ) -> None:
     """Write what is known of the images: the index, the problems, and last the file that marks it whole."""
     table = _index(good, meta["classes"])
@@ -142,7 +142,7 @@ def _refuse_too_broken(name: str, spec: DataSpec, images: int, problems: Sequenc
         )
 
 
-def _index(good: Sequence[tuple[Item, str]], classes: Sequence[str]) -> pa.Table:
+def _index(good: Sequence[tuple[ImageEntry, str]], classes: Sequence[str]) -> pa.Table:
     number = {name: i for i, name in enumerate(classes)}
     return pa.table(
         {

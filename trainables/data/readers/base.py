@@ -13,13 +13,13 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from trainables.arrays import Pixels
-from trainables.errors import UserError, nearest
+from trainables.errors import UserError, suggestion
 from trainables.specs import Frozen
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
 
-class Item(NamedTuple):
+class ImageEntry(NamedTuple):
     """One image as a reader found it, not yet read. A tuple, because a plan makes hundreds of thousands.
 
     Attributes:
@@ -39,11 +39,11 @@ class Item(NamedTuple):
 class Listing:
     """All images of a data set, in a fixed order, and how to load each: encoded bytes or pixels."""
 
-    items: Sequence[Item]
+    items: Sequence[ImageEntry]
     load: Callable[[int], bytes | Pixels] = field(repr=False)
 
 
-class Source(Frozen):
+class DataSource(Frozen):
     """What every data set of a grid may say about itself."""
 
     origin: ClassVar[str] = ""
@@ -71,7 +71,7 @@ class Source(Frozen):
         """List the images that are used. Raises UserError as ``scan`` does, or where a class to leave out is not there."""
         whole = self.scan(root)
         found = {item.label for item in whole.items}
-        unknown = [f"{name}{nearest(name, found)}" for name in self.leave_out if name not in found]
+        unknown = [f"{name}{suggestion(name, found)}" for name in self.leave_out if name not in found]
         if unknown:
             raise UserError(
                 f"leave_out names a class that is not there: {', '.join(unknown)}. Classes: {', '.join(sorted(found))}"
@@ -86,7 +86,7 @@ class Source(Frozen):
         return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
 
 
-def _some(items: Sequence[Item], places: Sequence[int], most: int) -> list[int]:
+def _some(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list[int]:
     """Keep so many places of each class and part: those whose names have the smallest hashes, in their order."""
     by_hash = sorted(range(len(items)), key=lambda i: hashlib.sha256(items[i].image_id.encode()).digest())
     taken: Counter[tuple[str, str | None]] = Counter()

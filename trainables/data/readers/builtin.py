@@ -13,14 +13,14 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from trainables.data.readers.base import Item, Listing, Source, folder_of, image_names, stamp, what_is_there
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, folder_of, image_names, stamp, what_is_there
 from trainables.data.readers.manifest_table import table_rows
 from trainables.data.readers.parquet import ParquetImages
 from trainables.data.synthetic import generated
 from trainables.errors import UserError
 
 
-class BoneMarrow(Source):
+class BoneMarrow(DataSource):
     """The bone-marrow set: ``…/<CODE>/[0001-1000/]<CODE>_00001.jpg``. The label is the name's prefix.
 
     Glüge et al.'s target set (TCIA, DOI 10.7937/TCIA.AXH3-T579); its Kaggle mirror has the same tree.
@@ -43,7 +43,7 @@ class BoneMarrow(Source):
         return _of_files(folder, names, _code, groups)
 
 
-class CatsVsDogs(Source):
+class CatsVsDogs(DataSource):
     """The Microsoft release of cats and dogs: ``PetImages/{Cat,Dog}/N.jpg``."""
 
     origin: ClassVar[str] = "https://www.microsoft.com/download/details.aspx?id=54765 (0.8 GB)"
@@ -61,7 +61,7 @@ class CatsVsDogs(Source):
         return _of_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {})
 
 
-class ImageFolder(Source):
+class ImageFolder(DataSource):
     """One folder a class: ``<path>/<class>/**/image``."""
 
     reader: Literal["image_folder"]
@@ -79,7 +79,7 @@ class ImageFolder(Source):
         return _of_files(folder, names, lambda name: name.partition("/")[0], _read_groups(folder, self.groups))
 
 
-class PCam(Source):
+class PCam(DataSource):
     """PatchCamelyon's HDF5 files, with its own train, valid and test parts.
 
     Keys ``x`` (N, 96, 96, 3 uint8) and ``y`` (N, 1, 1, 1).
@@ -111,11 +111,11 @@ class PCam(Source):
         where = [(part, row) for part in parts for row in range(len(labels[part]))]
         stamps = {part: stamp(paths[part, "x"]) for part in parts}  # one file holds all of a part
         names = {part: np.where(labels[part], "tumour", "normal").tolist() for part in parts}
-        items = [Item(f"{part}/{row}", names[part][row], None, parts[part], stamps[part]) for part, row in where]
+        items = [ImageEntry(f"{part}/{row}", names[part][row], None, parts[part], stamps[part]) for part, row in where]
         return Listing(items, lambda i: np.asarray(images[where[i][0]][where[i][1]]))
 
 
-class Manifest(Source):
+class Manifest(DataSource):
     """A CSV or Parquet file with columns ``path``, ``label`` and, if wanted, ``group``."""
 
     reader: Literal["manifest"]
@@ -129,13 +129,13 @@ class Manifest(Source):
         if absent:
             raise UserError(f"{file} names {len(absent)} images that are not in {file.parent}, the first: {absent[0]}")
         items = [
-            Item(row["path"], row["label"], row.get("group") or None, None, stamp(file.parent / row["path"]))
+            ImageEntry(row["path"], row["label"], row.get("group") or None, None, stamp(file.parent / row["path"]))
             for row in rows
         ]
         return Listing(items, lambda i: (file.parent / items[i].image_id).read_bytes())
 
 
-class Generated(Source):
+class Generated(DataSource):
     """Images that the project makes itself, so that a study runs with no data and no download."""
 
     reader: Literal["generated"]
@@ -148,7 +148,7 @@ class Generated(Source):
         """List the images; each is drawn when it is loaded."""
         members = generated.members(self.generator, self.images_per_class, self.seed)
         stamp = str(generated.GENERATOR_VERSION)
-        items = [Item(member.image_id, member.kind, member.group, None, stamp) for member in members]
+        items = [ImageEntry(member.image_id, member.kind, member.group, None, stamp) for member in members]
         return Listing(items, lambda i: generated.picture(self.generator, members[i], self.size, self.seed)[0])
 
 
@@ -163,7 +163,7 @@ def _code(name: str) -> str:
 
 def _of_files(folder: Path, names: Sequence[str], label: Callable[[str], str], groups: dict[str, str]) -> Listing:
     _check_groups(folder, names, groups)
-    items = [Item(name, label(name), groups.get(name), None, stamp(f"{folder}/{name}")) for name in names]
+    items = [ImageEntry(name, label(name), groups.get(name), None, stamp(f"{folder}/{name}")) for name in names]
     return Listing(items, lambda i: (folder / names[i]).read_bytes())
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from trainables.data.readers.base import Item, Listing, Source, stamp, what_is_there
-from trainables.errors import UserError, nearest
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, stamp, what_is_there
+from trainables.errors import UserError, suggestion
 
 ROWS_AT_ONCE = 32
 ROWS_AHEAD = 1024
@@ -23,7 +23,7 @@ ROWS_AHEAD = 1024
 PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
 
 
-class ParquetImages(Source):
+class ParquetImages(DataSource):
     """Parquet files with the columns ``image`` (bytes, or Hugging Face's struct of bytes and path) and ``label``.
 
     A label is a string, or an integer with the names of the classes in ``classes`` or in the schema's
@@ -50,10 +50,10 @@ class ParquetImages(Source):
             raise UserError(f"{place} holds no row")
         paths = [path for _, path in rows]
         named = all(paths) and len(set(paths)) == len(paths)
-        items = [Item(str(path) if named else i.image_id, i.label, i.group, i.part, i.stamp) for i, path in rows]
+        items = [ImageEntry(str(path) if named else i.image_id, i.label, i.group, i.part, i.stamp) for i, path in rows]
         return Listing(items, _Stream(files, self.image).load)
 
-    def _rows(self, file: Path, name: str) -> Iterator[tuple[Item, str | None]]:
+    def _rows(self, file: Path, name: str) -> Iterator[tuple[ImageEntry, str | None]]:
         """Yield the rows of a file, named by their number, and the path that the image's struct gives."""
         try:
             parquet = pq.ParquetFile(file)
@@ -70,13 +70,13 @@ class ParquetImages(Source):
         paths = [p["path"] for p in table.column(self.image).to_pylist()] if has_path else [None] * len(labels)
         part, when = _part(file), stamp(file)
         for row, (label, own, path) in enumerate(zip(labels, groups, paths, strict=True)):
-            yield Item(f"{name}/{row}", label, own or None, part, when), path
+            yield ImageEntry(f"{name}/{row}", label, own or None, part, when), path
 
     def _check(self, file: Path, schema: pa.Schema) -> None:
         wanted = [self.image, self.label, *([self.group] if self.group else [])]
         missing = [name for name in wanted if name not in schema.names]
         if missing:
-            hint = nearest(missing[0], schema.names)
+            hint = suggestion(missing[0], schema.names)
             raise UserError(f"{file} has no column {', '.join(missing)}{hint}; found: {', '.join(schema.names)}")
         kind = schema.field(self.image).type
         inner = kind.field("bytes").type if pa.types.is_struct(kind) and _has(kind, "bytes") else kind

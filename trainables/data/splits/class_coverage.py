@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from trainables.arrays import Ints
 from trainables.data.packing.prepare import Packed
-from trainables.data.splits.grouping import Units
+from trainables.data.splits.grouping import SplitUnits
 from trainables.errors import UserError
 
 TRAIN, VAL, TEST = 0, 1, 2
@@ -17,7 +17,7 @@ FEW = 5
 """A class with fewer test images than this in a fold is named: one image moves its recall by a fifth or more."""
 
 
-def refuse_small_classes(name: str, classes: Sequence[str], units: Units, folds: int) -> None:
+def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, folds: int) -> None:
     """Refuse what cannot be divided at all. Raises UserError with every fault."""
     images = np.bincount(units.labels, minlength=len(classes))
     apart = units.of_class()
@@ -57,7 +57,7 @@ def refuse_unlearnable(name: str, data: Packed, parts: NDArray[np.int8]) -> None
         )
 
 
-def note_classes(data: Packed, units: Units, parts: NDArray[np.int8]) -> list[str]:
+def note_classes(data: Packed, units: SplitUnits, parts: NDArray[np.int8]) -> list[str]:
     """Say which classes some fold does not train on, choose on or test, and which are tested on few images.
 
     Args:

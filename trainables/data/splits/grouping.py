@@ -22,7 +22,7 @@ IDENTICAL = "identical-"
 """Begins the effective group of images of identical bytes that have no group of their own."""
 
 
-class Units:
+class SplitUnits:
     """The units of a data set of N images.
 
     Attributes:

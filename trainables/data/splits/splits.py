@@ -21,8 +21,8 @@ from trainables.data.splits.class_coverage import (
     refuse_small_classes,
     refuse_unlearnable,
 )
-from trainables.data.splits.grouping import Units
-from trainables.data.splits.verification import prove
+from trainables.data.splits.grouping import SplitUnits
+from trainables.data.splits.verification import verify_split
 from trainables.errors import UserError
 from trainables.hashing import derive_seed
 from trainables.specs import Frozen
@@ -69,7 +69,7 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
         UserError: if a class has fewer images than folds, there are fewer units than folds, a part stays
             empty, or no fold both trains on a class and tests it.
     """
-    units = Units(data)
+    units = SplitUnits(data)
     refuse_small_classes(name, data.classes, units, spec.folds)
     rng = np.random.default_rng(derive_seed("folds", spec.seed))
     # Two units of a class in one fold, and it is neither tested elsewhere nor, if they are all, trained on there.
@@ -93,7 +93,7 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     Raises:
         UserError: if a part stays empty.
     """
-    units = Units(data)
+    units = SplitUnits(data)
     given = np.array(data.index.column("part").to_pylist(), dtype=object)
     if all(part is not None for part in given) and {"train", "val"} <= set(given):
         parts, notes = _mended(given, units)
@@ -106,7 +106,7 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     return _split(data, units, parts[np.newaxis, :], [*notes, *note_classes(data, units, parts[np.newaxis, :])])
 
 
-def _mended(given: NDArray[np.object_], units: Units) -> tuple[Parts, list[str]]:
+def _mended(given: NDArray[np.object_], units: SplitUnits) -> tuple[Parts, list[str]]:
     """Take out of val what is in train as well, by group or by identical bytes."""
     own = np.array([NAMES.index(part) for part in given], dtype=np.int8)
     in_train = np.isin(units.of_image, units.of_image[own == TRAIN])
@@ -115,7 +115,7 @@ def _mended(given: NDArray[np.object_], units: Units) -> tuple[Parts, list[str]]
     return np.where(moved, np.int8(TRAIN), own), notes if moved.any() else []
 
 
-def _train_or_val(units: Units, which: Ints, val_fraction: float, rng: np.random.Generator) -> Parts:
+def _train_or_val(units: SplitUnits, which: Ints, val_fraction: float, rng: np.random.Generator) -> Parts:
     """Deal the units named out to train and val; return the part of each.
 
     Val never holds all of a class: its smallest unit trains then.
@@ -132,7 +132,7 @@ def _train_or_val(units: Units, which: Ints, val_fraction: float, rng: np.random
     return parts
 
 
-def _split(data: Packed, units: Units, parts: Parts, notes: Sequence[str]) -> Split:
+def _split(data: Packed, units: SplitUnits, parts: Parts, notes: Sequence[str]) -> Split:
     folds, images = parts.shape
     ids = data.index.column("image_id").combine_chunks()
     groups = units.names(data).take(pa.array(units.of_image))
@@ -146,7 +146,7 @@ def _split(data: Packed, units: Units, parts: Parts, notes: Sequence[str]) -> Sp
             "split": names.cast(pa.string()),
         }
     )
-    return Split(table, split_digest(table), prove(table), tuple(notes))
+    return Split(table, split_digest(table), verify_split(table), tuple(notes))
 
 
 def _refuse_empty_parts(name: str, parts: Parts, wanted: Sequence[int]) -> None:

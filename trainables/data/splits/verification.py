@@ -10,7 +10,7 @@ from trainables.arrays import Ints
 from trainables.store.arrow import codes, equal
 
 
-def prove(table: pa.Table) -> str:
+def verify_split(table: pa.Table) -> str:
     """Return one sentence that says what holds for a split: groups shared, folds, how often an image is tested.
 
     Args:

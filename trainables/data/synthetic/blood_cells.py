@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from trainables.data.synthetic import draw
-from trainables.data.synthetic.draw import Colour, Layer, Look, Picture, Range
+from trainables.data.synthetic.draw import Colour, Layer, Picture, Range, SlideAppearance
 
 BACKGROUND, CYTOPLASM, NUCLEUS = 0, 1, 2  # values in a mask
 
@@ -124,7 +124,7 @@ NUCLEAR: Colour = (104, 62, 150)
 RED_CELL: Colour = (236, 188, 182)
 
 
-def paint_blood_cell(rng: Generator, look: Look, name: str, size: int) -> Picture:
+def paint_blood_cell(rng: Generator, look: SlideAppearance, name: str, size: int) -> Picture:
     """Draw one cell and its mask; see `generated.Recipe` for the arguments."""
     kind = CELL_KINDS[name]
     parts = _draw_parts(rng, kind, size)
@@ -184,7 +184,7 @@ def _draw_nucleus(rng: Generator, layer: Layer, kind: CellKind, centre: NDArray[
         draw.draw_ellipse(layer, middle + draw.polar(arc, angle), radii, np.rad2deg(angle), 1.0)
 
 
-def _stain(rng: Generator, parts: Layer, kind: CellKind, look: Look) -> Layer:
+def _stain(rng: Generator, parts: Layer, kind: CellKind, look: SlideAppearance) -> Layer:
     """Return the (size, size, 3) picture, 0 to 1, of the parts."""
     size = parts.shape[0]
     cell, nucleus, large, small = np.moveaxis(parts, -1, 0)

@@ -25,7 +25,7 @@ SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
-class Look:
+class SlideAppearance:
     """How a slide was stained and lit, independently of what is on it.
 
     Attributes:
@@ -36,15 +36,15 @@ class Look:
     gain: NDArray[np.float64]
     light: NDArray[np.float64]
 
-    def varied(self, rng: Generator, spread: float) -> Look:
+    def varied(self, rng: Generator, spread: float) -> SlideAppearance:
         """Return a look near this one; `spread` is the standard deviation of the log gains."""
         strength = rng.normal(0.0, spread)
         hue = rng.normal(0.0, spread, 3)
         tint = rng.normal(0.0, spread / 8, 3) + rng.normal(0.0, spread / 4)
-        return Look(self.gain * np.exp(strength + hue), np.clip(self.light * np.exp(tint), 0.6, 1.0))
+        return SlideAppearance(self.gain * np.exp(strength + hue), np.clip(self.light * np.exp(tint), 0.6, 1.0))
 
 
-NEUTRAL_LOOK = Look(gain=np.ones(3), light=np.full(3, 0.93))
+NEUTRAL_LOOK = SlideAppearance(gain=np.ones(3), light=np.full(3, 0.93))
 
 
 def blank(size: int) -> Layer:
@@ -114,7 +114,7 @@ def absorbance(*colours: Colour) -> NDArray[np.float64]:
     return -np.log(np.array(colours, dtype=np.float64) / 255)
 
 
-def shine_through(rng: Generator, stains: Layer, absorbances: NDArray[np.float64], look: Look) -> Layer:
+def shine_through(rng: Generator, stains: Layer, absorbances: NDArray[np.float64], look: SlideAppearance) -> Layer:
     """Return the (size, size, 3) picture, 0 to 1, of stains (size, size, n) with (n, 3) absorbances."""
     depth = stains @ (absorbances * look.gain).astype(np.float32)
     uneven = 1 + 0.03 * smooth_noise(rng, stains.shape[0], 1)

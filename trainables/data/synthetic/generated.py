@@ -25,7 +25,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from trainables.data.synthetic.blood_cells import CELL_KINDS, paint_blood_cell
-from trainables.data.synthetic.draw import NEUTRAL_LOOK, Look, Picture
+from trainables.data.synthetic.draw import NEUTRAL_LOOK, Picture, SlideAppearance
 from trainables.data.synthetic.scenes import SCENE_CLASSES, paint_scene
 from trainables.data.synthetic.tissue import TISSUE_CLASSES, paint_tissue
 
@@ -66,7 +66,7 @@ class GeneratedSet:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GeneratorRecipe:
     """How one set is made.
 
     Attributes:
@@ -77,7 +77,7 @@ class Recipe:
     """
 
     classes: tuple[str, ...]
-    paint: Callable[[Generator, Look, str, int], Picture]
+    paint: Callable[[Generator, SlideAppearance, str, int], Picture]
     masked: bool = False
     grouped: bool = False
 
@@ -165,9 +165,9 @@ def _rng(seed: int, name: str, part: str, index: int) -> Generator:
     return np.random.default_rng(np.random.SeedSequence(words))
 
 
-GENERATORS: dict[str, Recipe] = {
-    "blood_cells": Recipe(tuple(CELL_KINDS), paint_blood_cell, masked=True, grouped=True),
-    "tissue_patches": Recipe(TISSUE_CLASSES, paint_tissue),
-    "scenes": Recipe(SCENE_CLASSES, paint_scene),
+GENERATORS: dict[str, GeneratorRecipe] = {
+    "blood_cells": GeneratorRecipe(tuple(CELL_KINDS), paint_blood_cell, masked=True, grouped=True),
+    "tissue_patches": GeneratorRecipe(TISSUE_CLASSES, paint_tissue),
+    "scenes": GeneratorRecipe(SCENE_CLASSES, paint_scene),
 }
 """The sets there are, by name."""

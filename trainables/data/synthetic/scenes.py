@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from trainables.data.synthetic import draw
-from trainables.data.synthetic.draw import Layer, Look, Picture
+from trainables.data.synthetic.draw import Layer, Picture, SlideAppearance
 
 SCENE_CLASSES = ("houses", "trees")
 
@@ -19,7 +19,7 @@ _BODIES = ((70, 130, 60), (200, 120, 50), (170, 60, 50), (220, 205, 170), (150, 
 _DETAILS = ((95, 65, 45), (60, 50, 60), (150, 110, 80), (120, 60, 45))
 
 
-def paint_scene(rng: Generator, look: Look, name: str, size: int) -> Picture:
+def paint_scene(rng: Generator, look: SlideAppearance, name: str, size: int) -> Picture:
     """Draw one landscape; see `generated.Recipe` for the arguments. It has no mask."""
     side = size * draw.SUPERSAMPLING
     scene = np.empty((side, side, 3), np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.random import Generator
 
 from trainables.data.synthetic import draw
-from trainables.data.synthetic.draw import Colour, Layer, Look, Picture, Range
+from trainables.data.synthetic.draw import Colour, Layer, Picture, Range, SlideAppearance
 
 TISSUE_CLASSES = ("normal", "tumour")
 
@@ -14,7 +14,7 @@ _EOSIN: Colour = (232, 160, 196)
 _HAEMATOXYLIN: Colour = (92, 70, 150)
 
 
-def paint_tissue(rng: Generator, look: Look, name: str, size: int) -> Picture:
+def paint_tissue(rng: Generator, look: SlideAppearance, name: str, size: int) -> Picture:
     """Draw one patch; see `generated.Recipe` for the arguments. It has no mask."""
     stroma, nuclei = draw.blank(size), draw.blank(size)
     side = nuclei.shape[0]

@@ -9,7 +9,7 @@ from torch import nn
 
 from analysis.explain.checks.deletion_insertion import deletion_insertion, ranks
 from analysis.explain.checks.sanity_check import randomised, similarity
-from analysis.explain.explained_model import Trained
+from analysis.explain.explained_model import ExplainedModel
 from analysis.explain.methods.grad_cam import activation_maps
 from analysis.explain.records.records import ALL_RANDOM, GRADCAM, HEAD_RANDOM
 
@@ -65,7 +65,7 @@ def test_similarity_is_of_ranks_and_undefined_for_a_flat_map() -> None:
 
 
 @pytest.mark.parametrize("check", [HEAD_RANDOM, ALL_RANDOM])
-def test_a_randomised_network_is_another_and_the_trained_one_stays(cnn: Trained, check: str) -> None:
+def test_a_randomised_network_is_another_and_the_trained_one_stays(cnn: ExplainedModel, check: str) -> None:
     before = {name: tensor.clone() for name, tensor in cnn.backbone.module.state_dict().items()}
     state = torch.random.get_rng_state()
     args = (check, cnn.stage.model, cnn.backbone, cnn.network.layer, 96, len(cnn.classes), 5)
@@ -81,7 +81,7 @@ def test_a_randomised_network_is_another_and_the_trained_one_stays(cnn: Trained,
     assert same == (weights - cnn.backbone.head if check == HEAD_RANDOM else set())
 
 
-def test_maps_of_random_weights_are_others(vit: Trained) -> None:
+def test_maps_of_random_weights_are_others(vit: ExplainedModel) -> None:
     images = torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     targets = np.array([0, 1, 2, 3])
     other = randomised(ALL_RANDOM, vit.stage.model, vit.backbone, vit.network.layer, 96, len(vit.classes), 5)

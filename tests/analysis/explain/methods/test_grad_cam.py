@@ -11,8 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.explain.explained_model import Trained
-from analysis.explain.methods.grad_cam import Network, activation_maps, centred_gaussian, enlarge, is_flat, random_map
+from analysis.explain.explained_model import ExplainedModel
+from analysis.explain.methods.grad_cam import (
+    CamNetwork,
+    activation_maps,
+    centred_gaussian,
+    enlarge,
+    is_flat,
+    random_map,
+)
 from analysis.explain.methods.target_layer import cam_layer
 from analysis.explain.records.records import GRADCAM, PLUS_PLUS
 from trainables.specs import ModelSpec
@@ -36,9 +43,9 @@ class Colours(nn.Module):
         return self.out(self.features(images).mean((2, 3)))
 
 
-def colours() -> Network:
+def colours() -> CamNetwork:
     module = Colours()
-    return Network(module, cam_layer(ModelSpec(model="tests:Colours"), module, 32))
+    return CamNetwork(module, cam_layer(ModelSpec(model="tests:Colours"), module, 32))
 
 
 def picture() -> torch.Tensor:
@@ -65,7 +72,7 @@ def test_a_map_of_nothing_is_flat_and_stays_so() -> None:
     assert not enlarge(nothing, 32).any()
 
 
-def test_maps_of_a_batch_are_those_of_its_images(cnn: Trained) -> None:
+def test_maps_of_a_batch_are_those_of_its_images(cnn: ExplainedModel) -> None:
     tensor = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     targets = np.array([0, 1, 2])
     for method in (GRADCAM, PLUS_PLUS):

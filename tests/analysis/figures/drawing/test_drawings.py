@@ -10,18 +10,18 @@ import pytest
 from analysis.figures.drawing import palette
 from analysis.figures.drawing.figure import Figure, distinct, file_name
 from analysis.figures.drawing.pdf import as_pdf
-from analysis.figures.drawing.shapes import Box, Drawing, Line, Mark, Text
+from analysis.figures.drawing.shapes import Box, Drawing, Marker, Polyline, Text
 from analysis.figures.drawing.svg import as_file, as_svg
 from analysis.figures.heatmap import heat_drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<b>&\"'\x00\ud800\ufffe$x_{2}"
 SHAPES = (
-    Line(((0, 0), (10, 20)), "accent", 2, (4, 2), 0.5),
+    Polyline(((0, 0), (10, 20)), "accent", 2, (4, 2), 0.5),
     Box(1, 2, 3, 4, "heat", 0.25),
-    Mark(5, 5, 4, "ink", "diamond", hollow=True),
-    Mark(5, 5, 4, "ink", "square"),
-    Mark(5, 5),
+    Marker(5, 5, 4, "ink", "diamond", hollow=True),
+    Marker(5, 5, 4, "ink", "square"),
+    Marker(5, 5),
     Text(1, 9, EVIL, "soft", anchor="end", turn=-90, bold=True),
 )
 DRAWING = Drawing(100, 50, EVIL, EVIL, SHAPES)

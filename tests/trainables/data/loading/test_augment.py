@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from trainables.data.loading.augment import Change, apply, draw, plain, uniforms
+from trainables.data.loading.augment import AugmentParameters, apply, draw, plain, uniforms
 from trainables.specs import Augmentation
 
 NOTHING = {name: 0.0 for name in Augmentation.model_fields if name != "flip"}
@@ -177,7 +177,7 @@ def test_the_border_is_mirrored_and_brings_in_no_black() -> None:
 def test_a_mirrored_border_continues_the_image() -> None:
     """The pixel at the border comes once, the ones before it come back."""
     image = photos(1, 16)
-    shift = Change(np.array([[[1.0, 0.0, 5.0], [0.0, 1.0, -3.0]]]), np.eye(3, 4)[np.newaxis])
+    shift = AugmentParameters(np.array([[[1.0, 0.0, 5.0], [0.0, 1.0, -3.0]]]), np.eye(3, 4)[np.newaxis])
     x, y = np.arange(16) + 5, np.abs(np.arange(16) - 3)
     expected = image[0][np.ix_(y, np.where(x > 15, 30 - x, x))]
     assert np.array_equal(apply(image, shift, 16)[0], expected)

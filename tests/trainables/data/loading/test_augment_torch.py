@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.loading.augment import Change, apply, draw, plain
+from trainables.data.loading.augment import AugmentParameters, apply, draw, plain
 from trainables.data.loading.augment_torch import apply_tensor
 from trainables.specs import Augmentation
 
@@ -35,7 +35,7 @@ specs = st.builds(
 )
 
 
-def changed(images: NDArray[np.uint8], change: Change, target: int) -> NDArray[np.float64]:
+def changed(images: NDArray[np.uint8], change: AugmentParameters, target: int) -> NDArray[np.float64]:
     tensor = apply_tensor(torch.from_numpy(images), change, target)
     assert tensor.shape == (len(images), 3, target, target)
     assert tensor.dtype == torch.float32
@@ -43,7 +43,7 @@ def changed(images: NDArray[np.uint8], change: Change, target: int) -> NDArray[n
     return tensor.permute(0, 2, 3, 1).numpy().astype(float)
 
 
-def check(images: NDArray[np.uint8], change: Change, target: int) -> None:
+def check(images: NDArray[np.uint8], change: AugmentParameters, target: int) -> None:
     """Check that OpenCV is off by no more than its roundings: half a level after the warp, amplified, and half after the colour."""
     difference = np.abs(changed(images, change, target) - apply(images, change, target))
     gain = np.abs(change.colour[:, :, :3]).sum(axis=2)
@@ -69,7 +69,7 @@ def test_plain_at_the_same_size_changes_nothing(edge: int) -> None:
 
 def test_the_border_is_mirrored_without_repeating_it() -> None:
     image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
-    shift = Change(np.array([[[1.0, 0.0, 5.0], [0.0, 1.0, -3.0]]]), np.eye(3, 4)[np.newaxis])
+    shift = AugmentParameters(np.array([[[1.0, 0.0, 5.0], [0.0, 1.0, -3.0]]]), np.eye(3, 4)[np.newaxis])
     x, y = np.arange(16) + 5, np.abs(np.arange(16) - 3)
     expected = image[0][np.ix_(y, np.where(x > 15, 30 - x, x))]
     assert np.abs(changed(image, shift, 16)[0] - expected).max() < 0.02

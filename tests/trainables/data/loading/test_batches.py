@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from trainables.data.loading.batches import (
     EVALUATION_BATCH,
-    Input,
+    InputSpec,
     Part,
-    Share,
+    WorkerShare,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
@@ -24,7 +24,7 @@ from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
 
 PLAIN = Augmentation(flip=False, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, stain=0)
-RAW = Input(16, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), torch.device("cpu"))
+RAW = InputSpec(16, (0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255), torch.device("cpu"))
 """Leaves pixels as they are: 0 to 255."""
 
 
@@ -47,15 +47,17 @@ def epoch(part: Part, batch: int = 16, **where: Any) -> list[list[int]]:
 
 
 def test_a_value_looked_up_is_the_value_normalised() -> None:
-    want = Input(16, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), torch.device("cpu"))
+    input_spec = InputSpec(16, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), torch.device("cpu"))
     images = np.arange(256 * 3, dtype=np.uint8).reshape(1, 16, 16, 3).repeat(2, 0)
     images[1] = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)  # every value in every channel
-    found = want.tensor(images)
-    mean, std = (np.float32(np.array(part, dtype=np.float32) * np.float32(255)) for part in (want.mean, want.std))
+    found = input_spec.tensor(images)
+    mean, std = (
+        np.float32(np.array(part, dtype=np.float32) * np.float32(255)) for part in (input_spec.mean, input_spec.std)
+    )
     assert np.array_equal(found.permute(0, 2, 3, 1).numpy(), (images.astype(np.float32) - mean) / std)
     assert found.shape == (2, 3, 16, 16)
     assert found.is_contiguous(memory_format=torch.channels_last)
-    assert want.tensor(images[:0]).shape == (0, 3, 16, 16)
+    assert input_spec.tensor(images[:0]).shape == (0, 3, 16, 16)
 
 
 def test_labels_go_with_their_images(numbered: Packed) -> None:
@@ -125,7 +127,9 @@ def test_shares_are_the_rows_of_one_batch(numbered: Packed, images: int, batch: 
     """For any number of workers: the same images with the same changes, each once, in the same order."""
     part, jitter = Part(numbered, np.arange(100, 100 + images)), PLAIN.model_copy(update={"stain": 0.2})
     whole = list(training_batches(part, RAW, jitter, batch, 1, 0, 0))
-    shares = [list(training_batches(part, RAW, jitter, batch, 1, 0, 0, Share(rank, size))) for rank in range(size)]
+    shares = [
+        list(training_batches(part, RAW, jitter, batch, 1, 0, 0, WorkerShare(rank, size))) for rank in range(size)
+    ]
     for step, one in enumerate(whole):
         for rank in range(size):
             own = shares[rank][step]
@@ -142,19 +146,19 @@ def test_batches_are_skipped_without_decoding_them(
 ) -> None:
     part = Part(numbered, np.arange(70))
     whole = epoch(part)
-    gathered: list[int] = []
+    all_gather: list[int] = []
     gather = Packed.gather
-    monkeypatch.setattr(Packed, "gather", lambda self, rows: (gathered.append(len(rows)), gather(self, rows))[1])
+    monkeypatch.setattr(Packed, "gather", lambda self, rows: (all_gather.append(len(rows)), gather(self, rows))[1])
     left = [numbers(b.images) for b in training_batches(part, RAW, PLAIN, 16, 1, 0, 0, start=start)]
     assert left == whole[start:]
-    assert gathered == [16] * max(0, 4 - start)
+    assert all_gather == [16] * max(0, 4 - start)
 
 
 @settings(max_examples=30)
 @given(st.integers(1, 150), st.integers(1, 5))
 def test_shares_of_an_evaluation_are_the_part_each_image_once(numbered: Packed, count: int, size: int) -> None:
     rows = np.random.default_rng(0).permutation(200)[:count]
-    shares = [evaluation_batches(Part(numbered, rows), RAW, Share(rank, size)) for rank in range(size)]
+    shares = [evaluation_batches(Part(numbered, rows), RAW, WorkerShare(rank, size)) for rank in range(size)]
     seen = [sum((numbers(batch.images) for batch in share), []) for share in shares]
     assert seen == [rows[rank::size].tolist() for rank in range(size)]
 
@@ -162,7 +166,7 @@ def test_shares_of_an_evaluation_are_the_part_each_image_once(numbered: Packed, 
 @pytest.mark.parametrize(("rank", "size"), [(-1, 2), (2, 2), (0, 0)])
 def test_a_worker_that_is_not_there_has_no_share(rank: int, size: int) -> None:
     with pytest.raises(ValueError, match=f"no worker {rank} of {size}"):
-        Share(rank, size)
+        WorkerShare(rank, size)
 
 
 def test_a_gpu_would_change_the_images_itself(
@@ -185,7 +189,7 @@ def test_a_gpu_would_change_the_images_itself(
     move, make = torch.Tensor.to, torch.tensor
     monkeypatch.setattr(torch.Tensor, "to", to)
     monkeypatch.setattr(torch, "tensor", lambda values, device: make(values))
-    (found,) = training_batches(part, Input(16, RAW.mean, RAW.std, Cuda()), Augmentation(), 8, 1, 0, 0)  # type: ignore[arg-type]
+    (found,) = training_batches(part, InputSpec(16, RAW.mean, RAW.std, Cuda()), Augmentation(), 8, 1, 0, 0)  # type: ignore[arg-type]
     assert torch.equal(found.labels, expected.labels)
     assert (found.images - expected.images).abs().max() < 1.5
     assert not torch.equal(found.images, expected.images)
@@ -205,7 +209,7 @@ def test_evaluation_changes_nothing_but_the_size(in_memory: Callable[..., Packed
     part = Part(in_memory([0, 1, 0], images=pixels), np.arange(3))
     (images, _, _), *_ = evaluation_batches(part, RAW)
     assert torch.equal(images, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
-    larger = Input(24, RAW.mean, RAW.std, RAW.device)
+    larger = InputSpec(24, RAW.mean, RAW.std, RAW.device)
     assert next(iter(evaluation_batches(part, larger)))[0].shape == (3, 3, 24, 24)
     assert next(iter(training_batches(part, larger, Augmentation(), 2, 0, 0, 0)))[0].shape == (2, 3, 24, 24)
 
@@ -213,7 +217,7 @@ def test_evaluation_changes_nothing_but_the_size(in_memory: Callable[..., Packed
 def test_normalisation_is_of_each_channel_in_zero_to_one() -> None:
     mean, std = (0.5630, 0.4959, 0.7353), (0.2421, 0.2835, 0.1767)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    tensor = Input(8, mean, std, torch.device("cpu")).tensor(pixels)
+    tensor = InputSpec(8, mean, std, torch.device("cpu")).tensor(pixels)
     expected = ((pixels / 255.0 - mean) / std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(tensor.numpy(), expected, atol=1e-6)
     assert tensor.dtype == torch.float32
@@ -240,6 +244,6 @@ def test_normalising_by_rows_gives_the_bits_of_normalising_by_channels() -> None
     pixels = np.random.default_rng(0).integers(0, 256, (5, 33, 33, 3), dtype=np.uint8)
     wide = [torch.tensor(values).view(1, 3, 1, 1) * 255 for values in (mean, std)]
     wanted = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().sub_(wide[0]).div_(wide[1])
-    tensor = Input(33, mean, std, torch.device("cpu")).tensor(pixels)
+    tensor = InputSpec(33, mean, std, torch.device("cpu")).tensor(pixels)
     assert torch.equal(tensor, wanted)
     assert tensor.is_contiguous(memory_format=torch.channels_last)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from trainables.data.loading import batches
-from trainables.data.loading.batches import Input, Part, Share, evaluation_batches, training_batches
+from trainables.data.loading.batches import InputSpec, Part, WorkerShare, evaluation_batches, training_batches
 from trainables.data.loading.gpu_cache import SHARE_OF_FREE, free_bytes, make_resident
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
 
 CPU = torch.device("cpu")
-WANT = Input(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.1), CPU)
+WANT = InputSpec(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.1), CPU)
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,8 @@ def test_a_cpu_keeps_nothing_twice(part: Part) -> None:
     assert part.on(CPU).resident is None
 
 
-@pytest.mark.parametrize("share", [Share(0, 1), Share(1, 3)])
-def test_batches_are_the_same_within_rounding(part: Part, share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("share", [WorkerShare(0, 1), WorkerShare(1, 3)])
+def test_batches_are_the_same_within_rounding(part: Part, share: WorkerShare, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "free_bytes", lambda device: 1 << 30)
     kept = part.on(CPU)
     assert kept.resident is not None

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from trainables.data.loading import prefetch as module
-from trainables.data.loading.batches import Batch, Input, Part, Share, evaluation_batches, training_batches
-from trainables.data.loading.prefetch import ahead
+from trainables.data.loading.batches import Batch, InputSpec, Part, WorkerShare, evaluation_batches, training_batches
+from trainables.data.loading.prefetch import prefetch
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
 
@@ -29,14 +29,14 @@ def helpers() -> list[str]:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 def test_all_items_come_in_their_order(count: int) -> None:
-    with ahead(iter(range(count)), CPU) as items:
+    with prefetch(iter(range(count)), CPU) as items:
         assert list(items) == list(range(count))
     assert helpers() == []
 
 
 def test_a_device_that_gains_nothing_is_given_the_items_as_they_are() -> None:
     items = iter([1, 2])
-    with ahead(items, torch.device("meta")) as same:
+    with prefetch(items, torch.device("meta")) as same:
         assert same is items
 
 
@@ -48,7 +48,7 @@ def test_the_next_item_and_no_more_is_made_while_the_present_one_is_used() -> No
             event.set()
             yield number
 
-    with ahead(items(), CPU) as coming:
+    with prefetch(items(), CPU) as coming:
         assert next(coming) == 0
         assert made[1].wait(10)  # nobody has asked for it
         assert not made[2].wait(0.1)
@@ -60,7 +60,7 @@ def test_it_is_made_by_another_thread_and_its_error_is_raised_in_this_one() -> N
         yield threading.get_ident()
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with ahead(items(), CPU) as coming:
+    with prefetch(items(), CPU) as coming:
         assert next(coming) != threading.get_ident()
         with pytest.raises(torch.OutOfMemoryError, match="CUDA out of memory"):
             next(coming)
@@ -80,7 +80,7 @@ def test_leaving_waits_for_the_item_under_way_and_ends_the_thread(taken: int) ->
             yield number
 
     def broken() -> None:
-        with ahead(items(), CPU) as coming:
+        with prefetch(items(), CPU) as coming:
             for _ in range(taken):
                 next(coming)
             raise RuntimeError("the step broke")
@@ -91,18 +91,18 @@ def test_leaving_waits_for_the_item_under_way_and_ends_the_thread(taken: int) ->
     assert helpers() == []
 
 
-@pytest.mark.parametrize("share", [Share(0, 1), Share(1, 3)])
-def test_batches_made_ahead_have_the_same_bits(in_memory: Callable[..., Packed], share: Share) -> None:
+@pytest.mark.parametrize("share", [WorkerShare(0, 1), WorkerShare(1, 3)])
+def test_batches_made_ahead_have_the_same_bits(in_memory: Callable[..., Packed], share: WorkerShare) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (150, 16, 16, 3), dtype=np.uint8)
     part = Part(in_memory([0, 1, 2] * 50, images=pixels), np.random.default_rng(1).permutation(150))
-    want = Input(24, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), CPU)
+    input_spec = InputSpec(24, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), CPU)
 
     def made() -> list[Iterator[Batch]]:
-        training = training_batches(part, want, Augmentation(), 16, 1, 0, 0, share, start=2)
-        return [training, evaluation_batches(part, want, share)]
+        training = training_batches(part, input_spec, Augmentation(), 16, 1, 0, 0, share, start=2)
+        return [training, evaluation_batches(part, input_spec, share)]
 
     for plain, used in zip(made(), made(), strict=True):
-        with ahead(used, CPU) as coming:
+        with prefetch(used, CPU) as coming:
             found, expected = list(coming), list(plain)
         assert len(found) == len(expected) > 0
         for one, other in zip(found, expected, strict=True):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.splits.class_coverage import refuse_unlearnable
 from trainables.data.splits.splits import Split, SplitSpec, cross_validation, single
-from trainables.data.splits.verification import prove
+from trainables.data.splits.verification import verify_split
 from trainables.errors import UserError
 from trainables.store.study import split_digest
 
@@ -346,9 +346,11 @@ def test_a_real_scale_is_divided_in_a_moment(in_memory: Make) -> None:
 def test_a_split_that_does_not_hold_is_not_proved(change: dict[str, list[str]], words: str) -> None:
     columns = {"fold": [0, 0, 1, 1], "image_id": ["a", "b"] * 2, "label": [0, 1] * 2}
     whole = columns | {"group": [None] * 4, "split": ["train", "test", "test", "train"]}
-    assert prove(pa.table(whole | {"group": pa.nulls(4, pa.string())})).startswith("no groups are given: 0 of 2 images")
+    assert verify_split(pa.table(whole | {"group": pa.nulls(4, pa.string())})).startswith(
+        "no groups are given: 0 of 2 images"
+    )
     with pytest.raises(ValueError, match=words):
-        prove(pa.table(whole | {"group": pa.array(["p", "p", None, None], pa.string())} | change))
+        verify_split(pa.table(whole | {"group": pa.array(["p", "p", None, None], pa.string())} | change))
 
 
 def test_all_faults_are_told_at_once(in_memory: Make) -> None:

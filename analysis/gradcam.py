@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import terminal
 from trainables.errors import UserError
+from trainables.store import layout
 
 if TYPE_CHECKING:
     from analysis.explain.records.records import Explained
@@ -44,7 +45,7 @@ def _run(given: argparse.Namespace) -> None:
     if given.images is not None:
         _show([explain_folder(study, given.stage, given.images, given.out, wanted)], str(given.out))
     else:
-        _show(explain_study(study, wanted, given.data, given.masks), study.storage.path("report/figures"))
+        _show(explain_study(study, wanted, given.data, given.masks), study.storage.path(layout.REPORT_FIGURES))
 
 
 def _show(explained: Sequence[Explained], folder: str) -> None:

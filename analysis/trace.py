@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import cli, terminal
 from trainables.errors import UserError, suggestion
+from trainables.hashing import short_key
+from trainables.store import layout
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
@@ -66,7 +68,7 @@ def trace(study: Study, row: str, column: str) -> dict[str, Any]:
         "data": {
             "target": collected.plan.target,
             "fingerprint": collected.header.fingerprint,
-            "split": study.storage.path(f"splits/{collected.header.split}.parquet"),
+            "split": study.storage.path(layout.split_file(collected.header.split)),
             "classes": list(collected.plan.classes),
         },
         "commands": {
@@ -123,7 +125,7 @@ def _run(study: Study, collected: Collected, row: RowScores, number: int, measur
         "initial_weights": cell.stage.initial.model_dump(mode="json"),
         "upstream": list(_upstream(collected, cell.planned)),
         "environment": _environment(cell),
-        "command": shlex.join([*_command(study), "--cell", cell.result.key[:16]]),
+        "command": shlex.join([*_command(study), "--cell", short_key(cell.result.key)]),
     }
 
 
@@ -153,7 +155,7 @@ def _environment(cell: Cell) -> dict[str, Any]:
 def _command(study: Study) -> list[str]:
     """Return the command that runs the study again: what is finished stays finished."""
     folder, _, name = study.storage.path().rstrip("/").rpartition("/")
-    grid = study.storage.path("grid.yaml")
+    grid = study.storage.path(layout.GRID)
     return ["python", "-m", "sweep.run", "--grid", grid, "--study", name, "--storage", folder]
 
 

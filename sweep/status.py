@@ -26,6 +26,8 @@ from sweep.monitor.running_file import RunStatus
 from sweep.schedule.retry_policy import alike
 from sweep.schedule.scheduler import State
 from trainables.errors import UserError
+from trainables.hashing import short_key
+from trainables.store import layout
 from trainables.store.study import Study
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
@@ -61,7 +63,7 @@ def _state(stage: PlannedStage, progress: StudyProgress, running: Mapping[str, A
     kind, why = progress.why_not_done(stage)
     if kind == "failed":
         folder = progress.folder(stage.key)
-        return StageState(*of_stage, "failed", why, folder.path("log.txt") if folder else "")
+        return StageState(*of_stage, "failed", why, folder.path(layout.LOG) if folder else "")
     if kind == "blocked":
         return StageState(*of_stage, "blocked", why)
     ready = all(progress.state(upstream) == "done" for upstream in progress.upstream(stage))
@@ -91,7 +93,7 @@ def show(study: Study, plan: PlanFile, states: Sequence[StageState], beat: RunSt
         yield Text(f"{len(failed)} {failed[0].why}")
         yield Text(f"  stages: {_some(failed)}")
         yield Text(f"  log: {failed[0].log}")
-        yield Text(f"  alone: {command(study, plan, str(failed[0].key)[:16])}")
+        yield Text(f"  alone: {command(study, plan, short_key(failed[0].key))}")
     blocked: dict[str, list[StageState]] = {}
     for state in states:
         if state.state == "blocked":
@@ -108,7 +110,7 @@ def _some(states: Sequence[StageState]) -> str:
 def command(study: Study, plan: PlanFile, key: str) -> str:
     """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
     name = study.storage.name
-    grid = study.storage.path("grid.yaml") if study.storage.is_local else plan.grid.removesuffix(".yaml")
+    grid = study.storage.path(layout.GRID) if study.storage.is_local else plan.grid.removesuffix(".yaml")
     of_study = ["--study", name.removesuffix(SUFFIX), "--storage", study.storage.above]
     places = [part for place, value in plan.places.items() if value for part in (f"--{place}", value)]
     rehearsal = ["--rehearse"] if name.endswith(SUFFIX) else []

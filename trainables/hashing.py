@@ -10,6 +10,14 @@ from typing import Any
 
 from trainables.errors import UserError
 
+KEY_CHARS = 16
+"""So many characters of a stage's key are in the name of its folder, and shown to people."""
+
+
+def short_key(key: str | None) -> str:
+    """Return the beginning of a key, as folder names and messages show it."""
+    return str(key)[:KEY_CHARS]
+
 
 def canonical(value: Any) -> str:
     """Return the one JSON text of a plain value: sorted keys, no white space.

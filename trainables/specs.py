@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainables.hashing import digest
+from trainables.hashing import digest, short_key
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
 
@@ -222,7 +222,7 @@ class Stage(Frozen):
         """
         if self.key is None:
             raise ValueError(f"stage {self.name} has no key yet: an input is missing")
-        return f"{self.kind}-{self.name}-{self.key[:16]}"
+        return f"{self.kind}-{self.name}-{short_key(self.key)}"
 
     def document(self) -> dict[str, Any]:
         """Return the content of ``stage.json``."""

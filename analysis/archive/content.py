@@ -10,24 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from analysis.page.build import FIGURES, INDEX, TABLES, build
-from analysis.results.collect import WEIGHTS, Collected, collect
+from analysis.page.build import build
+from analysis.results.collect import Collected, collect
 from analysis.results.plan_file import PlannedStage, explain
 from analysis.results.verify import Cell
 from analysis.stats import study_summary
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.storage import Storage
-from trainables.store.study import RESULT, STAGE, StageFolder, Study
+from trainables.store.study import StageFolder, Study
 
 File = tuple[str, Callable[[], bytes]]
 """A name in the bundle, and how to get its bytes."""
 
 STUDY_FILES = (
-    "study.json",
-    "grid.yaml",
-    "plan.json",
-    "selection.parquet",
-    "data_problems.parquet",
+    layout.STUDY,
+    layout.GRID,
+    layout.PLAN,
+    layout.SELECTION,
+    layout.DATA_PROBLEMS,
 )
 README = """# {name}
 
@@ -77,10 +78,17 @@ def _report(study: Study) -> Iterator[File]:
     with TemporaryDirectory(prefix="bundle-report-") as folder:
         made = Storage(Path(folder))
         report = build(study, into=made)
-        tables = [f"{TABLES}/{table.name}.{suffix}" for table in report.tables.all for suffix in ("csv", "md", "tex")]
-        drawn = {f"{FIGURES}/{name}": made for name in made.child(FIGURES).files()}
-        explained = {f"{FIGURES}/{name}": study.storage for name in study.storage.child(FIGURES).files()}
-        for name in (INDEX, *tables):
+        tables = [
+            f"{layout.REPORT_TABLES}/{table.name}.{suffix}"
+            for table in report.tables.all
+            for suffix in ("csv", "md", "tex")
+        ]
+        drawn = {f"{layout.REPORT_FIGURES}/{name}": made for name in made.child(layout.REPORT_FIGURES).files()}
+        explained = {
+            f"{layout.REPORT_FIGURES}/{name}": study.storage
+            for name in study.storage.child(layout.REPORT_FIGURES).files()
+        }
+        for name in (layout.REPORT_PAGE, *tables):
             yield name, _reader(made, name)
         for name, storage in sorted((explained | drawn).items()):
             yield name, _reader(storage, name)
@@ -123,14 +131,14 @@ def _folders(collected: Collected) -> Iterator[StageFolder]:
 def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
     result = folder.result() or {}
     for name in result.get("digests", {}):
-        if name != WEIGHTS or weights:
-            yield f"stages/{folder.name}/{name}", _verified(folder, name, result)
-    for name in (STAGE, RESULT):
-        yield f"stages/{folder.name}/{name}", _of_folder(folder, name)
+        if name != layout.WEIGHTS or weights:
+            yield f"{layout.STAGES}/{folder.name}/{name}", _verified(folder, name, result)
+    for name in (layout.STAGE, layout.RESULT):
+        yield f"{layout.STAGES}/{folder.name}/{name}", _of_folder(folder, name)
 
 
 def _splits(study: Study) -> Iterator[File]:
-    for name in study.storage.names("splits"):
+    for name in study.storage.names(layout.SPLITS):
         yield f"splits/{name}", _reader(study.storage, f"splits/{name}")
 
 

@@ -10,15 +10,16 @@ import numpy as np
 
 from analysis.explain.checks.mask_overlap import no_masks
 from analysis.explain.evaluate import BATCH, ImageHeatmaps, explain_images, probabilities
-from analysis.explain.explained_model import find_stage, load_trained, threads
+from analysis.explain.explained_model import load_trained, threads
 from analysis.explain.pixels import PixelSource, of_folder, of_study
 from analysis.explain.records.records import Explained
-from analysis.explain.records.records_reader import FIGURES
 from analysis.explain.sampling import SampledImage, best_cells, class_numbers, pick, test_predictions
 from analysis.explain.writer import PREFIX, write
 from analysis.results.collect import collect
 from analysis.results.verify import Cell
 from trainables.errors import UserError
+from trainables.store import layout
+from trainables.store.stage_lookup import find_begun
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder, Study
 
@@ -67,7 +68,7 @@ def explain_study(
     cells = best_cells(collected, wanted.architectures, wanted.scenarios)
     numbers = class_numbers(collected.plan.classes, wanted.classes)
     source = of_study(study, data, masks, collected.header.fingerprint)
-    storage = study.storage.child(FIGURES)
+    storage = study.storage.child(layout.REPORT_FIGURES)
     return [_explain_cell(cell, storage, source, numbers, wanted) for cell in cells]
 
 
@@ -119,7 +120,7 @@ def explain_folder(study: Study, stage: str, images: Path, out: Path, wanted: Ex
     Raises:
         UserError: if there is no such stage or image, or the stage keeps no weights.
     """
-    folder: StageFolder = find_stage(study, stage)
+    folder: StageFolder = find_begun(study, stage)
     trained = load_trained(folder, wanted.layer)
     ids, pixels_of = of_folder(images, trained.stage.data.size)
     if len(ids) > MOST_IMAGES:

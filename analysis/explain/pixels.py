@@ -22,6 +22,8 @@ from trainables.data.packing.prepare import Packed, load, prepare
 from trainables.data.readers.base import IMAGE_ENDINGS
 from trainables.data.readers.builtin import DataSpec, Generated
 from trainables.errors import UserError
+from trainables.hashing import short_key
+from trainables.store import layout
 from trainables.store.storage import Storage, cache_folder
 from trainables.store.study import Study
 
@@ -57,8 +59,8 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
         packed = _prepared(study, spec, data, cache)
     if packed.fingerprint != fingerprint:
         raise UserError(
-            f"the data in {data} are not those the study was made with: their fingerprint is {packed.fingerprint[:16]}, "
-            f"the study's {fingerprint[:16]}. Give --data the folder that was given to sweep.run"
+            f"the data in {data} are not those the study was made with: their fingerprint is {short_key(packed.fingerprint)}, "
+            f"the study's {short_key(fingerprint)}. Give --data the folder that was given to sweep.run"
         )
     return PixelSource(_Rows(packed), masks_of(spec, data, masks, packed.size))
 
@@ -145,17 +147,17 @@ def _specification(study: Study) -> DataSpec:
         return adapter.validate_python(grid["data"][grid["target"]])
     except (KeyError, TypeError, ValidationError) as error:
         raise UserError(
-            f"{study.storage.path('grid.yaml')} does not say how the target is read: {explain(error)}"
+            f"{study.storage.path(layout.GRID)} does not say how the target is read: {explain(error)}"
         ) from error
 
 
 def _grid(study: Study) -> dict[str, Any]:
     try:
-        grid = yaml.safe_load(study.storage.read("grid.yaml"))
+        grid = yaml.safe_load(study.storage.read(layout.GRID))
     except FileNotFoundError as error:
         raise UserError(
-            f"{study.storage.path('grid.yaml')} is missing: run the study's grid again, it is written anew"
+            f"{study.storage.path(layout.GRID)} is missing: run the study's grid again, it is written anew"
         ) from error
     except yaml.YAMLError as error:
-        raise UserError(f"{study.storage.path('grid.yaml')} is no YAML: {explain(error)}") from error
+        raise UserError(f"{study.storage.path(layout.GRID)} is no YAML: {explain(error)}") from error
     return dict(grid) if isinstance(grid, dict) else {}

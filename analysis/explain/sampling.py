@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.explain.records.records import Why
 from analysis.results.collect import Collected
-from analysis.results.predictions import FILE, Predictions, read_predictions
+from analysis.results.predictions import Predictions, read_predictions, softmax
 from analysis.results.verify import Cell
 from trainables.errors import UserError, suggestion
 from trainables.hashing import derive_seed
+from trainables.store import layout
 
 CONFIDENT: tuple[Why, Why] = ("confident and right", "confident and wrong")
 DRAWN: Why = "drawn at random"
@@ -62,7 +62,7 @@ def best_cells(collected: Collected, architectures: Sequence[str], scenarios: Se
 
 def test_predictions(cell: Cell) -> Predictions:
     """Return what a verified cell said of its test images."""
-    content = cell.folder.read_verified(FILE, {"digests": cell.result.digests})
+    content = cell.folder.read_verified(layout.PREDICTIONS, {"digests": cell.result.digests})
     return read_predictions(content, len(cell.result.classes))["test"]
 
 
@@ -75,7 +75,7 @@ def pick(said: Predictions, of_class: int, count: int, seed: str) -> list[Sample
         count: how many of each kind, at most.
         seed: any text; the draw depends on it and the class alone.
     """
-    probability = softmax(said.logits)
+    probability = softmax(said.logits, np.float64)
     predicted = probability.argmax(1)
     rows = np.flatnonzero(said.labels == of_class)
     by_confidence = rows[np.argsort(-probability[rows, predicted[rows]], kind="stable")]
@@ -91,12 +91,6 @@ def pick(said: Predictions, of_class: int, count: int, seed: str) -> list[Sample
         for why, some in zip((*CONFIDENT, DRAWN), (right, wrong, drawn), strict=True)
         for row in some
     ]
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return probabilities, shape as given: (images, classes)."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def class_numbers(classes: Sequence[str], names: Sequence[str]) -> list[int]:

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from analysis.results.plan_file import explain
+from trainables.store import layout
 from trainables.store.arrow import read_parquet
 from trainables.store.study import StageFolder
 
-HISTORY, CURVE = "history.parquet", "curve.parquet"
 SPLITS = ("train", "val")
 _Read = TypeVar("_Read")
 
@@ -86,8 +86,8 @@ def history(folder: StageFolder, digests: Mapping[str, str], chosen: Any, label:
     Raises:
         ValueError, KeyError, TypeError, OSError: if it is missing, not what the stage wrote, or not as expected.
     """
-    table = read_parquet(folder.read_verified(HISTORY, {"digests": digests}))
-    rows = {name: [row for row in _rows(table, HISTORY) if row["split"] == name] for name in SPLITS}
+    table = read_parquet(folder.read_verified(layout.HISTORY, {"digests": digests}))
+    rows = {name: [row for row in _rows(table, layout.HISTORY) if row["split"] == name] for name in SPLITS}
 
     def column(name: str) -> dict[str, list[float]]:
         return {part: [_float(row[name]) for row in of_part] for part, of_part in rows.items()}
@@ -109,8 +109,8 @@ def range_test(folder: StageFolder) -> RangeTestCurve:
         ValueError, KeyError, TypeError, OSError: if it is missing, not what the stage wrote, or not as expected.
     """
     result = folder.result() or {}
-    table = read_parquet(folder.read_verified(CURVE, result))
-    rows = _rows(table, CURVE)
+    table = read_parquet(folder.read_verified(layout.CURVE, result))
+    rows = _rows(table, layout.CURVE)
     choice = dict(result["choice"])
     place = choice.get("place")
     return RangeTestCurve(
@@ -138,5 +138,5 @@ def _float(value: Any) -> float:
 
 def _index(place: Any, rows: int) -> int:
     if not 0 <= int(place) < rows:
-        raise ValueError(f"{CURVE}: the chosen point {place} is not among its {rows}")
+        raise ValueError(f"{layout.CURVE}: the chosen point {place} is not among its {rows}")
     return int(place)

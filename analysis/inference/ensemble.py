@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.inference.image_folder import FolderImage
 from analysis.inference.trained_model import TrainedModel
-from analysis.results.calibration import softmax
+from analysis.results.predictions import softmax
 from trainables.errors import UserError
 
 BATCH = 64

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.results.collect import WEIGHTS, collect
+from analysis.results.collect import collect
 from analysis.results.plan_file import explain
 from trainables.errors import UserError, suggestion
 from trainables.specs import Stage
-from trainables.store.study import RESULT, SELECTED_ON, StageFolder, Study
+from trainables.store import layout
+from trainables.store.stage_lookup import find_begun
+from trainables.store.study import SELECTED_ON, StageFolder, Study
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
@@ -42,7 +44,7 @@ class TrainedModel:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of the weights, as the stage wrote them."""
-        return str(self.result["digests"][WEIGHTS])
+        return str(self.result["digests"][layout.WEIGHTS])
 
     def weights(self) -> bytes:
         """Return the bytes of the weights, verified.
@@ -51,7 +53,7 @@ class TrainedModel:
             UserError: if they are not what the stage wrote.
         """
         try:
-            return self.folder.read_verified(WEIGHTS, dict(self.result))
+            return self.folder.read_verified(layout.WEIGHTS, dict(self.result))
         except ValueError as error:
             raise UserError(
                 f"{error}. Run the stage again: delete its folder, then give the command of the run"
@@ -78,12 +80,7 @@ def of_stage(study: Study, wanted: str) -> TrainedModel:
     Raises:
         UserError: if there is none, or several, or it has no weights.
     """
-    folders = study.folders()
-    found = [folder for folder in folders if _is(folder.name, wanted)]
-    if len(found) != 1:
-        hint = suggestion(wanted, [folder.name for folder in folders])
-        raise UserError(f"--stage {wanted} names {len(found)} stages of {study.storage.path('stages')}{hint}")
-    return open_trained(found[0])
+    return open_trained(find_begun(study, wanted))
 
 
 def of_row(study: Study, wanted: str) -> tuple[tuple[TrainedModel, Cell], ...]:
@@ -137,17 +134,10 @@ def open_trained(folder: StageFolder) -> TrainedModel:
     if result is None:
         raise UserError(f"the stage {folder.name} has no result yet. Finish it: give the command of the run again")
     if result.get("key") != stage.key or result.get("selected_on") != SELECTED_ON:
-        raise UserError(f"{folder.path(RESULT)} is not the result of this stage, or was not chosen on {SELECTED_ON}")
-    if WEIGHTS not in result.get("digests", {}):
+        raise UserError(
+            f"{folder.path(layout.RESULT)} is not the result of this stage, or was not chosen on {SELECTED_ON}"
+        )
+    if layout.WEIGHTS not in result.get("digests", {}):
         why = result.get("weights") or "dropped"
         raise UserError(f"the weights of {folder.name} were not kept ({why}). Train it with keep_weights: all")
     return TrainedModel(stage, result, folder)
-
-
-def _is(name: str, wanted: str) -> bool:
-    # A folder is <kind>-<name>-<first 16 of the key>.
-    readable, _, key = name.rpartition("-")
-    by_key = len(wanted) >= SHORTEST_KEY and (
-        key.startswith(wanted) or (len(wanted) > len(key) and wanted.startswith(key))
-    )
-    return wanted in (name, readable, readable.partition("-")[2]) or by_key

@@ -14,13 +14,10 @@ from analysis.page.methods import split_proof
 from analysis.page.page import render
 from analysis.page.sections import Options, Tables, make_tables
 from analysis.results.collect import LeftOut, collect
+from trainables.store import layout
 from trainables.store.selection import Selection
 from trainables.store.storage import Storage
 from trainables.store.study import Study
-
-INDEX = "report/index.html"
-TABLES = "report/tables"
-FIGURES = "report/figures"
 
 
 @dataclass(frozen=True)
@@ -73,18 +70,18 @@ def build(study: Study, options: Options | None = None, pdf: bool = False, into:
         _write_figure(into, figure, pdf)
     page = render(collected, tables, explained, split_proof(study, collected), pdf)
     # JSON may hold halves of a letter, which UTF-8 cannot.
-    into.write(INDEX, page.encode(errors="replace"))
-    return Report(tables, into.path(INDEX), collected.left_out, collected.choices)
+    into.write(layout.REPORT_PAGE, page.encode(errors="replace"))
+    return Report(tables, into.path(layout.REPORT_PAGE), collected.left_out, collected.choices)
 
 
 def _write(into: Storage, table: Table) -> None:
     for suffix, text in (("csv", table.to_csv()), ("md", markdown(table)), ("tex", latex(table))):
-        into.write(f"{TABLES}/{table.name}.{suffix}", text.encode())
+        into.write(f"{layout.REPORT_TABLES}/{table.name}.{suffix}", text.encode())
 
 
 def _write_figure(into: Storage, figure: Figure, pdf: bool) -> None:
-    into.write(f"{FIGURES}/{figure.name}.svg", as_file(figure.drawing))
+    into.write(f"{layout.REPORT_FIGURES}/{figure.name}.svg", as_file(figure.drawing))
     if pdf:
         from analysis.figures.drawing.pdf import as_pdf
 
-        into.write(f"{FIGURES}/{figure.name}.pdf", as_pdf(figure.drawing))
+        into.write(f"{layout.REPORT_FIGURES}/{figure.name}.pdf", as_pdf(figure.drawing))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from analysis.explain.records.records import Explained, FigureFiles
-from analysis.explain.records.records_reader import FIGURES, checks_table, read_gallery
+from analysis.explain.records.records_reader import checks_table, read_gallery
 from analysis.formats.table import Table
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.study import Study
 
 MOST_BYTES = 10_000_000
@@ -114,13 +115,13 @@ def _in_turns(of_networks: Sequence[Sequence[FigureFiles]]) -> Iterator[tuple[in
 def _read(study: Study, name: str) -> bytes:
     # The record is a file that anyone may have edited: nothing outside the folder is shown.
     if "/" in name or "\\" in name or name.startswith("."):
-        raise ValueError(f"{name} is no name of a file in {FIGURES}")
+        raise ValueError(f"{name} is no name of a file in {layout.REPORT_FIGURES}")
     try:
-        content = study.storage.read(f"{FIGURES}/{name}")
+        content = study.storage.read(f"{layout.REPORT_FIGURES}/{name}")
     except FileNotFoundError as error:
         raise ValueError(
-            f"{study.storage.path(FIGURES)}/{name} is missing; run python -m analysis.gradcam again"
+            f"{study.storage.path(layout.REPORT_FIGURES)}/{name} is missing; run python -m analysis.gradcam again"
         ) from error
     if not content.startswith(PNG):
-        raise ValueError(f"{study.storage.path(FIGURES)}/{name} is no PNG picture")
+        raise ValueError(f"{study.storage.path(layout.REPORT_FIGURES)}/{name} is no PNG picture")
     return content

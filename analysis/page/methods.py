@@ -10,6 +10,7 @@ from analysis.results.plan_file import PlannedStage
 from analysis.stats.class_averages import rate_text
 from analysis.stats.study_summary import Question, environment, question
 from trainables.specs import Recipe
+from trainables.store import layout
 from trainables.store.arrow import read_parquet
 from trainables.store.study import SELECTED_ON, StageFolder, Study
 
@@ -47,7 +48,7 @@ def split_proof(study: Study, collected: Collected) -> str:
     from trainables.data.splits.verification import verify_split
 
     try:
-        return verify_split(read_parquet(study.storage.read(f"splits/{split.digest}.parquet")))
+        return verify_split(read_parquet(study.storage.read(layout.split_file(split.digest))))
     except (ValueError, OSError) as error:
         return str(error)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.results.predictions import softmax
 from trainables.arrays import Floats, Ints
 
 BINS = 15
@@ -98,11 +99,3 @@ def pooled(parts: Iterable[Calibration]) -> Calibration:
         hits=np.sum([part.hits for part in found], axis=0),
         squares=sum(part.squares for part in found),
     )
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities, shape (images, classes): float64 would say no more and take twice as long."""
-    exponents: NDArray[np.float32] = logits - logits.max(axis=1, keepdims=True)
-    np.exp(exponents, out=exponents)
-    exponents /= exponents.sum(axis=1, keepdims=True)
-    return exponents

@@ -14,11 +14,12 @@ from analysis.results.progress import State, StudyProgress
 from analysis.results.split import StoredSplit, read_split
 from analysis.results.verify import Cell, verify
 from trainables.errors import StorageError
+from trainables.hashing import short_key
+from trainables.store import layout
 from trainables.store.arrow import read_parquet
 from trainables.store.selection import Selection, select
-from trainables.store.study import RESULT, Study
+from trainables.store.study import Study
 
-WEIGHTS = "weights.safetensors"
 REMOTE_READERS = 8
 """Cells read at once from an object store, where the time goes into waiting. On a local disk one reader is
 fastest: two took 1.5 times as long (120 cells of 62,000 images, 2 cores)."""
@@ -121,20 +122,20 @@ def _refuse_other_rate(cell: Cell, progress: StudyProgress) -> None:
     found = any(upstream.kind == "lr_range" for upstream in progress.upstream(cell.planned))
     used, asked = cell.result.learning_rate, cell.stage.learning_rate
     if not found and (asked is None or not math.isclose(used, asked, rel_tol=1e-9)):
-        raise ValueError(f"{RESULT}: learning_rate is {used}, but the specification asks for {asked}")
+        raise ValueError(f"{layout.RESULT}: learning_rate is {used}, but the specification asks for {asked}")
 
 
 def _refuse_stale(cell: Cell, progress: StudyProgress) -> None:
     for key, started_from in cell.result.upstream_digests.items():
         upstream = progress.folder(key)
         result = upstream.result() if upstream is not None else None
-        now = (result or {}).get("digests", {}).get(WEIGHTS, started_from)
+        now = (result or {}).get("digests", {}).get(layout.WEIGHTS, started_from)
         if now != started_from:
-            raise ValueError(f"stale: upstream stage {key[:16]} no longer has the weights it started from")
+            raise ValueError(f"stale: upstream stage {short_key(key)} no longer has the weights it started from")
 
 
 def _problems(study: Study) -> tuple[Mapping[str, str], ...]:
     try:
-        return tuple(read_parquet(study.storage.read("data_problems.parquet")).to_pylist())
+        return tuple(read_parquet(study.storage.read(layout.DATA_PROBLEMS)).to_pylist())
     except FileNotFoundError:
         return ()

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from analysis.results.plan_file import explain
+from trainables.store import layout
 from trainables.store.study import Study
 
 RANDOM = "random"
@@ -62,9 +63,9 @@ class GridNotes(BaseModel):
 
 def read_grid_notes(study: Study) -> GridNotes:
     """Read ``grid.yaml`` as far as it goes. What is wrong with it stands in ``fault``."""
-    path = study.storage.path("grid.yaml")
+    path = study.storage.path(layout.GRID)
     try:
-        return GridNotes.model_validate(yaml.safe_load(study.storage.read("grid.yaml")))
+        return GridNotes.model_validate(yaml.safe_load(study.storage.read(layout.GRID)))
     except FileNotFoundError:
         return GridNotes(fault=f"{path} is missing")
     except (yaml.YAMLError, ValidationError, ValueError) as error:

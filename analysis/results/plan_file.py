@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.study import Study
 
 
@@ -95,7 +96,7 @@ def read_header(study: Study) -> StudyHeader:
     Raises:
         UserError: if it is absent, no JSON, or lacks a field.
     """
-    return _read(study, "study.json", StudyHeader, lambda: study.header)
+    return _read(study, layout.STUDY, StudyHeader, lambda: study.header)
 
 
 def read_plan(study: Study) -> PlanFile:
@@ -104,7 +105,7 @@ def read_plan(study: Study) -> PlanFile:
     Raises:
         UserError: if it is absent, no JSON, or lacks a field.
     """
-    return _read(study, "plan.json", PlanFile, lambda: study.plan)
+    return _read(study, layout.PLAN, PlanFile, lambda: study.plan)
 
 
 def explain(error: Exception) -> str:

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from analysis.results.plan_file import PlanFile, PlannedStage, explain
-from trainables.store.study import FAILURE, StageFolder, Study
+from trainables.hashing import KEY_CHARS, short_key
+from trainables.store import layout
+from trainables.store.study import StageFolder, Study
 
 State = Literal["refused", "failed", "blocked", "running", "not run", "excluded"]
 """Why a cell does not count. ``refused``: it has a result, but not one to rely on."""
-DRIVER = ".driver.json"
-"""Who runs the study; the driver takes it away when it ends."""
 LONGEST_MESSAGE = 300
-SHORT = 16
-"""So many characters of a key are in the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,16 @@ class StudyProgress:
     def of(cls, study: Study, plan: PlanFile) -> StudyProgress:
         """Look at a study."""
         stages = {name: stage for stage in plan.stages for name in (stage.key, stage.name) if name is not None}
-        folders = {folder.name[-SHORT:]: folder for folder in study.folders()}
+        folders = {folder.name[-KEY_CHARS:]: folder for folder in study.folders()}
         return cls(stages, study.states(), folders, _is_driven(study))
 
     def state(self, stage: PlannedStage) -> str | None:
         """Return ``done``, ``failed`` or, where it has neither result nor failure, None."""
-        return self.states.get((stage.key or "")[:SHORT])
+        return self.states.get(short_key(stage.key))
 
     def folder(self, key: str | None) -> StageFolder | None:
         """Return the folder of the stage of a key, or None if it was not begun."""
-        return self.folders.get((key or "")[:SHORT])
+        return self.folders.get(short_key(key))
 
     def upstream(self, stage: PlannedStage) -> list[PlannedStage]:
         """Return the stages that this one needs, as far as the plan has them."""
@@ -85,7 +83,7 @@ class StudyProgress:
 def _is_driven(study: Study) -> bool:
     """Say whether a driver holds the study. Of one on this machine, that it lives; one elsewhere is believed."""
     try:
-        holder = study.storage.read_json(DRIVER)
+        holder = study.storage.read_json(layout.DRIVER)
         if holder["host"] != socket.gethostname():
             return True
         if int(holder["process"]) == os.getpid():  # the driver asks itself, when its run has ended
@@ -102,6 +100,6 @@ def _failure(folder: StageFolder | None) -> str:
     try:
         failure: Mapping[str, Any] = (folder and folder.failure()) or {}
     except (ValueError, TypeError, OSError) as error:
-        return f"{FAILURE} cannot be read: {explain(error)}"
+        return f"{layout.FAILURE} cannot be read: {explain(error)}"
     message = " ".join(str(failure.get("message", "")).split())
     return f"{failure.get('class', 'unknown error')}: {message[:LONGEST_MESSAGE]}"

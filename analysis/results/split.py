@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainables.store import layout
 from trainables.store.arrow import codes, equal, numbers, one_array, read_parquet, take
 from trainables.store.study import Study
 
@@ -71,9 +72,9 @@ class StoredSplit:
 
 def read_split(study: Study, digest: str) -> StoredSplit:
     """Read and verify the study's split. What is wrong with it stands in ``fault``."""
-    path = study.storage.path(f"splits/{digest}.parquet")
+    path = study.storage.path(layout.split_file(digest))
     try:
-        table = read_parquet(study.storage.read(f"splits/{digest}.parquet"))
+        table = read_parquet(study.storage.read(layout.split_file(digest)))
     except (OSError, ValueError) as error:
         return StoredSplit(digest, fault=f"the split {path} cannot be read: {' '.join(str(error).split())}")
     missing = {"fold", "image_id", "label", "group", "split"} - set(table.column_names)

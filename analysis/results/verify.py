@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.results.calibration import Calibration, calibration
 from analysis.results.plan_file import PlannedStage, explain
-from analysis.results.predictions import FILE, read_predictions
+from analysis.results.predictions import read_predictions
 from analysis.results.split import PARTS, StoredSplit
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.selection import Candidate
-from trainables.store.study import RESULT, SELECTED_ON, STAGE, StageFolder
+from trainables.store.study import SELECTED_ON, StageFolder
 from trainables.training.metrics import confusion, summary
 
 TOLERANCE = 1e-9
@@ -85,7 +86,7 @@ def verify(planned: PlannedStage, folder: StageFolder, split: StoredSplit, class
     stage = _stage(planned, folder)
     result, document = _result(folder)
     _check_identity(stage, result, split, classes)
-    content = folder.read_verified(FILE, document)
+    content = folder.read_verified(layout.PREDICTIONS, document)
     parts = read_predictions(content, len(classes))
     matrices, in_order = {}, np.zeros(0, np.int32)
     for name in PARTS:
@@ -106,7 +107,7 @@ def fold_of(stage: Stage) -> int:
         ValueError: if it has none.
     """
     if stage.fold is None:
-        raise ValueError(f"{STAGE} has no fold, so it is no cell of a cross-validation")
+        raise ValueError(f"{layout.STAGE} has no fold, so it is no cell of a cross-validation")
     return stage.fold
 
 
@@ -114,33 +115,33 @@ def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
     try:
         stage = Stage.from_document(folder.stage())
     except FileNotFoundError as error:
-        raise ValueError(f"{STAGE} is missing in {folder.path()}") from error
+        raise ValueError(f"{layout.STAGE} is missing in {folder.path()}") from error
     except ValueError as error:
-        raise ValueError(f"{STAGE} is no valid specification: {explain(error)}") from error
+        raise ValueError(f"{layout.STAGE} is no valid specification: {explain(error)}") from error
     if stage.key != planned.key:
-        raise ValueError(f"{STAGE} is of another stage: its key is {stage.key}, the plan's {planned.key}")
+        raise ValueError(f"{layout.STAGE} is of another stage: its key is {stage.key}, the plan's {planned.key}")
     return stage
 
 
 def _result(folder: StageFolder) -> tuple[StageResult, dict[str, Any]]:
     document = folder.result()
     if document is None:  # the file is there, or the stage would not count as done
-        raise ValueError(f"{RESULT} is not a JSON object: it was torn or changed")
+        raise ValueError(f"{layout.RESULT} is not a JSON object: it was torn or changed")
     try:
         return StageResult.model_validate(document), document
     except ValidationError as error:
-        raise ValueError(f"{RESULT} is not as expected: {explain(error)}") from error
+        raise ValueError(f"{layout.RESULT} is not as expected: {explain(error)}") from error
 
 
 def _check_identity(stage: Stage, result: StageResult, split: StoredSplit, classes: tuple[str, ...]) -> None:
     if result.key != stage.key:
-        raise ValueError(f"{RESULT} is of another stage: its key is {result.key}")
+        raise ValueError(f"{layout.RESULT} is of another stage: its key is {result.key}")
     if result.selected_on != SELECTED_ON:
-        raise ValueError(f"{RESULT}: selected_on is {result.selected_on!r}, only {SELECTED_ON!r} counts")
+        raise ValueError(f"{layout.RESULT}: selected_on is {result.selected_on!r}, only {SELECTED_ON!r} counts")
     if stage.split != split.digest:
-        raise ValueError(f"{STAGE}: split is {stage.split}, the study's is {split.digest}")
+        raise ValueError(f"{layout.STAGE}: split is {stage.split}, the study's is {split.digest}")
     if not result.classes == stage.data.classes == classes:
-        raise ValueError(f"{RESULT}: classes are {list(result.classes)}, the plan's {list(classes)}")
+        raise ValueError(f"{layout.RESULT}: classes are {list(result.classes)}, the plan's {list(classes)}")
 
 
 def _check_metrics(name: str, result: StageResult, recomputed: Mapping[str, float]) -> None:
@@ -149,4 +150,4 @@ def _check_metrics(name: str, result: StageResult, recomputed: Mapping[str, floa
         stored = result.metrics.get(metric, value)
         # Written so that NaN, which compares as false, is refused too.
         if stored is None or not abs(stored - value) <= TOLERANCE:
-            raise ValueError(f"{RESULT}: {metric} is {stored}, but the logits give {value:.12g}")
+            raise ValueError(f"{layout.RESULT}: {metric} is {stored}, but the logits give {value:.12g}")

@@ -15,9 +15,9 @@ from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Footnote, Row, Table
 from analysis.results.collect import Collected
 from analysis.results.plan_file import PlannedStage, explain
+from trainables.store import layout
 from trainables.store.study import StageFolder
 
-HISTORY = "history.parquet"
 UNKNOWN = "unknown device"
 
 
@@ -98,9 +98,9 @@ def is_cpu(device: str) -> bool:
 
 
 def _speed(folder: StageFolder, result: dict[str, Any]) -> float | None:
-    if HISTORY not in result.get("digests", {}):
+    if layout.HISTORY not in result.get("digests", {}):
         return None
-    history = pq.ParquetFile(io.BytesIO(folder.read_verified(HISTORY, result)))
+    history = pq.ParquetFile(io.BytesIO(folder.read_verified(layout.HISTORY, result)))
     if "images_per_second" not in history.schema_arrow.names:
         return None
     values = history.read(["images_per_second"])["images_per_second"].to_pylist()

@@ -15,6 +15,7 @@ from sweep.monitor.plan_view import plan_tables
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan, summary
 from sweep.plan.reconcile import reconcile, stale
+from trainables.hashing import short_key
 from trainables.store.study import Study
 
 
@@ -69,7 +70,7 @@ def show_plan(
 def _states(plan: Plan, study: Study) -> dict[str, str]:
     """The state of each stage that was begun, by key."""
     by_short_key = study.states()
-    known = {str(s.key): by_short_key[str(s.key)[:16]] for s in plan.stages if str(s.key)[:16] in by_short_key}
+    known = {str(s.key): by_short_key[short_key(s.key)] for s in plan.stages if short_key(s.key) in by_short_key}
     return known | dict.fromkeys(stale(plan.stages, study.committed(plan.stages)), "stale")
 
 

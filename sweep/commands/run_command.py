@@ -33,6 +33,9 @@ from sweep.plan.plan import Plan, make_plan
 from sweep.plan.reuse import take_over
 from sweep.plan.stage_diff import stage_diff
 from trainables.errors import StorageError, UserError
+from trainables.hashing import short_key
+from trainables.store import layout
+from trainables.store.stage_lookup import find_planned
 from trainables.store.storage import Storage, cache_folder
 from trainables.store.study import Study
 
@@ -108,7 +111,7 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, signal_handler: 
     launch = StudyRun(
         plan, study, inputs, terminal, signal_handler, asked, mirror, prices, cache / SPEEDS, begun, arguments.cluster
     )
-    cell = launch.find(arguments.cell) if arguments.cell else None
+    cell = find_planned(plan.stages, arguments.cell, "--cell") if arguments.cell else None
     with study_lock(study, lambda reason: _stop(terminal, reason)):
         try:
             _write_down(study, name, plan, inputs, _places(arguments))
@@ -153,7 +156,7 @@ def of_study(grid: Grid, study: Study) -> Grid:
     try:
         header = study.header
     except StorageError as error:  # now, before anything is prepared
-        raise UserError(f"cannot read {study.storage.path('study.json')}: {error}. Nothing was started") from error
+        raise UserError(f"cannot read {study.storage.path(layout.STUDY)}: {error}. Nothing was started") from error
     except (OSError, ValueError):  # said, with a way out, by those that need it
         return grid
     return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
@@ -212,15 +215,15 @@ def _of_another_study(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
         header = study.header
     except (OSError, ValueError) as error:
         return [
-            f"cannot read {study.storage.path('study.json')}: {error}. Mend that, or give another --storage or --study"
+            f"cannot read {study.storage.path(layout.STUDY)}: {error}. Mend that, or give another --storage or --study"
         ]
     if header is None or target not in inputs.data:
         return []
     found = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
     what = {"fingerprint": f"the target data ({target})", "split": "the split"}
     return [
-        f"the study {study.storage.path()} was made with {what[field]} {str(header.get(field))[:16]}, the grid now gives "
-        f"{found[field][:16]}. A study has one; give --study another name"
+        f"the study {study.storage.path()} was made with {what[field]} {short_key(header.get(field))}, the grid now gives "
+        f"{short_key(found[field])}. A study has one; give --study another name"
         for field in what
         if header.get(field) != found[field]
     ]
@@ -241,7 +244,7 @@ def _write_down(study: Study, name: str, plan: Plan, inputs: Inputs, places: dic
         identity = {"name": name, "uid": uuid.uuid4().hex, "target": target}
         made_with = {"fingerprint": inputs.data[target].fingerprint, "split": inputs.splits[target].digest}
         made_with["precision"] = plan.grid.auto_precision
-        study.storage.write_json("study.json", {**identity, **made_with})
-    study.storage.write("grid.yaml", plan.grid.resolved().encode())
-    study.storage.write_json("plan.json", {**plan.document(name, inputs), "places": places})
+        study.storage.write_json(layout.STUDY, {**identity, **made_with})
+    study.storage.write(layout.GRID, plan.grid.resolved().encode())
+    study.storage.write_json(layout.PLAN, {**plan.document(name, inputs), "places": places})
     study.write_problems(inputs.problems)

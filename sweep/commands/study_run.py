@@ -34,9 +34,11 @@ from sweep.plan.plan import Plan
 from sweep.plan.reconcile import stale
 from sweep.schedule.parallelism import too_wide, widest
 from sweep.schedule.scheduler import Scheduler, Task
-from trainables.errors import UserError, suggestion
+from trainables.errors import UserError
+from trainables.hashing import short_key
 from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.node_inputs import offer_data, offer_weights
 from trainables.store.selection import selection_table
 from trainables.store.storage import PREPARED, Storage, node_cache
@@ -119,7 +121,7 @@ class StudyRun:
 
         status = self._run(scores, address) if len(scores) < len(self.plan.stages) else DONE
         report = build(self.study)
-        self.study.storage.write_table("selection.parquet", selection_table(report.choices))
+        self.study.storage.write_table(layout.SELECTION, selection_table(report.choices))
         return status, report
 
     def _retire(self, report: Report) -> list[LeftOut]:
@@ -140,7 +142,7 @@ class StudyRun:
         from trainables.stage.run import run_stage
 
         states = self.study.states()
-        lacking = [key[:16] for key in stage.upstream if states.get(key[:16]) != "done"]
+        lacking = [short_key(key) for key in stage.upstream if states.get(short_key(key)) != "done"]
         if lacking:
             raise UserError(
                 f"{stage.name} needs stages that are not done: run --cell {', --cell '.join(lacking)} first"
@@ -161,7 +163,7 @@ class StudyRun:
             if sys.gettrace() is not None:  # a debugger wants to see it
                 raise
             self.terminal.faults(
-                [f"{type(error).__name__}: {error}", f"log: {self.study.folder(stage).path('log.txt')}"]
+                [f"{type(error).__name__}: {error}", f"log: {self.study.folder(stage).path(layout.LOG)}"]
             )
             return FAILED
         finally:
@@ -273,26 +275,13 @@ class StudyRun:
             del results[key]
         return {key: result.get("metrics", {}).get("val_f1_macro") for key, result in results.items()}
 
-    def find(self, wanted: str) -> Stage:
-        """Return the stage of a name, or of the beginning of a key.
-
-        Raises:
-            UserError: if the plan has no such stage, or several.
-        """
-        stages = self.plan.stages
-        found = [s for s in stages if wanted == s.name or (len(wanted) >= 6 and str(s.key).startswith(wanted))]
-        if len(found) != 1:
-            hint = suggestion(wanted, [stage.name for stage in stages])
-            raise UserError(f"--cell {wanted} names {len(found)} stages of this plan{hint}; --plan --json lists them")
-        return found[0]
-
     def _greet(self, done: int) -> None:
         say, study = self.terminal.say, self.study
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.plan.counts().items())
         say(f"study {study.storage.path()}")
         say(f"{len(self.plan.stages)} stages ({kinds}; {self.plan.unshared} without sharing), {done} done before")
         if self.inputs.problems:
-            say(f"{len(self.inputs.problems)} problems in the data: {study.storage.path('data_problems.parquet')}")
+            say(f"{len(self.inputs.problems)} problems in the data: {study.storage.path(layout.DATA_PROBLEMS)}")
         planned = {stage.folder for stage in self.plan.stages}
         others = [folder.name for folder in study.folders() if folder.name not in planned]
         if others:
@@ -301,8 +290,8 @@ class StudyRun:
     def _tell_failures(self, watch: LiveView) -> None:
         for error, stages in watch.errors.values():
             self.terminal.say(f"{len(stages)} failed with {error}")
-            self.terminal.say(f"  log: {self.study.folder(stages[0]).path('log.txt')}")
-            self.terminal.say(f"  alone: {same_command()} --cell {str(stages[0].key)[:16]}")
+            self.terminal.say(f"  log: {self.study.folder(stages[0]).path(layout.LOG)}")
+            self.terminal.say(f"  alone: {same_command()} --cell {short_key(stages[0].key)}")
 
     def _show(self, report: Report) -> bool:
         """Show the table; say whether a result in it cannot be relied on even so."""

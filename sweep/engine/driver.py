@@ -16,6 +16,7 @@ from sweep.engine.trial_request import TrialRequest
 from sweep.schedule.budget import Admits, anything
 from sweep.schedule.scheduler import Scheduler, State
 from trainables.errors import StorageError
+from trainables.hashing import short_key
 from trainables.runtime import ALONE, RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store.study import Study
@@ -214,7 +215,7 @@ class Driver:
 
     def _is_done(self, key: str) -> bool:
         try:
-            return self._study.states().get(key[:16]) == "done"
+            return self._study.states().get(short_key(key)) == "done"
         except StorageError:  # it may be what the stage was lost by, and be back for the next attempt
             return False
 

@@ -19,10 +19,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
-HOLDER = ".driver.json"
 BEAT_SECONDS = 15.0
 STALE_SECONDS = 90.0
 """A holder on an object store that has not written for so long is dead."""
@@ -66,10 +66,10 @@ def _by_lock(storage: Storage) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(storage, error) from error
     try:
-        storage.write_json(HOLDER, _me())
+        storage.write_json(layout.DRIVER, _me())
         yield
     finally:
-        (folder / HOLDER).unlink(missing_ok=True)
+        (folder / layout.DRIVER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -78,7 +78,7 @@ def _by_beats(storage: Storage, lost: Callable[[str], None]) -> Iterator[None]:
     me = {**_me(), "machine": _machine(), "born": _born(os.getpid()), "token": uuid.uuid4().hex}
     try:
         _refuse_if_held(storage)
-        storage.write_json(HOLDER, me)
+        storage.write_json(layout.DRIVER, me)
         time.sleep(SETTLE_SECONDS)
         holder = _read(storage)
     except OSError as error:
@@ -95,7 +95,7 @@ def _by_beats(storage: Storage, lost: Callable[[str], None]) -> Iterator[None]:
         beats.join(BEAT_SECONDS)
         with suppress(OSError):  # a storage that is gone: the lease ends by itself
             if _read(storage).get("token") == me["token"]:
-                storage.remove(HOLDER)
+                storage.remove(layout.DRIVER)
 
 
 def _beat(storage: Storage, me: dict[str, Any], left: threading.Event, lost: Callable[[str], None]) -> None:
@@ -105,12 +105,12 @@ def _beat(storage: Storage, me: dict[str, Any], left: threading.Event, lost: Cal
             if holder.get("token", me["token"]) != me["token"]:
                 lost(f"the study {storage.path()} was taken over by another driver: {_name(holder)}. This one stops")
                 return
-            storage.write_json(HOLDER, me)
+            storage.write_json(layout.DRIVER, me)
 
 
 def _refuse_if_held(storage: Storage) -> None:
     """Raise HeldError where another driver lives. Both times are the storage's: clocks of machines differ."""
-    written = storage.modified(HOLDER)
+    written = storage.modified(layout.DRIVER)
     holder = _read(storage)
     if written is None or _is_dead(holder):
         return
@@ -159,7 +159,7 @@ def _me() -> dict[str, Any]:
 def _read(storage: Storage) -> dict[str, Any]:
     """Return the holder's name; {} where there is none, or none that can be read."""
     try:
-        return dict(storage.read_json(HOLDER))
+        return dict(storage.read_json(layout.DRIVER))
     except (FileNotFoundError, ValueError, TypeError):
         return {}
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.study import StageFolder
 from trainables.training.metrics import confusion
 
 WIDTH, HEIGHT, MARGIN = 640, 400, 56
 BLUE, GREY, RED, BLACK = (31, 90, 160), (170, 170, 170), (200, 40, 40), (0, 0, 0)
-CURVE, PREDICTIONS = "curve.parquet", "predictions.parquet"
 MISTAKES = 12
 """Images of the data shown at most."""
 
@@ -35,10 +35,12 @@ def of_stage(stage: Stage, folder: StageFolder, result: dict[str, Any], data: st
         data: folder of its packed data if pictures of them may be shown.
     """
     if stage.kind == "lr_range":
-        return {"range_test": curve(folder.storage.read_table(f"stages/{folder.name}/{CURVE}").to_pydict())}
+        return {
+            "range_test": curve(folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.CURVE}").to_pydict())
+        }
     if stage.kind != "finetune":
         return {}
-    table = folder.storage.read_table(f"stages/{folder.name}/{PREDICTIONS}")
+    table = folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.PREDICTIONS}")
     parts = np.array(table["split"].to_pylist())
     labels = table["label"].to_numpy()
     logits = np.stack(table["logits"].to_numpy(zero_copy_only=False))

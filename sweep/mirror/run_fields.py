@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.study import StageFolder
 
 METRIC = "selection_score"
@@ -12,7 +13,6 @@ METRIC = "selection_score"
 which is scored on other data, is in no parallel coordinates and no parameter importance."""
 LONGEST = 128
 """Letters that W&B keeps of names and groups; of a tag it keeps half."""
-HISTORY = "history.parquet"
 
 
 def group_of(stage: Stage) -> str:
@@ -41,7 +41,7 @@ def row_of(shown: dict[str, float]) -> dict[str, float]:
 def rows_of(folder: StageFolder) -> dict[int, dict[str, float]]:
     """Return what a finished stage showed in each epoch, as it was streamed."""
     rows: dict[int, dict[str, float]] = {}
-    for line in folder.storage.read_table(f"stages/{folder.name}/{HISTORY}").to_pylist():
+    for line in folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.HISTORY}").to_pylist():
         row = rows.setdefault(line["epoch"], {"epoch": line["epoch"]})
         row |= {f"{line['split']}_{name}": line[name] for name in ("loss", "accuracy", "f1_macro")}
         row |= {name: line[name] for name in ("learning_rate", "images_per_second", "seconds")}

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sweep.mirror.settings import MirrorSettings
+from trainables.store import layout
 from trainables.store.storage import Storage
-from trainables.store.study import RETIRED, StageFolder
-
-FILE = "wandb.json"
+from trainables.store.study import StageFolder
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class RunLink:
 
     def write(self, folder: StageFolder) -> None:
         """Keep it in the stage folder."""
-        folder.storage.write_json(f"stages/{folder.name}/{FILE}", asdict(self))
+        folder.storage.write_json(f"{layout.STAGES}/{folder.name}/{layout.WANDB}", asdict(self))
 
     def renewed(self, settings: MirrorSettings, key: str) -> RunLink:
         """Return the link to a new run of the same stage."""
@@ -58,7 +57,7 @@ def epochs_of(order: Sequence[int], rows: int) -> list[int]:
 
 def read_link(folder: StageFolder) -> RunLink | None:
     """Return the link of a stage, or None where there is none that can be read."""
-    document = _document(folder.storage, f"stages/{folder.name}/{FILE}")
+    document = _document(folder.storage, f"{layout.STAGES}/{folder.name}/{layout.WANDB}")
     try:
         link = RunLink(**document)
     except TypeError:
@@ -71,7 +70,7 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Ru
 
     A result that was taken back was another run's.
     """
-    retired = _document(folder.storage, f"stages/{folder.name}/{RETIRED}").get("time")
+    retired = _document(folder.storage, f"{layout.STAGES}/{folder.name}/{layout.RETIRED}").get("time")
     link = read_link(folder)
     if link is None:
         return RunLink(settings.run_id(key, 0), retired=retired), False
@@ -82,13 +81,13 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Ru
 
 def read_study_link(storage: Storage) -> dict[str, Any]:
     """Return what a study knows of its place in W&B: entity, project, sweep, view, report; {} where nothing."""
-    return _document(storage, FILE)
+    return _document(storage, layout.WANDB)
 
 
 def write_study_link(storage: Storage, **fields: str | None) -> dict[str, Any]:
     """Add to what a study knows of its place in W&B; return it all."""
     document = {**read_study_link(storage), **fields}
-    storage.write_json(FILE, document)
+    storage.write_json(layout.WANDB, document)
     return document
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from sweep.engine.callbacks import Callback
 from sweep.monitor.progress_stats import ProgressSnapshot
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.study import Study
 
-FILE = "running.json"
 SECONDS = 5.0
 STALE_SECONDS = 60.0
 """Of a driver that has not been heard of for so long nothing is said to run."""
@@ -55,7 +55,7 @@ class Heartbeat(Callback):
         """Nothing runs any more."""
         self._running.clear()
         with suppress(OSError):
-            self._study.storage.remove(FILE)
+            self._study.storage.remove(layout.RUNNING)
 
     def _write(self, now: bool = False) -> None:
         if not now and time.monotonic() - self._last < SECONDS:
@@ -65,7 +65,9 @@ class Heartbeat(Callback):
         if numbers["end"] is not None:  # by the time of day: the other clock is this process's own
             numbers["end"] += time.time() - time.monotonic()
         with suppress(OSError):  # a mirror for people: the study does without
-            self._study.storage.write_json(FILE, {"time": time.time(), "outlook": numbers, "running": self._running})
+            self._study.storage.write_json(
+                layout.RUNNING, {"time": time.time(), "outlook": numbers, "running": self._running}
+            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class RunStatus:
 def read(study: Study) -> RunStatus | None:
     """Return what runs, as last written, or None where no driver was heard of lately."""
     try:
-        beat = dict(study.storage.read_json(FILE))
+        beat = dict(study.storage.read_json(layout.RUNNING))
         if time.time() - float(beat["time"]) >= STALE_SECONDS:
             return None
         numbers = dict(beat["outlook"])

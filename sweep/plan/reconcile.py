@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.plan.plan import Plan
-from trainables.hashing import tidy_rate
+from trainables.hashing import short_key, tidy_rate
 from trainables.specs import Stage
-
-WEIGHTS = "weights.safetensors"
+from trainables.store import layout
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class GridEdit:
 def reconcile(plan: Plan, folders: Iterable[str]) -> GridEdit:
     """Compare a plan with the names of the stage folders of a study. A renamed stage is known by its key."""
     begun = {name.rpartition("-")[2]: name for name in folders}
-    planned = {str(stage.key)[:16]: stage for stage in plan.stages if stage.key is not None}
+    planned = {short_key(stage.key): stage for stage in plan.stages if stage.key is not None}
     return GridEdit(
-        tuple(stage.name for stage in plan.stages if str(stage.key)[:16] not in begun),
+        tuple(stage.name for stage in plan.stages if short_key(stage.key) not in begun),
         tuple(stage.name for key16, stage in planned.items() if key16 in begun),
         tuple(name for key16, name in begun.items() if key16 not in planned),
     )
@@ -59,7 +58,7 @@ def stale(stages: Iterable[Stage], results: Mapping[str, Mapping[str, Any]]) -> 
 
 def _from_other_weights(result: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> bool:
     for key, started_from in result.get("upstream_digests", {}).items():
-        now = results.get(key, {}).get("digests", {}).get(WEIGHTS, started_from)
+        now = results.get(key, {}).get("digests", {}).get(layout.WEIGHTS, started_from)
         if now != started_from:
             return True
     return False

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from trainables.errors import UserError
 from trainables.specs import Stage
-from trainables.store.study import STAGE, StageFolder, Study
+from trainables.store import layout
+from trainables.store.study import StageFolder, Study
 
 
 def take_over(stages: Sequence[Stage], study: Study, other: Study) -> tuple[list[Stage], list[str]]:
@@ -43,7 +44,7 @@ def _copy(stage: Stage, source: StageFolder, target: StageFolder, result: dict[s
         ValueError: if the specification is another, or a file is missing or damaged.
     """
     if Stage.from_document(source.stage()).key != stage.key or result.get("key") != stage.key:
-        raise ValueError(f"{source.path(STAGE)} is not of the stage it is named after")
+        raise ValueError(f"{source.path(layout.STAGE)} is not of the stage it is named after")
     digests = result.get("digests")
     contents = {file: source.read_verified(file, result) for file in (digests if isinstance(digests, dict) else {})}
     target.begin(stage)

@@ -8,6 +8,9 @@ from typing import Any
 
 from sweep.plan.plan import Plan
 from trainables.errors import UserError, suggestion
+from trainables.hashing import short_key
+from trainables.store import layout
+from trainables.store.stage_lookup import begun_stages, planned_stages
 from trainables.store.study import Study
 
 ABSENT = "(absent)"
@@ -33,7 +36,7 @@ def stage_diff(plan: Plan, study: Study, one: str, other: str) -> str:
     documents = [stage_document(plan, study, wanted) for wanted in (one, other)]
     lines = [f"{'AB'[i]}: {document['name']} ({document['key']})" for i, document in enumerate(documents)]
     found = differences(*documents)
-    names = {stage.key: f"{stage.key[:16]} ({stage.name})" for stage in plan.stages if stage.key is not None}
+    names = {stage.key: f"{short_key(stage.key)} ({stage.name})" for stage in plan.stages if stage.key is not None}
     lines += [
         f"{field}{' (a label, not in the key)' if field in LABELS else ''}: {_said(a, names)} | {_said(b, names)}"
         for field, a, b in found
@@ -45,7 +48,7 @@ def stage_diff(plan: Plan, study: Study, one: str, other: str) -> str:
 
 def _short(upstream: str) -> str:
     """The beginning of a key; a name, where the key is not known, as it is."""
-    return upstream[:16] if re.fullmatch(r"[0-9a-f]{64}", upstream) else upstream
+    return short_key(upstream) if re.fullmatch(r"[0-9a-f]{64}", upstream) else upstream
 
 
 def _said(value: Any, names: Mapping[str, str]) -> str:
@@ -61,26 +64,20 @@ def stage_document(plan: Plan, study: Study, wanted: str) -> dict[str, Any]:
     Raises:
         UserError: if there is no such stage, or several.
     """
-    found = {stage.key or stage.name: stage.document() for stage in plan.stages if _is(wanted, stage.name, stage.key)}
+    found = {stage.identifier: stage.document() for stage in planned_stages(plan.stages, wanted)}
     if not found:  # of an earlier grid: only its folder knows it
-        for folder in study.folders():
-            readable, _, key16 = folder.name.rpartition("-")
-            if wanted in (readable.partition("-")[2], folder.name) or _is(wanted[:16], None, key16):
-                try:
-                    found[key16] = folder.stage()
-                except (OSError, TypeError, ValueError) as error:
-                    raise UserError(f"cannot read {folder.path('stage.json')}: {error}") from error
+        for folder in begun_stages(study.folders(), wanted):
+            try:
+                found[folder.name] = folder.stage()
+            except (OSError, TypeError, ValueError) as error:
+                raise UserError(f"cannot read {folder.path(layout.STAGE)}: {error}") from error
     if len(found) != 1:
         names = [stage.name for stage in plan.stages]
         raise UserError(
-            f"--why {wanted} names {len(found)} stages of this plan and of {study.storage.path('stages')}"
+            f"--why {wanted} names {len(found)} stages of this plan and of {study.storage.path(layout.STAGES)}"
             f"{suggestion(wanted, names)}; --plan --json lists those of the plan"
         )
     return next(iter(found.values()))
-
-
-def _is(wanted: str, name: str | None, key: str | None) -> bool:
-    return wanted == name or (len(wanted) >= 6 and key is not None and key.startswith(wanted))
 
 
 def _flat(document: Document, above: str = "") -> dict[str, Any]:

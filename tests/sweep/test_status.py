@@ -22,6 +22,7 @@ from sweep.plan.reuse import take_over
 from sweep.run import parser
 from trainables.errors import UserError
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -129,7 +130,7 @@ def test_a_run_that_has_ended_runs_nothing(tmp_path: Path, plan: Plan) -> None:
 @pytest.mark.parametrize("content", ["", "[]", '{"time": "x"}', "{torn"])
 def test_a_spoilt_heartbeat_is_none(tmp_path: Path, plan: Plan, content: str) -> None:
     study = make_study(tmp_path, plan)
-    (tmp_path / running_file.FILE).write_text(content)
+    (tmp_path / layout.RUNNING).write_text(content)
     assert running_file.read(study) is None
 
 

@@ -20,13 +20,12 @@ from trainables.specs import Ramp
 from trainables.stage.log import StageLog
 from trainables.stage.result import StageProgress, commit
 from trainables.stage.setup import Setup
+from trainables.store import layout
 from trainables.training import memory
 from trainables.training.evaluation import batch_statistics, measures, score
 from trainables.training.heartbeat import RateLimiter
 from trainables.training.train_step import StageError, TrainStep
 from trainables.training.trainer import class_weights
-
-CURVE = "curve.parquet"
 
 
 def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
@@ -42,7 +41,7 @@ def run_range_test(setup: Setup, micro_batch: int | None, log: StageLog) -> Iter
                 yield StageProgress(len(curve.rates) / ramp.steps, 1)
     choice = choose(curve.rates, curve.smoothed, ramp)
     log.say(f"start rate {choice.learning_rate:g} ({choice.rule}): {choice.reason}")
-    digests = {CURVE: setup.folder.write_table(CURVE, curve_table(curve, choice))}
+    digests = {layout.CURVE: setup.folder.write_table(layout.CURVE, curve_table(curve, choice))}
     commit(
         setup,
         digests,

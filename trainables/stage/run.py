@@ -17,6 +17,7 @@ from trainables.stage.lr_range import run_range_test
 from trainables.stage.result import StageProgress
 from trainables.stage.setup import set_up
 from trainables.stage.train import run_training
+from trainables.store import layout
 from trainables.store.study import Study
 from trainables.training import memory
 from trainables.training.checkpoint import FILE as CHECKPOINT
@@ -71,7 +72,7 @@ def _run_stage(
         raise
     finally:
         with suppress(StorageError):
-            folder.write("log.txt", log.content())
+            folder.write(layout.LOG, log.content())
 
 
 def _attempt(stage: Stage, study: Study, runtime: RuntimeContext, workers: Workers, log: StageLog) -> Attempt:

@@ -13,13 +13,14 @@ import torch
 from trainables.data.loading.batches import InputSpec, Part
 from trainables.data.packing.prepare import Packed, load
 from trainables.errors import DamagedError
-from trainables.hashing import derive_seed, tidy_rate
+from trainables.hashing import derive_seed, short_key, tidy_rate
 from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
 from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, Stage, StageWeights
+from trainables.store import layout
 from trainables.store.node_inputs import data_folder, weights_file
-from trainables.store.study import WEIGHTS, StageFolder, Study
+from trainables.store.study import StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
 from trainables.training.train_step import StageError
@@ -72,7 +73,7 @@ def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: Dis
 def _refuse_other_data(stage: Stage, data: Packed) -> None:
     if data.fingerprint != stage.data.fingerprint:
         raise StageError(
-            f"the prepared data set {stage.data.name} at {data.folder} has the fingerprint {data.fingerprint[:16]}, the stage wants {str(stage.data.fingerprint)[:16]}"
+            f"the prepared data set {stage.data.name} at {data.folder} has the fingerprint {short_key(data.fingerprint)}, the stage wants {short_key(stage.data.fingerprint)}"
         )
 
 
@@ -108,7 +109,7 @@ def _start_from(stage: Stage, study: Study, runtime: RuntimeContext, backbone: B
         backbone.load_backbone(read_weights(file), str(file))
     elif isinstance(stage.initial, StageWeights):
         state, digest = _upstream_weights(study, str(stage.initial.key))
-        backbone.load_backbone(state, f"stage {str(stage.initial.key)[:16]}")
+        backbone.load_backbone(state, f"stage {short_key(stage.initial.key)}")
         return {str(stage.initial.key): digest}
     return {}
 
@@ -119,7 +120,7 @@ def _upstream_weights(study: Study, key: str) -> tuple[State, str]:
     if result is None:
         raise StageError(f"the upstream stage {folder.name} has no result")
     try:
-        content = folder.read_verified(WEIGHTS, result)
+        content = folder.read_verified(layout.WEIGHTS, result)
     except ValueError as error:
         raise DamagedError(key, str(error)) from error
-    return unpack_weights(content), str(result["digests"][WEIGHTS])
+    return unpack_weights(content), str(result["digests"][layout.WEIGHTS])

@@ -17,7 +17,8 @@ from trainables.stage.log import StageLog
 from trainables.stage.preemption import NOTICE
 from trainables.stage.result import StageProgress, commit
 from trainables.stage.setup import Setup
-from trainables.store.study import SELECTED_ON, WEIGHTS
+from trainables.store import layout
+from trainables.store.study import SELECTED_ON
 from trainables.training import memory
 from trainables.training.checkpoint import Checkpoint
 from trainables.training.evaluation import Logits, evaluating
@@ -110,11 +111,11 @@ def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -
         not setup.distributed.is_main or folder.result() is not None
     ):  # another process was quicker: the first result stands
         return
-    digests = {"history.parquet": folder.write_table("history.parquet", history_table(training.epochs))}
+    digests = {"history.parquet": folder.write_table(layout.HISTORY, history_table(training.epochs))}
     if stage.kind == "finetune":
-        digests["predictions.parquet"] = folder.write_table("predictions.parquet", predictions)
+        digests[layout.PREDICTIONS] = folder.write_table(layout.PREDICTIONS, predictions)
     if setup.runtime.keep_weights == "all" or stage.kind == "pretrain":
-        digests[WEIGHTS] = folder.write(WEIGHTS, pack_weights(training.best_state))
+        digests[layout.WEIGHTS] = folder.write(layout.WEIGHTS, pack_weights(training.best_state))
     scoring = time.perf_counter() - started
     commit(
         setup,
@@ -125,7 +126,7 @@ def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -
         selected_epoch=training.best.epoch,
         learning_rate=setup.learning_rate,
         metrics=metrics,
-        weights="kept" if WEIGHTS in digests else "dropped: keep_weights is pretrain",
+        weights="kept" if layout.WEIGHTS in digests else "dropped: keep_weights is pretrain",
     )
     log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
 

@@ -21,12 +21,11 @@ from typing import Any
 import pyarrow as pa
 
 from trainables.errors import StorageError, UserError
+from trainables.hashing import short_key
 from trainables.specs import Stage
+from trainables.store import layout
 from trainables.store.storage import Storage
 
-STAGE, RESULT, FAILURE = "stage.json", "result.json", "failure.json"
-RETIRED = "retired.json"
-WEIGHTS = "weights.safetensors"
 SELECTED_ON = "val f1_macro"
 """The only rule by which an epoch or a rate is chosen. Stands in every result; analysis refuses others."""
 
@@ -40,11 +39,11 @@ class StageFolder:
 
     def path(self, file: str = "") -> str:
         """Return the full path of a file in it, for people."""
-        return self.storage.path(f"stages/{self.name}/{file}".rstrip("/"))
+        return self.storage.path(f"{layout.STAGES}/{self.name}/{file}".rstrip("/"))
 
     def begin(self, stage: Stage) -> None:
         """Write the specification, first of all files."""
-        self.storage.write_json(self._file(STAGE), stage.document())
+        self.storage.write_json(self._file(layout.STAGE), stage.document())
 
     def write(self, file: str, content: bytes) -> str:
         """Write a file; return its digest."""
@@ -64,31 +63,33 @@ class StageFolder:
 
     def commit(self, result: dict[str, Any]) -> None:
         """Write the result: the commit marker, last of all files. Clears an earlier failure."""
-        self.storage.write_json(self._file(RESULT), result)
-        self.remove(FAILURE)
+        self.storage.write_json(self._file(layout.RESULT), result)
+        self.remove(layout.FAILURE)
 
     def retire(self, reason: str) -> None:
         """Take back a result that cannot be relied on, so that the stage is done again; what it said is kept."""
-        self.storage.write_json(self._file(RETIRED), {"reason": reason, "time": time.time(), "result": self.result()})
-        self.remove(RESULT)
+        self.storage.write_json(
+            self._file(layout.RETIRED), {"reason": reason, "time": time.time(), "result": self.result()}
+        )
+        self.remove(layout.RESULT)
 
     def fail(self, kind: str, message: str, trace: str, attempts: int) -> None:
         """Write the last failure: class, message, traceback, attempts, node."""
         node = {"node": socket.gethostname(), "time": time.time()}
         failure = {"class": kind, "message": message, "traceback": trace, "attempts": attempts, **node}
-        self.storage.write_json(self._file(FAILURE), failure)
+        self.storage.write_json(self._file(layout.FAILURE), failure)
 
     def stage(self) -> dict[str, Any]:
         """Return the content of ``stage.json``."""
-        return dict(self.storage.read_json(self._file(STAGE)))
+        return dict(self.storage.read_json(self._file(layout.STAGE)))
 
     def result(self) -> dict[str, Any] | None:
         """Return the committed result, or None."""
-        return self._json(RESULT)
+        return self._json(layout.RESULT)
 
     def failure(self) -> dict[str, Any] | None:
         """Return the last failure, or None."""
-        return self._json(FAILURE)
+        return self._json(layout.FAILURE)
 
     def read_verified(self, file: str, result: dict[str, Any]) -> bytes:
         """Return a file's bytes after checking them against the digest in its result.
@@ -98,14 +99,14 @@ class StageFolder:
         """
         expected = result.get("digests", {}).get(file)
         if expected is None:
-            raise ValueError(f"{self.path(RESULT)} has no digest of {file}")
+            raise ValueError(f"{self.path(layout.RESULT)} has no digest of {file}")
         try:
             content = self.read(file)
         except FileNotFoundError as error:
             raise ValueError(f"{self.path(file)} is missing, but the result names it") from error
         if hashlib.sha256(content).hexdigest() != expected:
             raise ValueError(
-                f"{self.path(file)} is not what the stage wrote: its SHA-256 differs from the one in {RESULT}"
+                f"{self.path(file)} is not what the stage wrote: its SHA-256 differs from the one in {layout.RESULT}"
             )
         return content
 
@@ -118,7 +119,7 @@ class StageFolder:
             return None
 
     def _file(self, file: str) -> str:
-        return f"stages/{self.name}/{file}"
+        return f"{layout.STAGES}/{self.name}/{file}"
 
 
 @dataclass(frozen=True)
@@ -136,9 +137,9 @@ class Study:
         """
         study = cls(Storage(location))
         try:
-            found = study.storage.exists("study.json")
+            found = study.storage.exists(layout.STUDY)
         except StorageError as error:
-            raise UserError(f"cannot read {study.storage.path('study.json')}: {error}") from error
+            raise UserError(f"cannot read {study.storage.path(layout.STUDY)}: {error}") from error
         if not found:
             raise UserError(
                 f"no study at {study.storage.path()}: there is no study.json in it. Give the folder that a run printed, e.g. studies/smoke"
@@ -149,18 +150,18 @@ class Study:
     def header(self) -> dict[str, Any] | None:
         """``study.json``: name, uid, target data fingerprint, split digest; or None before the first run."""
         try:
-            return dict(self.storage.read_json("study.json"))
+            return dict(self.storage.read_json(layout.STUDY))
         except FileNotFoundError:
             return None
 
     @property
     def plan(self) -> dict[str, Any]:
         """``plan.json``: the stages as last planned, with the labels of their cells."""
-        return dict(self.storage.read_json("plan.json"))
+        return dict(self.storage.read_json(layout.PLAN))
 
     def folder(self, stage: Stage) -> StageFolder:
         """Return the folder of a stage: the one of its key, even under an earlier name; or the one to make."""
-        if not self.storage.exists(f"stages/{stage.folder}"):
+        if not self.storage.exists(f"{layout.STAGES}/{stage.folder}"):
             try:
                 return self.find(str(stage.key))
             except FileNotFoundError:
@@ -169,7 +170,7 @@ class Study:
 
     def folders(self) -> list[StageFolder]:
         """Return the folders of all stages that were begun."""
-        return [StageFolder(self.storage, name) for name in self.storage.names("stages")]
+        return [StageFolder(self.storage, name) for name in self.storage.names(layout.STAGES)]
 
     def find(self, key: str) -> StageFolder:
         """Return the folder of the stage of a key.
@@ -177,10 +178,10 @@ class Study:
         Raises:
             FileNotFoundError: if no stage of that key was begun.
         """
-        for name in self.storage.names("stages"):
-            if name.endswith(f"-{key[:16]}"):
+        for name in self.storage.names(layout.STAGES):
+            if name.endswith(f"-{short_key(key)}"):
                 return StageFolder(self.storage, name)
-        raise FileNotFoundError(f"no stage of key {key[:16]} in {self.storage.path('stages')}")
+        raise FileNotFoundError(f"no stage of key {short_key(key)} in {self.storage.path(layout.STAGES)}")
 
     def states(self) -> dict[str, str]:
         """Return ``done`` or ``failed`` for the first 16 characters of each key that has a result or a failure.
@@ -188,35 +189,35 @@ class Study:
         One listing, no file opened: a study of thousands of stages is looked at in well under a second.
         """
         states: dict[str, str] = {}
-        for file in self.storage.child("stages").files():
+        for file in self.storage.child(layout.STAGES).files():
             folder, _, name = file.rpartition("/")
             key16 = folder.rpartition("-")[2]
-            if name == RESULT:
+            if name == layout.RESULT:
                 states[key16] = "done"
-            elif name == FAILURE:
+            elif name == layout.FAILURE:
                 states.setdefault(key16, "failed")
         return states
 
     def committed(self, stages: Iterable[Stage]) -> dict[str, dict[str, Any]]:
         """Return the results of those stages that have one that can be read, by key."""
         states = self.states()
-        done = [stage for stage in stages if states.get(str(stage.key)[:16]) == "done"]
+        done = [stage for stage in stages if states.get(short_key(stage.key)) == "done"]
         results = {str(stage.key): self.folder(stage).result() for stage in done}
         return {key: result for key, result in results.items() if result is not None}
 
     def write_split(self, digest: str, table: pa.Table) -> None:
         """Keep a split. A split is never changed: one that is there stays."""
-        if not self.storage.exists(f"splits/{digest}.parquet"):
-            self.storage.write_table(f"splits/{digest}.parquet", table)
+        if not self.storage.exists(layout.split_file(digest)):
+            self.storage.write_table(layout.split_file(digest), table)
 
     def read_split(self, digest: str) -> pa.Table:
         """Return a split: fold, image_id, label, group, split."""
-        return self.storage.read_table(f"splits/{digest}.parquet")
+        return self.storage.read_table(layout.split_file(digest))
 
     def write_problems(self, rows: Iterable[dict[str, str]]) -> None:
         """Write ``data_problems.parquet``: data set, image_id, what."""
         schema = pa.schema([("data_set", pa.string()), ("image_id", pa.string()), ("what", pa.string())])
-        self.storage.write_table("data_problems.parquet", pa.Table.from_pylist(list(rows), schema=schema))
+        self.storage.write_table(layout.DATA_PROBLEMS, pa.Table.from_pylist(list(rows), schema=schema))
 
 
 def split_digest(table: pa.Table) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from trainables.hashing import short_key
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder
 
@@ -74,9 +76,9 @@ class Checkpoint:
         """
         self._key = key
         self._complain = complain
-        self._places = [_Place(folder.storage, f"stages/{folder.name}/{FILE}", seconds)]
+        self._places = [_Place(folder.storage, f"{layout.STAGES}/{folder.name}/{FILE}", seconds)]
         if scratch is not None:
-            self._places.append(_Place(Storage(scratch), f"{key[:16]}.pt", 0.0))
+            self._places.append(_Place(Storage(scratch), f"{short_key(key)}.pt", 0.0))
 
     def load(self) -> State | None:
         """Return the furthest state, or None where there is none that is whole and of this stage."""

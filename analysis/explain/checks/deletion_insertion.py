@@ -27,7 +27,7 @@ def deletion_insertion(
         steps: how many equal shares of the pixels; steps + 1 points a curve.
         seed: of that order.
     """
-    order = torch.from_numpy(ranks(heat, seed)).to(image.device)
+    order = torch.from_numpy(share_hotter(heat, seed)).to(image.device)
     blurred = _blurred(image)
     shares = torch.linspace(0, 1, steps + 1, device=image.device)
     changed = (order < shares[:, None, None])[:, None]
@@ -37,7 +37,7 @@ def deletion_insertion(
     return float(torch.trapezoid(deleted, shares)), float(torch.trapezoid(inserted, shares))
 
 
-def ranks(heat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+def share_hotter(heat: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """Return for each pixel the share of pixels that are hotter, in [0, 1): shape as given."""
     shuffled = np.random.default_rng(seed).permutation(heat.size)
     hottest_first = shuffled[np.argsort(-heat.reshape(-1)[shuffled], kind="stable")]

@@ -10,9 +10,8 @@ from analysis.explain.records.records import MEANING, Explained
 from analysis.formats.table import Column, Footnote, Row, Table
 from analysis.results.plan_file import explain
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.study import Study
-
-FIGURES = "report/figures"
 
 
 def read_gallery(study: Study, keys: Collection[str] | None = None) -> tuple[Explained, ...]:
@@ -26,10 +25,10 @@ def read_gallery(study: Study, keys: Collection[str] | None = None) -> tuple[Exp
         UserError: if a record cannot be read.
     """
     found = []
-    for name in study.storage.names(FIGURES):
+    for name in study.storage.names(layout.REPORT_FIGURES):
         if not (name.startswith("gradcam-") and name.endswith(".json")):
             continue
-        path = f"{FIGURES}/{name}"
+        path = f"{layout.REPORT_FIGURES}/{name}"
         try:
             one = Explained.model_validate_json(study.storage.read(path))
         except ValidationError as error:

@@ -10,8 +10,9 @@ import cv2
 import pytest
 import torch
 
-from analysis.explain.explained_model import ExplainedModel, find_stage, load_trained
+from analysis.explain.explained_model import ExplainedModel, load_trained
 from sweep.run import main as sweep
+from trainables.store.stage_lookup import find_begun
 from trainables.store.study import Study
 
 GRID = """
@@ -68,13 +69,13 @@ def study(folder: Path) -> Study:
 @pytest.fixture(scope="session")
 def cnn(made: Path) -> ExplainedModel:
     """The trained CNN of the study: to be left as it is."""
-    return load_trained(find_stage(Study.open(str(made)), _cell_of("cnn")))
+    return load_trained(find_begun(Study.open(str(made)), _cell_of("cnn")))
 
 
 @pytest.fixture(scope="session")
 def vit(made: Path) -> ExplainedModel:
     """The trained ViT of the study: to be left as it is."""
-    return load_trained(find_stage(Study.open(str(made)), _cell_of("vit")))
+    return load_trained(find_begun(Study.open(str(made)), _cell_of("vit")))
 
 
 @pytest.fixture(scope="session")

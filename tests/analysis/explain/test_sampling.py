@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from analysis.explain.sampling import best_cells, class_numbers, pick, softmax
+from analysis.explain.sampling import best_cells, class_numbers, pick
 from analysis.results.collect import collect
-from analysis.results.predictions import Predictions
+from analysis.results.predictions import Predictions, softmax
 from trainables.errors import UserError
 from trainables.store.study import Study
 

@@ -11,7 +11,8 @@ from sklearn.metrics import brier_score_loss
 from torchmetrics.classification import MulticlassCalibrationError
 
 from analysis.page.build import build
-from analysis.results.calibration import BINS, calibration, pooled, softmax
+from analysis.results.calibration import BINS, calibration, pooled
+from analysis.results.predictions import softmax
 
 
 def made(images: int, classes: int, sharpness: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

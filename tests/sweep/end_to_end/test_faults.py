@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.sweep.support.faults import Study, disturb, to_the_end, undisturbed
 
+from tests.sweep.faults import Study, disturb, to_the_end, undisturbed
 from tests.sweep.support.processes import TRIAL, family
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]

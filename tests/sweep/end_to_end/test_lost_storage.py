@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.sweep.support.faults import Study, undisturbed
+
+from tests.sweep.faults import Study, undisturbed
 
 pytestmark = pytest.mark.slow
 

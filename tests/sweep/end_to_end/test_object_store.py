@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from sweep.engine import study_lock as leases
-from sweep.engine.study_lock import HOLDER, HeldError, study_lock
+from sweep.engine.study_lock import HeldError, study_lock
 from tests.sweep.support.tiny_grid import tiny_grid
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -213,7 +214,7 @@ def test_killed_cut_off_and_resumed_it_ends_as_on_a_disk(folder: Path, wire: Wir
     found = results(study)
     assert {name: found[name] for name in kept} == kept, "a finished stage was done twice"
     assert len(found) == 9
-    assert not study.storage.exists(HOLDER)
+    assert not study.storage.exists(layout.DRIVER)
 
     here = subprocess.run(sweep("here"), cwd=folder, capture_output=True, text=True, timeout=200)
     assert here.returncode == 0, here.stdout + here.stderr
@@ -271,7 +272,7 @@ def quick(settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def elsewhere(study: Study, **fields: Any) -> None:
     holder = {"host": "far", "process": 7, "since": time.time(), "machine": "another", "born": "1", "token": "theirs"}
-    study.storage.write_json(HOLDER, {**holder, **fields})
+    study.storage.write_json(layout.DRIVER, {**holder, **fields})
 
 
 def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
@@ -281,7 +282,7 @@ def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
         pytest.fail("held twice")
     time.sleep(4.1)
     with study_lock(study):
-        assert study.storage.read_json(HOLDER)["process"] == os.getpid()
+        assert study.storage.read_json(layout.DRIVER)["process"] == os.getpid()
     assert study.storage.names() == [], "neither the holder nor a probe is left"
 
 
@@ -300,7 +301,7 @@ def test_one_that_was_taken_over_is_told_and_leaves_the_other_alone(quick: None)
     with study_lock(study, lambda why: told.set() if "process 7 on far" in why else None):
         elsewhere(study)
         assert told.wait(10)
-    assert study.storage.read_json(HOLDER)["machine"] == "another"
+    assert study.storage.read_json(layout.DRIVER)["machine"] == "another"
 
 
 def test_of_two_that_take_it_at_once_one_has_it(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:

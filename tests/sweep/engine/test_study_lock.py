@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sweep.engine.study_lock import HOLDER, HeldError, study_lock
+from sweep.engine.study_lock import HeldError, study_lock
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -22,7 +23,7 @@ def study(tmp_path: Path) -> Study:
 
 
 def holder(study: Study) -> Path:
-    return Path(study.storage.path(HOLDER))
+    return Path(study.storage.path(layout.DRIVER))
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_it(study: Study) -> None:

@@ -46,7 +46,7 @@ def watch(plan: Plan) -> LiveView:
 
 
 def watch_of(plan: Plan, **more: Any) -> LiveView:
-    snapshot = more.get("outlook", ProgressSnapshot("GPUs", 2, 0))
+    snapshot = more.get("snapshot", ProgressSnapshot("GPUs", 2, 0))
     return LiveView(plain(), plan.stages, more.get("done", {}), lambda: snapshot)
 
 

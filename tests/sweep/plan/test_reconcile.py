@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sweep.plan.plan import Plan
-from sweep.plan.reconcile import WEIGHTS, reconcile, stale
+from sweep.plan.reconcile import reconcile, stale
 from sweep.plan.stage_diff import differences, stage_diff
 from trainables.errors import UserError
+from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder, Study
 
@@ -35,12 +36,12 @@ def test_a_renamed_stage_is_known_by_its_key(planned: Planned, grid_text: str) -
 def test_a_stage_is_stale_once_its_upstream_has_other_weights(planned: Planned, grid_text: str) -> None:
     plan = planned(grid_text)
     [pretraining] = [str(stage.key) for stage in plan.stages if stage.kind == "pretrain"]
-    results: dict[str, dict[str, Any]] = {str(stage.key): {"digests": {WEIGHTS: "a"}} for stage in plan.stages}
+    results: dict[str, dict[str, Any]] = {str(stage.key): {"digests": {layout.WEIGHTS: "a"}} for stage in plan.stages}
     below = {str(cell.key) for cell in plan.cells if cell.upstream}
     for key in below:
         results[key]["upstream_digests"] = {pretraining: "a"}
     assert stale(plan.stages, results) == set()
-    results[pretraining]["digests"][WEIGHTS] = "b"
+    results[pretraining]["digests"][layout.WEIGHTS] = "b"
     assert stale(plan.stages, results) == below
     one = sorted(below)[0]
     del results[one]

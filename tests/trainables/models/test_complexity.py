@@ -111,7 +111,7 @@ def test_counting_what_is_not_there_is_refused() -> None:
 
 
 def test_planning_reads_the_table_without_torch() -> None:
-    script = "import sys, trainables.complexity as c; c.full_name('resnet18'); print('torch' in sys.modules)"
+    script = "import sys, trainables.models.complexity as c; c.full_name('resnet18'); print('torch' in sys.modules)"
     root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

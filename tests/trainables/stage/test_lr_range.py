@@ -14,8 +14,9 @@ from tests.trainables.support.stage_bench import Bench, Ran, run
 from trainables.lr_range.ramp import ramp_rates
 from trainables.lr_range.suggestion import steepest_per_step
 from trainables.specs import FoundRate, ModelSpec, Ramp, Stage
-from trainables.stage.lr_range import CURVE, endless_batches, watched
+from trainables.stage.lr_range import endless_batches, watched
 from trainables.stage.setup import Setup, set_up
+from trainables.store import layout
 from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import batch_statistics
 
@@ -35,8 +36,8 @@ def tested(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_it_leaves_a_curve_and_a_choice_with_its_reason(tested: Ran) -> None:
-    assert {file.name for file in tested.folder.iterdir()} == {"stage.json", "result.json", CURVE, "log.txt"}
-    curve, result = tested.table(CURVE), tested.result
+    assert {file.name for file in tested.folder.iterdir()} == {"stage.json", "result.json", layout.CURVE, "log.txt"}
+    curve, result = tested.table(layout.CURVE), tested.result
     assert curve.column_names == ["learning_rate", "loss", "smoothed_loss", "chosen", "rules"]
     assert curve["learning_rate"].to_pylist() == ramp_rates(RAMP)[: len(curve)].tolist()
     chosen = [row for row in curve.to_pylist() if row["chosen"]]
@@ -59,7 +60,7 @@ def test_it_gives_the_same_bits_again(tested: Ran, bench: Bench, tmp_path: Path)
 
 def test_each_fold_has_its_own(tested: Ran, bench: Bench, tmp_path: Path) -> None:
     other = run(range_stage(bench).model_copy(update={"fold": 2}), bench.study(tmp_path), bench.runtime)
-    assert other.table(CURVE)["loss"].to_pylist() != tested.table(CURVE)["loss"].to_pylist()
+    assert other.table(layout.CURVE)["loss"].to_pylist() != tested.table(layout.CURVE)["loss"].to_pylist()
 
 
 def test_a_curve_without_a_minimum_gives_the_fallback(bench: Bench, tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_a_curve_without_a_minimum_gives_the_fallback(bench: Bench, tmp_path: Pa
 def test_a_ramp_into_the_void_ends_early(bench: Bench, tmp_path: Path) -> None:
     steep = RAMP.model_copy(update={"end": 1e6})
     ran = run(range_stage(bench, steep), bench.study(tmp_path), bench.runtime)
-    assert 2 < len(ran.table(CURVE)) < RAMP.steps
+    assert 2 < len(ran.table(layout.CURVE)) < RAMP.steps
     assert ran.result["learning_rate"] < 1e3
 
 
@@ -142,7 +143,7 @@ def test_curve_and_choice_agree_with_torch_lr_finder(bench: Bench, tmp_path: Pat
         diverge_th=ramp.diverged,
     )
     theirs = finder.history
-    curve = ours.table(CURVE)
+    curve = ours.table(layout.CURVE)
     assert len(curve) == len(theirs["loss"])
     np.testing.assert_allclose(curve["learning_rate"], theirs["lr"], rtol=1e-6)
     np.testing.assert_allclose(curve["smoothed_loss"], theirs["loss"], rtol=2e-4)

@@ -71,10 +71,10 @@ def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Tr
         "learning_rate": 0.05,
         "seed": 0,
         "fold": 0,
-        "want": WANT,
+        "input_spec": WANT,
         "train": Part(data, np.arange(40)),
         "val": Part(data, np.arange(40, 60)),
-        "world": CPU,
+        "distributed": CPU,
     }
     return Trainer(**(content | fields))
 

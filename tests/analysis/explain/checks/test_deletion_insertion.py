@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.explain.checks.deletion_insertion import deletion_insertion, ranks
+from analysis.explain.checks.deletion_insertion import deletion_insertion, share_hotter
 from analysis.explain.checks.sanity_check import randomised, similarity
 from analysis.explain.explained_model import ExplainedModel
 from analysis.explain.methods.grad_cam import activation_maps
@@ -50,11 +50,11 @@ def test_a_network_that_sees_nothing_has_constant_curves() -> None:
 
 def test_ranks_follow_the_heat_and_are_drawn_among_equals() -> None:
     heat = np.array([[0.1, 0.9], [0.5, 0.0]], np.float32)
-    assert ranks(heat, 0).tolist() == [[0.5, 0.0], [0.25, 0.75]]
+    assert share_hotter(heat, 0).tolist() == [[0.5, 0.0], [0.25, 0.75]]
     flat = np.zeros((8, 8), np.float32)
-    assert sorted(ranks(flat, 0).reshape(-1)) == [i / 64 for i in range(64)]
-    assert ranks(flat, 0).reshape(-1).tolist() != sorted(ranks(flat, 0).reshape(-1))
-    assert not np.array_equal(ranks(flat, 0), ranks(flat, 1))
+    assert sorted(share_hotter(flat, 0).reshape(-1)) == [i / 64 for i in range(64)]
+    assert share_hotter(flat, 0).reshape(-1).tolist() != sorted(share_hotter(flat, 0).reshape(-1))
+    assert not np.array_equal(share_hotter(flat, 0), share_hotter(flat, 1))
 
 
 def test_similarity_is_of_ranks_and_undefined_for_a_flat_map() -> None:

@@ -17,12 +17,11 @@ from analysis.explain.explain_command import ExplainRequest, explain_study
 from analysis.explain.records import records
 from analysis.explain.records.records import Explained
 from analysis.explain.records.records_reader import checks_table, read_gallery
-from analysis.explain.sampling import softmax
 from analysis.gradcam import main
-from analysis.results.predictions import read_predictions
+from analysis.results.predictions import read_predictions, softmax
 from trainables.store.study import Study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CLASSES = ("basophil", "monocyte")
 
 
@@ -219,7 +218,7 @@ def test_images_are_prepared_anew_where_the_cache_is_gone(study: Study, folder: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--stage", "nosuch", "--images", "mine", "--out", "out"], "no stage nosuch"),
+        (["--stage", "nosuch", "--images", "mine", "--out", "out"], "--stage nosuch names 0 stages"),
         (["--stage", "cnn-Random-fold0-lr0.03-seed0", "--images", "nowhere", "--out", "out"], "it is no folder"),
         (["--classes", "basofil"], "unknown class basofil; did you mean basophil"),
     ],

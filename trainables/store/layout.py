@@ -1,0 +1,40 @@
+"""Names of the files and folders of a study, each once. The contract is in ``docs/architecture.md``."""
+
+from __future__ import annotations
+
+STUDY = "study.json"
+GRID = "grid.yaml"
+PLAN = "plan.json"
+SELECTION = "selection.parquet"
+DATA_PROBLEMS = "data_problems.parquet"
+SPLITS = "splits"
+STAGES = "stages"
+
+RUNNING = "running.json"
+"""What a driver says of its run, every few seconds."""
+DRIVER = ".driver.json"
+"""Which driver holds the study; it removes the file when it ends."""
+
+STAGE = "stage.json"
+"""Written first: the whole specification of the stage."""
+RESULT = "result.json"
+"""Written last: the commit marker."""
+FAILURE = "failure.json"
+RETIRED = "retired.json"
+"""A result that was taken back, with the reason."""
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.parquet"
+CURVE = "curve.parquet"
+PREDICTIONS = "predictions.parquet"
+LOG = "log.txt"
+WANDB = "wandb.json"
+"""The W&B run of the stage."""
+
+REPORT_PAGE = "report/index.html"
+REPORT_TABLES = "report/tables"
+REPORT_FIGURES = "report/figures"
+
+
+def split_file(digest: str) -> str:
+    """Return the path of a split below the study."""
+    return f"{SPLITS}/{digest}.parquet"

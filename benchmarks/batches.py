@@ -82,7 +82,15 @@ def compare(arguments: Any) -> None:
 
 
 def line(taken: dict[str, list[bench.Answer]], ours: str, theirs: str, target: float, against: str) -> bench.ResultLine:
-    """Compare two contestants."""
+    """Compare two contestants.
+
+    Args:
+        taken: the answers of each contestant, one a round.
+        ours: name of the contestant that is ours.
+        theirs: name of the one it is compared with.
+        target: ratio of images/s that is wanted, ours over theirs.
+        against: how the table names the other.
+    """
     mine, other = bench.middle(taken[ours]), bench.middle(taken[theirs])
     return bench.ResultLine(f"{mine:,.0f} images/s", against, f"{other:,.0f} images/s", mine / other, target)
 
@@ -112,7 +120,13 @@ def contestant(arguments: Any) -> Any:
 
 
 def copies(name: str, source: Path, batches: int) -> Any:
-    """Return what copies images, from the packed file or from memory, into memory that is new each time."""
+    """Return a turn that copies images into newly allocated memory.
+
+    Args:
+        name: ``gather``: from the packed file; anything else: from memory.
+        source: folder of the JPEGs.
+        batches: a quarter of the batches copied in a turn.
+    """
     data = pictures.packed(source)
     order = np.random.default_rng(0).permutation(len(data.labels))
     rows = [order[first : first + BATCH] for first in range(0, len(order) - BATCH + 1, BATCH)]
@@ -203,7 +217,12 @@ def webdataset(source: Path) -> Iterator[Any]:
 
 
 def litdata(source: Path, batch: int = BATCH) -> Iterator[Any]:
-    """Yield batches of LitData."""
+    """Yield batches of LitData.
+
+    Args:
+        source: folder of the JPEGs.
+        batch: images a batch.
+    """
     from litdata import StreamingDataLoader, StreamingDataset
 
     folder = made(source, "litdata", _write_chunks)
@@ -232,7 +251,13 @@ def forever(loader: Iterable[Any]) -> Iterator[Any]:
 
 
 def made(source: Path, kind: str, write: Any) -> Path:
-    """Return the folder of a peer's own format, written where it is not there yet."""
+    """Return the folder of a peer's own format, written where it does not exist yet.
+
+    Args:
+        source: folder of the JPEGs.
+        kind: name of the format.
+        write: called with ``source`` and the folder to fill.
+    """
     folder = bench.CACHE / kind / source.name
     if not folder.is_dir():
         partial = folder.with_name(f"{folder.name}.partial")

@@ -61,7 +61,16 @@ def main() -> None:
 
 
 def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
-    """Run a stage; return the median images/s of its later epochs, images an epoch, and the first train loss."""
+    """Run one stage.
+
+    Args:
+        asked: the command line.
+        folder: where its study lies.
+        several: whether it runs on several workers.
+
+    Returns:
+        the median images/s of its later epochs, images an epoch, and the first train loss.
+    """
     from trainables.data.splits.splits import SplitSpec, cross_validation
     from trainables.runtime import RuntimeContext, Workers
     from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData

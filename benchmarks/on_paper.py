@@ -72,7 +72,13 @@ def moved(name: str) -> tuple[int, int]:
 
 
 def plan(grid: str, device: str, gpus: int) -> dict[str, Any]:
-    """Return ``--plan --json`` of a grid."""
+    """Return ``--plan --json`` of a grid.
+
+    Args:
+        grid: its name or file.
+        device: of the price table.
+        gpus: how many of them.
+    """
     command = [sys.executable, "-m", "sweep.run", "--grid", grid, "--plan", "--json"]
     command += ["--device", device, "--gpus", str(gpus)]
     return dict(json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout))

@@ -92,7 +92,12 @@ def engine(file: Path) -> None:
 
 
 def share(file: Path, number: int) -> None:
-    """Run every second stage: one process of the bare loop."""
+    """Run every AT_A_TIME-th stage: one process of the bare loop.
+
+    Args:
+        file: of the trial requests.
+        number: of this process, from 0.
+    """
     for order in short_stages.read(file)[number::AT_A_TIME]:
         short_stages.run(order)
 
@@ -171,7 +176,15 @@ def trainer(file: Path) -> None:
 
 
 def timed(way: str, count: int) -> tuple[float, dict[str, float], str]:
-    """Return the seconds a way takes from nothing to the last result; the scores; what it said of itself."""
+    """Time one way of running stages, from nothing to the last result.
+
+    Args:
+        way: its name.
+        count: stages.
+
+    Returns:
+        the seconds; the test score of each stage by key; what the way reports of itself.
+    """
     with tempfile.TemporaryDirectory(prefix="overhead-") as name:
         file = short_stages.write(Path(name), count)
         command = [sys.executable, __file__, "--file", str(file), "--way", way]
@@ -186,7 +199,14 @@ def timed(way: str, count: int) -> tuple[float, dict[str, float], str]:
 
 
 def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
-    """Time the ways in turn, in several rounds, and record them. The slowest runs fewer stages, and a loop of its own."""
+    """Time the ways in turn, in several rounds, and record them.
+
+    Args:
+        ways: their names.
+        stages: how many each runs.
+        few: stages of the slowest way, which has a loop of its own to be compared with.
+        rounds: how often.
+    """
     taken: dict[str, list[float]] = {}
     bits: dict[str, float] = {}
 

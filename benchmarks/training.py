@@ -54,7 +54,13 @@ def main() -> None:
 
 
 def ours(work: Work, keep: bool = True, **changed: Any) -> Turn:
-    """Return a turn of a stage's own epochs, with a step's memory kept for the next; some settings of the recipe changed."""
+    """Return a turn of a stage's own epochs.
+
+    Args:
+        work: of every contestant.
+        keep: whether the memory of a step is kept for the next.
+        changed: settings of the recipe that differ.
+    """
     import torch
 
     from trainables.training import memory
@@ -158,7 +164,13 @@ PEERS = ("lightning", "found", "ray")
 
 
 def take_part(name: str, work: Work, door: bench.Door) -> None:
-    """Be one of the peers."""
+    """Be one of the peers.
+
+    Args:
+        name: which.
+        work: of every contestant.
+        door: where requests come from.
+    """
     import training_peers
 
     {"lightning": training_peers.lightning, "found": training_peers.found, "ray": training_peers.ray_train}[name](
@@ -207,7 +219,12 @@ def compare(asked: Namespace) -> None:
 
 
 def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:
-    """Write what compiling gains, what it costs, and after how many images it has paid."""
+    """Record what compiling gains, what it costs, and after how many images it has paid.
+
+    Args:
+        asked: the command line.
+        taken: the answers of each contestant.
+    """
     eager, quick = (statistics.median(bench.figures(taken[name])) for name in ("ours", "compiled"))
     cost = taken["compiled"][0]["first"] - taken["ours"][0]["first"]
     pays = f"after {cost / (1 / eager - 1 / quick):,.0f} images" if quick > eager else "never"
@@ -225,7 +242,12 @@ def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> N
 
 
 def record_unkept(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:
-    """Write what it brings that the memory of a step is kept for the next."""
+    """Record the gain of keeping the memory of a step for the next.
+
+    Args:
+        asked: the command line.
+        taken: the answers of each contestant.
+    """
     notes = [
         f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images, then {asked.scored} scored",
         "the same work: " + ", ".join([bench.same(taken, "val_loss", 0.005), bench.same(taken, "train_loss", 0.005)]),
@@ -244,7 +266,14 @@ AGAINST = {
 
 
 def line(taken: dict[str, list[bench.Answer]], figure: str, other: str, target: float) -> bench.ResultLine:
-    """Compare ours with another: the median of the rounds' ratios, as neighbours in time meet the same mood."""
+    """Compare ours with another by the median of the rounds' ratios: neighbours in time meet the same load.
+
+    Args:
+        taken: the answers of each contestant.
+        figure: which of their figures.
+        other: name of the other contestant.
+        target: ratio that is wanted.
+    """
     mine, theirs = bench.figures(taken["ours"], figure)[:: EVERY.get(other, 1)], bench.figures(taken[other], figure)
     ratio = float(np.median(np.divide(mine, theirs)))
     shown = [f"{np.median(values):,.1f} images/s" for values in (mine, theirs)]

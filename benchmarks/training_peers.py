@@ -27,7 +27,12 @@ def images(work: Work) -> tuple[Any, Any]:
 
 
 def lightning(work: Work, door: bench.Door) -> None:
-    """Take turns with the best settings."""
+    """Take turns with Lightning at its best settings.
+
+    Args:
+        work: of every contestant.
+        door: where requests come from.
+    """
     import torch
 
     network = work.backbone().module.to(memory_format=torch.channels_last)
@@ -42,7 +47,12 @@ def lightning(work: Work, door: bench.Door) -> None:
 
 
 def found(work: Work, door: bench.Door) -> None:
-    """Take turns with the documented example."""
+    """Take turns with Lightning's documented example.
+
+    Args:
+        work: of every contestant.
+        door: where requests come from.
+    """
     from torch.utils.data import DataLoader
 
     _fit(work, door, work.backbone().module, DataLoader(images(work)[0], batch_size=work.batch, shuffle=True), {})
@@ -130,7 +140,12 @@ def _turns(work: Work, door: bench.Door) -> Any:
 
 
 def ray_train(work: Work, door: bench.Door) -> None:
-    """Take turns with the guide's training function."""
+    """Take turns with the training function of Ray Train's guide.
+
+    Args:
+        work: of every contestant.
+        door: where requests come from.
+    """
     from ray.train import RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue

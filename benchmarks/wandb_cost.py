@@ -18,7 +18,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def seconds(mode: str, changes: list[str]) -> float:
-    """Return the wall time of one run of the grid ``smoke`` in a new folder."""
+    """Return the wall time of one run of the grid ``smoke`` in a new folder.
+
+    Args:
+        mode: of ``--wandb``.
+        changes: of ``--set``.
+    """
     command = [sys.executable, "-m", "sweep.run", "--grid", "smoke", "--wandb", mode]
     with tempfile.TemporaryDirectory(prefix="wandb-cost-") as folder:
         line = [*command, *(text for change in changes for text in ("--set", change))]

@@ -38,7 +38,12 @@ class Stopwatch:
         self._mark = now
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function whose time is the part's, unless it runs within ``evaluate``: that is one part."""
+        """Return a function whose time counts for a part, unless it runs within ``evaluate``: that is one part.
+
+        Args:
+            part: its name.
+            function: what is timed.
+        """
 
         @functools.wraps(function)
         def wrapper(*arguments: Any, **named: Any) -> Any:
@@ -53,7 +58,13 @@ class Stopwatch:
         return wrapper
 
     def patch(self, owner: Any, name: str, part: str) -> None:
-        """Time a function where it is looked up."""
+        """Time a function where it is looked up.
+
+        Args:
+            owner: module or class.
+            name: of its attribute.
+            part: that its time counts for.
+        """
         setattr(owner, name, self.timed(part, getattr(owner, name)))
 
 
@@ -100,7 +111,15 @@ def watch() -> Stopwatch:
 
 
 def cells(arguments: list[str], names: list[str]) -> dict[str, dict[str, float]]:
-    """Run the cells one after the other in this process; return the seconds by part of each."""
+    """Run cells one after the other in this process.
+
+    Args:
+        arguments: of ``sweep.run``.
+        names: of the cells.
+
+    Returns:
+        the seconds by part of each.
+    """
     from sweep.run import main
     from trainables.stage import run
 

@@ -37,9 +37,13 @@ Answer = dict[str, Any]
 
 
 def environment(name: str, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that has the requirements, made where it is not there yet.
+    """Return the interpreter of an environment that has the requirements, made where it does not exist yet.
 
     It sees the packages of the running interpreter, which are not changed: torch is the same and installed once.
+
+    Args:
+        name: of the environment's folder.
+        requirements: as for pip.
     """
     folder = CACHE / name
     python, mark = folder / "bin" / "python", folder / "requirements.txt"
@@ -120,7 +124,12 @@ class Door:
 
 
 def take_turns(door: Door, turn: Callable[[str], Answer]) -> None:
-    """Be a contestant: answer whatever is asked with what ``turn`` returns."""
+    """Be a contestant: answer each request with what ``turn`` returns, until there are no more.
+
+    Args:
+        door: where requests come from.
+        turn: does a round.
+    """
     while asked := door.wait():
         door.answer(turn(asked))
 
@@ -132,11 +141,23 @@ def contest(
     asked: argparse.Namespace,
     every: Mapping[str, int] | None = None,
 ) -> dict[str, list[Answer]]:
-    """Let the contestants take turns; return the answers of each, one a round.
+    """Let the contestants take turns.
 
-    Every contestant does a round first that does not count. The order turns round from round to round. No round begins
-    once the minutes that were asked for are over, but one is always done. ``every``: who takes part in every so many
-    rounds only, as where the answer is far from close, and slow to come.
+    Every contestant does a round first that does not count. The order is reversed from round to round. No round begins
+    once the minutes that were asked for are over, but one is always done.
+
+    Args:
+        script: of the benchmark; each contestant is a process of it.
+        pythons: name of a contestant -> its interpreter.
+        arguments: of every contestant's command line.
+        asked: the command line of the benchmark: ``rounds`` and ``minutes``.
+        every: name -> it takes part in every so many rounds only, as where the answer is far from close and slow to come.
+
+    Returns:
+        the answers of each contestant, one a round.
+
+    Raises:
+        RuntimeError: if a contestant's process ends.
     """
     every = every or {}
     started = time.monotonic()
@@ -161,17 +182,32 @@ def contest(
 
 
 def figures(answers: Sequence[Answer], name: str = "figure") -> list[float]:
-    """Return one figure of each round."""
+    """Return one figure of each round.
+
+    Args:
+        answers: of a contestant.
+        name: of the figure.
+    """
     return [float(answer[name]) for answer in answers]
 
 
 def middle(answers: Sequence[Answer], name: str = "figure") -> float:
-    """Return the median over the rounds."""
+    """Return the median of a figure over the rounds.
+
+    Args:
+        answers: of a contestant.
+        name: of the figure.
+    """
     return statistics.median(figures(answers, name))
 
 
 def same(taken: Mapping[str, Sequence[Answer]], name: str, tolerance: float = 0.0) -> str:
-    """Check that all contestants say the same of their work, within a relative tolerance; return it in words.
+    """Check that all contestants report the same of their work; return it in words.
+
+    Args:
+        taken: the answers of each contestant.
+        name: what is compared.
+        tolerance: largest relative difference.
 
     Raises:
         SystemExit: where they differ: then the figures mean nothing.
@@ -220,7 +256,13 @@ class ResultLine:
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 0) -> str:
-    """Return the median and the range of some rounds in words."""
+    """Return the median and the range of some rounds in words.
+
+    Args:
+        values: one a round.
+        unit: that is appended.
+        digits: after the decimal point.
+    """
     median, low, high = statistics.median(values), min(values), max(values)
     return f"{median:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f}){' ' + unit if unit else ''}"
 
@@ -316,7 +358,12 @@ def version_of(name: str) -> str:
 
 
 def arguments_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
-    """Return a parser with what every benchmark understands; a script adds its own."""
+    """Return a parser with the options of every benchmark; a script adds its own.
+
+    Args:
+        doc: of the script.
+        rounds: the default number.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, help=f"default {rounds}")
     parser.add_argument("--minutes", type=float, default=math.inf, help="after which no round begins; default: none")

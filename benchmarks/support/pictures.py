@@ -22,10 +22,13 @@ QUALITY = 99
 
 
 def folder(data: Path | None, count: int) -> Path:
-    """Return a folder of ``count`` JPEGs of EDGE pixels, ``CLASS/NUMBER.jpg``, made where it is not there yet.
+    """Return a folder of JPEGs of EDGE pixels, ``CLASS/NUMBER.jpg``, made where it does not exist yet.
 
-    They are the bone marrow images below ``data``, scaled up and repeated as needed; without, drawings. A repeat has one
-    pixel of its own, so that no two files are the same.
+    A repeat has one pixel of its own, so that no two files are the same.
+
+    Args:
+        data: folder that holds ``bone_marrow/``, whose images are scaled up and repeated as needed; None: drawings.
+        count: images.
     """
     kind = "drawn" if data is None else hashlib.sha256(str(data.resolve()).encode()).hexdigest()[:8]
     whole = CACHE / "pictures" / f"{kind}-{count}"

@@ -17,7 +17,12 @@ FILE = "orders.txt"
 
 
 def write(folder: Path, count: int) -> Path:
-    """Prepare the data and write ``count`` orders, one a line: fine-tunings that differ in the learning rate."""
+    """Prepare the data and write trial requests, one a line: fine-tunings that differ in the learning rate.
+
+    Args:
+        folder: for the data, the study and the file.
+        count: requests.
+    """
     from tests.trainables.support.stage_bench import make_bench
 
     bench = make_bench(folder / "data")

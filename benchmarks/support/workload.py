@@ -60,7 +60,13 @@ class Work:
         return build(ModelSpec(model=NETWORKS[self.network]), EDGE, classes)
 
     def answer(self, training: float, scoring: float, losses: tuple[float, float]) -> bench.Answer:
-        """Return what a turn showed: seconds of both halves; mean loss of the first turn's steps, first val loss."""
+        """Return what a turn measured.
+
+        Args:
+            training: seconds of its training steps.
+            scoring: seconds of its scoring.
+            losses: mean loss of the first turn's steps, first val loss.
+        """
         images = self.steps * self.batch
         return {
             "figure": images / training,

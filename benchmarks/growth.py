@@ -104,7 +104,7 @@ def workers(count: int) -> float:
         def started(self, *told: Any) -> None:
             begun.append(time.perf_counter() - started)
 
-    class Wide(overhead.Room):
+    class Wide(overhead.FixedSlots):
         def slots(self) -> int:
             return count
 

@@ -43,7 +43,7 @@ VIEWS = (
 )
 
 
-class Bytes(TorchDispatchMode):
+class Bytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what every operation reads and writes."""
 
     total = 0
@@ -65,8 +65,8 @@ def moved(name: str) -> tuple[int, int]:
     network = network.bfloat16().to("meta")
     images = torch.empty(BATCH, 3, EDGE, EDGE, dtype=torch.bfloat16, device="meta")
     labels = torch.empty(BATCH, dtype=torch.int64, device="meta")
-    with Bytes() as count:
-        nn.functional.cross_entropy(network(images), labels).backward()
+    with Bytes() as count:  # type: ignore[no-untyped-call]
+        nn.functional.cross_entropy(network(images), labels).backward()  # type: ignore[no-untyped-call]
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return count.total + OPTIMISER * parameters, parameters
 
@@ -93,6 +93,9 @@ def main() -> None:
     from sweep.cost.estimator import BACKWARD
     from trainables.models.complexity import known
 
+    def gflops(name: str) -> float:
+        return float(known()[f"torchvision/{name}"].gflops or 0)
+
     say = sys.stdout.write
     networks = ("vgg19_bn", "resnet152", "regnet_y_32gf", "vit_l_32")
     bound: dict[tuple[str, str], float] = {}
@@ -100,7 +103,7 @@ def main() -> None:
     say("network          params   TFLOP      GB  " + "".join(f"{device:>16}" for device in SHEETS) + "\n")
     for name in networks:
         byte_count, parameters = moved(name)
-        flop = 2 * BACKWARD * known()[f"torchvision/{name}"].gflops * BATCH * 1e9
+        flop = 2 * BACKWARD * gflops(name) * BATCH * 1e9
         line = f"{name:15}{parameters / 1e6:6.1f} M{flop / 1e12:8.2f}{byte_count / 1e9:8.1f}  "
         for device, (tflops, gigabytes) in SHEETS.items():
             arithmetic, memory = flop / tflops / 1e9, byte_count / gigabytes / 1e6
@@ -114,7 +117,7 @@ def main() -> None:
             hours: dict[str, float] = defaultdict(float)
             for stage in told["stages"]:
                 name = stage["architecture"]
-                images = stage["gflop"] / (BACKWARD * known()[f"torchvision/{name}"].gflops)
+                images = stage["gflop"] / (BACKWARD * gflops(name))
                 hours[name] += images * bound[name, device] / 3600
             total = told["forecast"]
             say(

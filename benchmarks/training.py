@@ -111,7 +111,7 @@ def bare(work: Work) -> Turn:
             optimizer.zero_grad()
             with precision:
                 loss = cross_entropy(module(batch.images), batch.labels)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         trained = time.perf_counter()
         module.eval()

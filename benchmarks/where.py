@@ -104,8 +104,8 @@ def watch() -> Stopwatch:
     def network(*arguments: Any) -> Any:
         return clock.timed("forward", runnable(*arguments))
 
-    train_step.make_optimizer = optimizer
-    train_step._wrap_for_workers = network
+    train_step.make_optimizer = optimizer  # type: ignore[assignment]
+    train_step._wrap_for_workers = network  # type: ignore[assignment]
     clock.patch(torch.nn.utils, "clip_grad_norm_", "optimiser")
     return clock
 

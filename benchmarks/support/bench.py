@@ -54,7 +54,7 @@ def environment(name: str, requirements: Sequence[str]) -> Path:
     venv.create(folder, with_pip=True, clear=True)
     own = next((folder / "lib").glob("python*")) / "site-packages"
     (own / "running.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
+    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
     subprocess.run(command, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
     mark.write_text(wanted)
     return python

@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from trainables.data.splits.splits import split_digest
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData, StageWeights
 from trainables.store.storage import Storage
-from trainables.store.study import SELECTED_ON, StageFolder, Study
+from trainables.store.study import SELECTED_ON, StageFolder, Study, split_digest
 from trainables.training.metrics import confusion, summary
 
 CLASSES = ("ABE", "EOS", "LYT", "MON")
@@ -99,7 +98,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Small:
     hostile = Small(tmp_path / "hostile")
     write_study(Study(Storage(hostile.root)))
     for file, field in (("study.json", "name"), ("study.json", "target"), ("plan.json", "target")):
-        hostile.edit(file, lambda document, field=field: document.update({field: HOSTILE[1]}))
+        hostile.edit(file, lambda document, field=field: document.update({field: HOSTILE[1]}))  # type: ignore[misc]
     hostile.study.write_problems([{"data_set": HOSTILE[0], "image_id": HOSTILE[1], "what": HOSTILE[2]}])
     hostile.fail("vit_b_32-PCam-f0-r0.02", HOSTILE[1], HOSTILE[0])
     return hostile

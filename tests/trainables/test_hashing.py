@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,8 @@ def test_keys_are_sorted_at_every_depth_and_nothing_is_added() -> None:
 
 def test_a_tuple_is_a_list_and_other_types_stay_apart() -> None:
     assert canonical((1, (2,))) == canonical([1, [2]])
-    assert len({digest(value) for value in (1, 1.0, True, "1", None, "null", [], {}, "", [None])}) == 10
+    values: tuple[Any, ...] = (1, 1.0, True, "1", None, "null", [], {}, "", [None])
+    assert len({digest(value) for value in values}) == 10
 
 
 @given(plain_values)

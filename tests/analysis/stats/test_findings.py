@@ -62,7 +62,7 @@ def test_the_figures_are_those_of_the_fold_scores(study: Study) -> None:
     tested = sum(len(split.part(fold, "test").labels) for fold in range(5))
     expected = corrected_t_test(by_fold, tested / sum(split.trained.values()))
     assert head.test is not None
-    assert (head.test.mean, head.test.p) == (pytest.approx(expected.mean), pytest.approx(expected.p))
+    assert [head.test.mean, head.test.p] == pytest.approx([expected.mean, expected.p])
     assert head.interval is not None
     assert head.interval[0] < head.test.mean < head.interval[1]
     uncorrected = [found.test.p for found in answer.comparisons if found.test is not None]

@@ -112,7 +112,7 @@ def write_cell(study: Study, stage: Stage, ids: pa.Array, labels: NDArray[np.int
     rng = np.random.default_rng(int(str(stage.key)[:8], 16))
     logits = rng.standard_normal((len(rows), len(CLASSES)), dtype=np.float32)
     logits[np.arange(len(rows)), here] += SKILL[stage.scenario]
-    metrics = {}
+    metrics: dict[str, float] = {}
     for name in ("val", "test"):
         of_part = part == name
         scores = summary(confusion(here[of_part], logits[of_part].argmax(axis=1), len(CLASSES)))

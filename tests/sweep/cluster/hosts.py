@@ -85,7 +85,7 @@ class Host:
         """Start a command on it, in its home, with an environment of its own."""
         environment = {"PATH": f"{sys.prefix}/bin:{PATH}", "HOME": str(self.network.folder / "home"), "USER": USER}
         line = ["nsenter", "--target", str(self.init.pid), *ENTER, *command]
-        return subprocess.Popen(line, env=environment, text=True, cwd="/", stdin=subprocess.DEVNULL, **how)  # type: ignore[call-overload,no-any-return]
+        return subprocess.Popen(line, env=environment, text=True, cwd="/", stdin=subprocess.DEVNULL, **how)  # type: ignore[call-overload]
 
     def run(self, *command: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command on it to its end."""

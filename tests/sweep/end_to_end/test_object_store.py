@@ -223,12 +223,12 @@ def test_killed_cut_off_and_resumed_it_ends_as_on_a_disk(folder: Path, wire: Wir
     status_now = run(folder, "sweep.status", "--json", STUDY)
     assert status_now.returncode == 0, status_now.stderr
     assert {stage["state"] for stage in json.loads(status_now.stdout)["stages"]} == {"done"}
-    before = study.storage.read("report/tables/scores.csv")
+    scores = study.storage.read("report/tables/scores.csv")
     study.storage.remove("report/tables/scores.csv")
     report = run(folder, "analysis.report", STUDY)
     assert report.returncode == 0, report.stderr
-    assert study.storage.read("report/tables/scores.csv") == before
-    assert before == (folder / "here/tiny/report/tables/scores.csv").read_bytes()
+    assert study.storage.read("report/tables/scores.csv") == scores
+    assert scores == (folder / "here/tiny/report/tables/scores.csv").read_bytes()
 
 
 def test_a_bucket_that_does_not_exist_starts_nothing(folder: Path) -> None:

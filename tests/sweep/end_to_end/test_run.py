@@ -240,7 +240,7 @@ def test_a_killed_trial_process_is_tried_again(folder: Path) -> None:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         done = len(results(folder))
-        wait_until(lambda done=done: "attempt 2" in log.read_text() or len(results(folder)) > done, driver)
+        wait_until(lambda done=done: "attempt 2" in log.read_text() or len(results(folder)) > done, driver)  # type: ignore[misc]
     assert driver.wait(timeout=150) == 0, (folder / "driver.log").read_text()
     assert len(results(folder)) == 9
 

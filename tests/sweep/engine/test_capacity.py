@@ -76,9 +76,8 @@ def test_without_limits_all_is_admitted() -> None:
 
 def test_a_cluster_that_grows_is_noticed() -> None:
     clock, nodes = [0.0], [ClusterResources(())]
-    growing = ClusterCapacity(
-        lambda: nodes[0], Workers(1, 1.0), Busy(), RunLimits(), lambda key: None, lambda: clock[0]
-    )  # type: ignore[arg-type]
+    busy: Any = Busy()
+    growing = ClusterCapacity(lambda: nodes[0], Workers(1, 1.0), busy, RunLimits(), lambda key: None, lambda: clock[0])
     assert growing.slots() == 0
     nodes[0] = ClusterResources(((4, 0),))
     assert growing.slots() == 0, "not asked at every moment"
@@ -137,9 +136,9 @@ def test_what_a_stage_holds_for_its_memory_is_paid_for() -> None:
     limited = room(RunLimits(max_cost=7.0, price=2.0), [0.0])
     assert limited.committed() == pytest.approx(2.0 * (0.5 + 1.0))
     assert limited.admits()("c", 1) is None
-    limited.driver.crowded = {"c"}  # type: ignore[attr-defined]
+    limited.driver.crowded = {"c"}  # type: ignore[method-assign, assignment]
     assert limited.admits()("c", 1) is None
-    limited.driver.crowded = {"a", "c"}  # type: ignore[attr-defined]
+    limited.driver.crowded = {"a", "c"}  # type: ignore[method-assign, assignment]
     assert limited.committed() == pytest.approx(2.0 * (0.5 + 1.0)), "what runs holds what it was given"
     limited.driver.held["a"] = 2  # type: ignore[index]
     assert limited.committed() == pytest.approx(2.0 * (2 * 0.5 + 1.0))

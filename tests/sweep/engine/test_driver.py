@@ -42,7 +42,7 @@ class Heard:
     def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
         self.events.append(("failed", stage.name, error, again, sorted(b.name for b in blocked)))
 
-    def of(self, event: str) -> list[tuple[Any, ...]]:
+    def of(self, event: str) -> list[list[Any]]:
         return [rest for kind, *rest in self.events if kind == event]
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.grid.grid import Grid, parse_rates, rates_of
+from sweep.grid.grid import Grid
+from sweep.grid.learning_rates import parse_rates, rates_of
 from trainables.specs import Augmentation, Recipe
 
 Load = Callable[..., Grid]

@@ -96,7 +96,7 @@ def finish() -> Callable[[Study, Stage], None]:
         rows: list[dict[str, Any]] = []
         for epoch in range(EPOCHS):
             seen = shown(epoch)
-            rest = {name: seen[name] for name in ("learning_rate", "images_per_second", "seconds")}
+            rest: dict[str, Any] = {name: seen[name] for name in ("learning_rate", "images_per_second", "seconds")}
             for part in ("train", "val"):
                 scores = {name: seen[f"{part}_{name}"] for name in ("loss", "accuracy", "f1_macro")}
                 rows.append({"epoch": epoch, "split": part, **scores, **rest})

@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,6 +20,7 @@ from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sweeps import sweep_config
 from tests.sweep.mirror.wandb_server import KEY, Fault, WandbServer
 from trainables.errors import UserError
+from trainables.specs import Stage
 from trainables.store.study import Study
 
 
@@ -120,7 +121,7 @@ class Elsewhere(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.send_response(302)
-        self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/")
+        self.send_header("Location", f"http://localhost:{self.server.server_address[1]}/")  # type: ignore[index]
         self.end_headers()
 
     def do_GET(self) -> None:
@@ -157,7 +158,7 @@ def test_a_sweep_that_takes_too_long_is_left_for_later(
 
 
 def test_runs_that_come_later_are_attached_to_the_same_sweep(
-    study: Study, server: WandbServer, stages: list, settings: MirrorSettings, finish
+    study: Study, server: WandbServer, stages: list[Stage], settings: MirrorSettings, finish: Any
 ) -> None:
     from sweep.mirror.sync import sync
 
@@ -178,7 +179,7 @@ def test_runs_that_come_later_are_attached_to_the_same_sweep(
 
 
 def test_a_rate_that_is_found_is_no_parameter() -> None:
-    axes = {"architecture": ["a"], "learning_rate": [None], "fold": [0, 1]}
+    axes: dict[str, list[Any]] = {"architecture": ["a"], "learning_rate": [None], "fold": [0, 1]}
     assert set(sweep_config("s", axes)["parameters"]) == {"architecture", "fold"}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wandb.sdk.lib.run_stopping import RunStopChecker
@@ -276,7 +277,8 @@ def test_a_client_s_process_that_hangs_is_put_down(
 def test_a_stop_in_the_dashboard_reaches_the_stage(
     server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(RunStopChecker.__init__.__kwdefaults__, "poll_interval", 0.3)  # it is 15 seconds
+    defaults: Any = RunStopChecker.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "poll_interval", 0.3)  # it is 15 seconds
     player.attempt(stages[0], 0, 1, "lost")
     assert player.told()
     assert not player.mirror.stop_asked

@@ -17,8 +17,8 @@ from trainables.specs import Stage
 from trainables.store.study import Study
 
 
-def colours(picture: Image.Image) -> set[tuple[int, ...]]:
-    return {colour for _, colour in picture.getcolors(picture.width * picture.height)}
+def colours(picture: Image.Image) -> set[Any]:
+    return {colour for _, colour in picture.getcolors(picture.width * picture.height) or ()}
 
 
 def points(losses: list[float], chosen: int) -> dict[str, list[Any]]:

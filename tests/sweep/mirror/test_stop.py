@@ -88,7 +88,7 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
         """Asks the client often whether it heard of a stop, not every 15 seconds. Its epochs take a while, as real ones do."""
 
         def setup(self, config: dict[str, Any]) -> None:
-            RunStopChecker.__init__.__kwdefaults__["poll_interval"] = 0.2
+            RunStopChecker.__init__.__kwdefaults__["poll_interval"] = 0.2  # type: ignore[index]
             super().setup(config)
 
         def step(self) -> dict[str, Any]:

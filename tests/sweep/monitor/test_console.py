@@ -366,11 +366,11 @@ def test_the_plan_as_tables(plan: Plan) -> None:
     console = plain(80)
     for table in plan_tables(plan, rows, Inputs()):
         console.print(table)
-    table = [line.split() for line in text_of(console).splitlines()]
-    assert ["architecture", "1:", "tiny", "8"] in table
-    assert ["learning_rate", "2:", "0.02,", "0.05", "4"] in table
-    assert ["pretrain", "1", "1", "0", "0", "0"] in table
-    assert ["finetune", "8", "0", "1", "0", "8"] in table
+    lines = [line.split() for line in text_of(console).splitlines()]
+    assert ["architecture", "1:", "tiny", "8"] in lines
+    assert ["learning_rate", "2:", "0.02,", "0.05", "4"] in lines
+    assert ["pretrain", "1", "1", "0", "0", "0"] in lines
+    assert ["finetune", "8", "0", "1", "0", "8"] in lines
     assert "8 cells, 9 stages; 12 if each cell trained its own pre-training: sharing saves 3" in text_of(console)
     assert "not at hand" not in text_of(console)
 

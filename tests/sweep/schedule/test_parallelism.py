@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_what_was_done_before_a_stage_was_given_back_is_not_work_to_do() -> None
     assert schedule.ready() == ["b", "a"]
 
 
-def limits(**fields: float) -> Budget:
+def limits(**fields: Any) -> Budget:
     return Budget(lambda key, width: 100 / speedup(width), **fields)
 
 

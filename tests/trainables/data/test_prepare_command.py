@@ -42,7 +42,7 @@ def test_it_says_what_a_data_set_holds(root: Path, capsys: pytest.CaptureFixture
         "problems: 1",
         "  undecodable: 1, the first: a/broken.png (undecodable: the file is empty)",
     ]
-    (folder,) = re.fullmatch(r"0\.0 MB in (.*)", lines[6]).groups()  # type: ignore[union-attr]
+    (folder,) = re.fullmatch(r"0\.0 MB in (.*)", lines[6]).groups()
     assert lines[5] == f"fingerprint {load(Path(folder)).fingerprint}"
     assert lines[7] == (
         "divided: no groups are given: 0 of 6 images shared between train, val and test, 3 folds; every image tested once"

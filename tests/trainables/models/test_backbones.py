@@ -233,7 +233,7 @@ def test_published_weights_with_auxiliary_heads_load_without_them(name: str) -> 
 
 def test_the_inception_nets_want_what_their_weights_were_trained_on() -> None:
     """They bring the usual normalisation to mean and SD 0.5 themselves."""
-    module = build(ModelSpec(model="torchvision/googlenet"), 96, 3).module
+    module: Any = build(ModelSpec(model="torchvision/googlenet"), 96, 3).module
     colour = torch.tensor([0.1, 0.5, 0.9]).view(1, 3, 1, 1)
     usual = (colour - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
     assert torch.allclose(module._transform_input(usual), (colour - 0.5) / 0.5, atol=1e-6)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from skimage import data
 from sklearn.datasets import load_sample_image
-from timm.data import ImageNetInfo
+from timm.data.imagenet_info import ImageNetInfo
 
 from trainables.data.loading import augment
 from trainables.data.loading.batches import InputSpec

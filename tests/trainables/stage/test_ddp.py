@@ -134,7 +134,7 @@ def test_a_stage_that_is_stopped_gives_its_place_back(bench: Bench, tmp_path: Pa
     running = run_stage(stage, bench.study(tmp_path), bench.runtime, workers=TWO)
     next(running)
     assert workers_here()
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     until = time.monotonic() + 30
     while (workers_here() or ray.available_resources().get("CPU") != 2) and time.monotonic() < until:
         time.sleep(0.2)

@@ -195,7 +195,8 @@ def test_the_same_stage_in_another_study_ends_with_the_same_bits(bench: Bench, f
 
 def test_another_seed_or_fold_ends_with_other_bits(bench: Bench, finetuned: Ran, tmp_path: Path) -> None:
     study = bench.study(tmp_path)
-    others = [run(bench.stage(**change), study, bench.runtime) for change in ({"seed": 1}, {"fold": 2})]
+    stages = (bench.stage(seed=1), bench.stage(fold=2))
+    others = [run(stage, study, bench.runtime) for stage in stages]
     digests = {ran.result["digests"]["weights.safetensors"] for ran in (finetuned, *others)}
     assert len(digests) == 3
 
@@ -400,7 +401,7 @@ def test_a_stage_that_is_stopped_leaves_its_log_and_no_failure(bench: Bench, tmp
     study, stage = bench.study(tmp_path), bench.stage()
     running = run_stage(stage, study, bench.runtime)
     next(running)
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     assert study.folder(stage).result() is study.folder(stage).failure() is None
     assert "epoch 0" in Path(study.folder(stage).path("log.txt")).read_text()
     assert study.states() == {}

@@ -13,7 +13,7 @@ from trainables.store.selection import Candidate, select, selection_table
 
 
 def cell(rate: float, score: float, **where: Any) -> Candidate:
-    place = {"architecture": "vit", "scenario": "PCam", "fold": 0, "seed": 0} | where
+    place: dict[str, Any] = {"architecture": "vit", "scenario": "PCam", "fold": 0, "seed": 0} | where
     return Candidate(**place, key=f"key of {place} at {rate}", learning_rate=rate, val_f1_macro=score)
 
 

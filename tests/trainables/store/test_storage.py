@@ -147,7 +147,7 @@ def test_a_reader_never_sees_half_a_file_even_when_the_writer_is_killed(tmp_path
     store = Storage(tmp_path / "store")
     root = Path(__file__).parents[3]
     writer = subprocess.Popen([sys.executable, "-c", WRITER, store.location], cwd=root)
-    seen = set()
+    seen: set[bytes] = set()
     try:
         deadline = time.monotonic() + 60
         while len(seen) < 2 and time.monotonic() < deadline:

@@ -112,7 +112,7 @@ def test_a_stopped_stage_goes_on_where_it_was(tmp_path: Path) -> None:
     seldom = replace(runtime, checkpoint_seconds=3600.0)
     running = run_stage(stage, stopped, seldom)
     reached = next(progress.epoch for progress in running if progress.epoch > 3 and progress.epoch % 1)
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     going_on = [progress.epoch for progress in run_stage(stage, stopped, seldom)]
     assert reached < going_on[0] < reached + 1
     assert results(stopped, stage) == results(undisturbed, stage)
@@ -136,7 +136,7 @@ def test_a_stage_that_is_stopped_while_it_scores_goes_on_from_there(tmp_path: Pa
     while signs[-len(last_signs) :] != last_signs:
         progress = next(running)
         signs.append((progress.epoch, bool(progress.shown)))
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     assert stopped.folder(stage).result() is None
     list(run_stage(stage, stopped, seldom))
     [log] = (tmp_path / "stopped").glob("stages/*/log.txt")

@@ -100,7 +100,7 @@ def test_warmup_goes_with_any_decay() -> None:
 @pytest.mark.parametrize("decay", ["constant", "step", "exponential", "cosine", "one_cycle", "plateau"])
 def test_a_factor_depends_on_its_step_alone(decay: str) -> None:
     """So a stage that goes on after an interruption needs no state of a scheduler."""
-    recipe = Recipe(epochs=EPOCHS, decay=decay, warmup_epochs=2)  # type: ignore[arg-type]
+    recipe = Recipe(epochs=EPOCHS, decay=decay, warmup_epochs=2)
     forward = [rate_factor(recipe, step, STEPS, [0.5] * (step // STEPS)) for step in range(EPOCHS * STEPS)]
     steps = list(range(EPOCHS * STEPS))
     random.Random(0).shuffle(steps)

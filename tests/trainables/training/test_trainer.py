@@ -144,7 +144,7 @@ def build_resnet(seed: int = 0) -> nn.Module:
 
 
 def test_patience_stops_where_nothing_gets_better(coloured: Packed) -> None:
-    still = {"learning_rate": 1e-12, "recipe": {"epochs": 9, "patience": 2}}
+    still: dict[str, Any] = {"learning_rate": 1e-12, "recipe": {"epochs": 9, "patience": 2}}
     run = training(coloured, **still)
     assert [epoch.epoch for epoch in run.run()] == [0, 1, 2]
     assert run.best.epoch == 0

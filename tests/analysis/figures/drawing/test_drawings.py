@@ -68,7 +68,7 @@ def test_contrasts_are_those_of_wcag_aa(colours: dict[str, str]) -> None:
 
 
 def test_a_heat_map_shows_each_share_once_and_gaps_as_dashes() -> None:
-    shares = [[0.25, 0.75], [None, 0.001]]
+    shares: list[list[float | None]] = [[0.25, 0.75], [None, 0.001]]
     drawing = heat_drawing("t", "t", ["a", "b"], ["a", "b"], shares, ("true", "said"), "of all")
     texts = [shape.text for shape in drawing.shapes if isinstance(shape, Text)]
     assert [text for text in texts if text in ("25", "75", "0", "–")] == ["25", "75", "–"]

@@ -148,7 +148,7 @@ def test_batches_are_skipped_without_decoding_them(
     whole = epoch(part)
     all_gather: list[int] = []
     gather = Packed.gather
-    monkeypatch.setattr(Packed, "gather", lambda self, rows: (all_gather.append(len(rows)), gather(self, rows))[1])
+    monkeypatch.setattr(Packed, "gather", lambda self, rows: (all_gather.append(len(rows)), gather(self, rows))[1])  # type: ignore[func-returns-value]
     left = [numbers(b.images) for b in training_batches(part, RAW, PLAIN, 16, 1, 0, 0, start=start)]
     assert left == whole[start:]
     assert all_gather == [16] * max(0, 4 - start)

@@ -164,8 +164,8 @@ def test_more_images_than_a_record_batch_are_found_in_any_order(tmp_path: Path, 
                 stream[axis] = value
     told: list[tuple[str, int, int]] = []
     packed = prepare("pcam", data_spec(reader="pcam"), tmp_path, tmp_path / "cache", lambda *now: told.append(now))
-    rows = np.random.default_rng(1).permutation(count)
-    assert np.array_equal(packed.gather(rows), pixels[rows])
+    mixed = np.random.default_rng(1).permutation(count)
+    assert np.array_equal(packed.gather(mixed), pixels[mixed])
     assert packed.gather(np.zeros(0, dtype=np.int64)).shape == (0, 96, 96, 3)
     assert told == [("pcam", done, count) for done in [*range(0, count, 32), count]], "told often enough for a bar"
     assert Counter(packed.index.column("part").to_pylist()) == {"train": count - 4, "val": 2, "test": 2}

@@ -52,8 +52,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     one = decode._one
     monkeypatch.setattr(
-        decode, "_one", lambda listing, i, size: seen.append(listing.items[i].image_id) or one(listing, i, size)
-    )  # type: ignore[func-returns-value]
+        decode,
+        "_one",
+        lambda listing, i, size: (seen.append(listing.items[i].image_id), one(listing, i, size))[1],  # type: ignore[func-returns-value]
+    )
     return seen
 
 

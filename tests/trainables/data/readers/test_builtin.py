@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +345,7 @@ FOUND = {
 }
 
 
-def write_csv(file: Path, rows: dict[str, list[Any]]) -> None:
+def write_csv(file: Path, rows: Mapping[str, Any]) -> None:
     lines = [",".join("" if value is None else str(value) for value in row) for row in zip(*rows.values(), strict=True)]
     file.write_text("\n".join([",".join(rows), *lines]) + "\n", encoding="utf-8")
 
@@ -492,7 +492,7 @@ def test_real_cells(shared_data: Path, data_spec: Spec) -> None:
     assert counts == {"NGS": 176, "LYT": 53, "MON": 48, "EOS": 22}
     assert len(listing.items) == sum(counts.values())
     assert len({item.group for item in listing.items}) == len(listing.items) - 1
-    assert decode(listing.load(0), None).shape == (120, 120, 3)  # type: ignore[arg-type]
+    assert decode(listing.load(0), None).shape == (120, 120, 3)
 
 
 def test_real_patches(shared_data: Path, data_spec: Spec) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ def encoded(tmp_path: Path, write_image: Write) -> list[bytes]:
     return [write_image(tmp_path / "made" / f"{number}.png", number).read_bytes() for number in range(12)]
 
 
-def structs(images: list[bytes], paths: list[str | None]) -> pa.Array:
+def structs(images: Sequence[bytes], paths: Sequence[str | None]) -> pa.Array:
     rows = [{"bytes": image, "path": path} for image, path in zip(images, paths, strict=True)]
     return pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 

@@ -76,7 +76,7 @@ def watch() -> Stopwatch:
     from trainables.data.loading.batches import InputSpec
     from trainables.data.packing.prepare import Packed
     from trainables.stage import run, train
-    from trainables.store import study
+    from trainables.store import storage, study
     from trainables.training import train_step, trainer
     from trainables.training.checkpoint import Checkpoint
 
@@ -90,8 +90,7 @@ def watch() -> Stopwatch:
     clock.patch(trainer, "evaluate", "evaluate")
     clock.patch(train, "evaluate", "evaluate")
     clock.patch(Checkpoint, "_write", "checkpoint")
-    for name in ("write", "write_table", "commit", "begin"):
-        clock.patch(study.StageFolder, name, "files")
+    clock.patch(storage.Storage, "write", "files")
     clock.patch(study.Study, "folder", "files")
     made, runnable = train_step.make_optimizer, train_step._wrap_for_workers
 

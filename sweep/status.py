@@ -111,7 +111,7 @@ def command(study: Study, plan: PlanFile, key: str) -> str:
     """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
     name = study.storage.name
     grid = study.storage.path(layout.GRID) if study.storage.is_local else plan.grid.removesuffix(".yaml")
-    of_study = ["--study", name.removesuffix(SUFFIX), "--storage", study.storage.above]
+    of_study = ["--study", name.removesuffix(SUFFIX), "--storage", study.storage.parent]
     places = [part for place, value in plan.places.items() if value for part in (f"--{place}", value)]
     rehearsal = ["--rehearse"] if name.endswith(SUFFIX) else []
     return shlex.join(["python", "-m", "sweep.run", "--grid", grid, *of_study, *places, *rehearsal, "--cell", key])

@@ -1,4 +1,4 @@
-"""Exceptions: what a user can mend (every fault found, not the first), and what nobody is to blame for."""
+"""Exceptions shared by all rooms: bad input, lost workers, failing storage, corrupt files."""
 
 from __future__ import annotations
 
@@ -7,40 +7,51 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Bad input. Shown without a traceback; the command exits with status 2.
+    """Bad input, shown without a traceback; the command exits with status 2.
 
     Attributes:
-        faults: one sentence or more each: what was looked for, where, what was found, what to do.
+        faults: every fault found, each a message: what was looked for, where, what was found, what to do.
     """
 
     def __init__(self, faults: str | Iterable[str]) -> None:
-        """Take one fault or several."""
+        """Make an error of one fault or several."""
         self.faults: tuple[str, ...] = (faults,) if isinstance(faults, str) else tuple(faults)
         super().__init__("\n".join(self.faults))
 
 
 class LostError(Exception):
-    """A worker's process or node is gone: not the stage's fault. It may go on from its checkpoint elsewhere."""
+    """A worker's process or node is lost. Not an error of the stage: it may resume from its checkpoint elsewhere."""
 
 
 class StorageError(OSError):
-    """A storage that cannot be used now: it refuses, is gone, or does not answer. Not the fault of what used it."""
+    """A storage denies access, is gone, or does not answer. Not an error of the stage that used it."""
 
 
 class DamagedError(Exception):
-    """An upstream stage's file is not what that stage wrote: it must be done again.
+    """A file of an upstream stage is corrupt: its digest is not the one in the result. That stage must run again.
 
     Attributes:
         key: of the upstream stage.
     """
 
     def __init__(self, key: str, message: str) -> None:
-        """Name the stage and what is wrong."""
+        """Make an error about an upstream stage.
+
+        Args:
+            key: of the stage.
+            message: which file, and what is wrong with it.
+        """
         super().__init__(message)
         self.key = key
 
 
 def suggestion(name: str, valid: Iterable[str], most: int = 3) -> str:
-    """Return ``"; did you mean a, b?"`` for the valid names nearest to ``name``, or ``""``."""
+    """Return ``"; did you mean a, b?"`` for the valid names most similar to a name, or ``""``.
+
+    Args:
+        name: that is not valid.
+        valid: the valid names.
+        most: names suggested at most.
+    """
     near = difflib.get_close_matches(name, list(valid), n=most, cutoff=0.5)
     return f"; did you mean {', '.join(near)}?" if near else ""

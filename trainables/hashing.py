@@ -1,4 +1,4 @@
-"""Hashes and seeds: the identity of things, derived from what they are and never drawn."""
+"""Hashes, and the seeds derived from them: the identity of stages, files and random draws."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import hashlib
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from trainables.errors import UserError
 
 KEY_CHARS = 16
-"""So many characters of a stage's key are in the name of its folder, and shown to people."""
+"""Characters of a stage's key in the name of its folder and in messages."""
 
 
 def short_key(key: str | None) -> str:
-    """Return the beginning of a key, as folder names and messages show it."""
+    """Return the first ``KEY_CHARS`` characters of a key."""
     return str(key)[:KEY_CHARS]
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of a plain value: sorted keys, no white space.
+    """Return the canonical JSON of a plain value: sorted keys, no white space, ASCII.
 
     Raises:
-        TypeError: for anything that is not a plain value (None, bool, int, finite float, str,
-            list, tuple, or dict with str keys): such a value has no faithful hash.
+        TypeError: if the value is not plain (None, bool, int, finite float, str, list, tuple, or dict with str
+            keys): it could not be hashed faithfully.
     """
     _refuse_unfaithful(value, "value")
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -35,20 +36,30 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 (hex) of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def derive_seed(*parts: Any) -> int:
-    """Return a seed in [0, 2**63) that depends on all parts and on nothing else."""
+    """Return a seed in [0, 2**63) that depends on the parts, plain values, and on nothing else."""
     return int(digest(list(parts))[:16], 16) >> 1
 
 
 def tidy_rate(rate: float) -> float:
-    """Round a product of rates to 12 significant digits, so that 0.1 * 3 and 0.3 share one key."""
+    """Round a product of learning rates to 12 significant digits, so that 0.1 * 3 and 0.3 give the same key.
+
+    Raises:
+        UserError: if it is not a positive number.
+    """
     if not math.isfinite(rate) or rate <= 0:
         raise UserError(f"a learning rate must be a positive number, found {rate}")
     return float(f"{rate:.12g}")
 
 
 def readable(name: str) -> str:
-    """Keep of a name what is safe in a file name on every system and object store."""
+    """Replace the characters of a name that are unsafe in file names or object stores by ``_``."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
 
 

@@ -1,4 +1,4 @@
-"""Where things are at hand on this machine. None of it can change a result, so none of it is in a key."""
+"""Node-local paths, cadences and resources of a stage. None of them can change a result, so none is hashed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ KeepWeights = Literal["all", "pretrain"]
 
 @dataclass(frozen=True)
 class RuntimeContext:
-    """Places that a stage needs.
+    """Where a node finds the inputs of a stage, and how often the stage reports and saves.
 
     Attributes:
-        data: name of a data set -> folder of its packed form.
-        weights: SHA-256 -> file of initial weights.
-        keep_weights: which trained weights stay in the study: of ``all`` stages, or of ``pretrain`` only.
-        checkpoint_seconds: how long at least lies between two checkpoints of a stage under way in the study.
-        scratch: folder on the node's own disk for checkpoints beside those; None where the study is near enough.
-        depot: storage that holds data and weights for nodes that do not see the places above; None: all see them.
-        pulse_seconds: how long at least lies between two signs of life of a stage.
+        data: name of a data set -> folder of its prepared form, as the driver sees it.
+        weights: SHA-256 (hex) -> file of initial weights, as the driver sees it.
+        keep_weights: trained weights that stay in the study: of ``all`` stages, or of ``pretrain`` stages only.
+        checkpoint_seconds: least time between two checkpoints of a running stage in the study.
+        scratch: folder on the node's disk for more frequent checkpoints; None: those in the study suffice.
+        artifact_store: storage from which nodes that do not see the paths above download them; None: all nodes see them.
+        progress_seconds: least time between two progress reports within an epoch.
     """
 
     data: dict[str, str]
@@ -27,18 +27,18 @@ class RuntimeContext:
     keep_weights: KeepWeights = "all"
     checkpoint_seconds: float = 60.0
     scratch: str | None = None
-    depot: str | None = None
-    pulse_seconds: float = 5.0
+    artifact_store: str | None = None
+    progress_seconds: float = 5.0
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who works at a stage: how many, and what each is given. None of it is in the key.
+    """The workers of a stage.
 
     Attributes:
-        count: 1: the process that runs the stage; more: a Ray Train run.
-        cpus: CPUs for each.
-        gpus: GPUs for each.
+        count: 1: this process runs the stage; more: a Ray Train run.
+        cpus: CPUs of each worker.
+        gpus: GPUs of each worker.
     """
 
     count: int = 1
@@ -46,4 +46,4 @@ class Workers:
     gpus: float = 0.0
 
 
-ALONE = Workers()
+ONE_WORKER = Workers()

@@ -132,9 +132,9 @@ def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
     result = folder.result() or {}
     for name in result.get("digests", {}):
         if name != layout.WEIGHTS or weights:
-            yield f"{layout.STAGES}/{folder.name}/{name}", _verified(folder, name, result)
+            yield layout.stage_file(folder.name, name), _verified(folder, name, result)
     for name in (layout.STAGE, layout.RESULT):
-        yield f"{layout.STAGES}/{folder.name}/{name}", _of_folder(folder, name)
+        yield layout.stage_file(folder.name, name), _of_folder(folder, name)
 
 
 def _splits(study: Study) -> Iterator[File]:
@@ -147,7 +147,7 @@ def _reader(storage: Storage, name: str) -> Callable[[], bytes]:
 
 
 def _of_folder(folder: StageFolder, name: str) -> Callable[[], bytes]:
-    return lambda: folder.read(name)
+    return lambda: folder.files.read(name)
 
 
 def _verified(folder: StageFolder, name: str, result: dict[str, Any]) -> Callable[[], bytes]:

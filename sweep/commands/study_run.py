@@ -39,7 +39,7 @@ from trainables.hashing import short_key
 from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store import layout
-from trainables.store.node_inputs import offer_data, offer_weights
+from trainables.store.node_inputs import upload_data, upload_weights
 from trainables.store.selection import selection_table
 from trainables.store.storage import PREPARED, Storage, node_cache
 from trainables.store.study import Study
@@ -91,17 +91,17 @@ class StudyRun:
 
     def _site_of_cluster(self) -> RuntimeContext:
         """The same for nodes that do not see this machine's disks: what they need is put on the storage."""
-        depot = Storage(self.study.storage.above).child(PREPARED)
+        artifacts = Storage(self.study.storage.parent).child(PREPARED)
         sent = [
             file.path.name
             for file in self.inputs.weights.values()
-            if offer_weights(depot, file.sha256, file.path.absolute())
+            if upload_weights(artifacts, file.sha256, file.path.absolute())
         ]
-        if not depot.is_local:  # otherwise they lie there already
-            sent += [name for name, data in self.inputs.data.items() if offer_data(depot, data.folder)]
+        if not artifacts.is_local:  # otherwise they lie there already
+            sent += [name for name, data in self.inputs.data.items() if upload_data(artifacts, data.folder)]
         if sent:
-            self.terminal.say(f"sent to {depot.path()} for the nodes: {', '.join(dict.fromkeys(sent))}")
-        return replace(self.runtime, depot=depot.location)
+            self.terminal.say(f"uploaded to {artifacts.path()} for the nodes: {', '.join(dict.fromkeys(sent))}")
+        return replace(self.runtime, artifact_store=artifacts.location)
 
     def all(self, address: str | None) -> int:
         """Run every stage that is not done; what turns out to be unreliable is done again. Return the exit status."""
@@ -152,11 +152,11 @@ class StudyRun:
         mirror.begin(settings.document() if settings else None, self.study.storage.location, stage, self.runtime)
         try:
             for progress in run_stage(stage, self.study, self.runtime):
-                mirror.epoch(progress.shown)
-                if shown := progress.shown:
+                mirror.epoch(progress.metrics)
+                if metrics := progress.metrics:
                     self.terminal.say(
-                        f"epoch {progress.epoch:g} of {progress.epochs}: val F1 {shown['val_f1_macro']:.3f}, "
-                        f"{shown['images_per_second']:.0f} images/s"
+                        f"epoch {progress.epoch:g} of {progress.epochs}: val F1 {metrics['val_f1_macro']:.3f}, "
+                        f"{metrics['images_per_second']:.0f} images/s"
                     )
         except Exception as error:
             mirror.end("failed", type(error).__name__)

@@ -17,7 +17,7 @@ from sweep.schedule.budget import Admits, anything
 from sweep.schedule.scheduler import Scheduler, State
 from trainables.errors import StorageError
 from trainables.hashing import short_key
-from trainables.runtime import ALONE, RuntimeContext, Workers
+from trainables.runtime import ONE_WORKER, RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.store.study import Study
 
@@ -36,7 +36,7 @@ class Driver:
         study: Study,
         runtime: RuntimeContext,
         watcher: Callback,
-        worker: Workers = ALONE,
+        worker: Workers = ONE_WORKER,
         clock: Callable[[], float] = time.monotonic,
         mirror: dict[str, Any] | None = None,
     ) -> None:

@@ -158,10 +158,7 @@ def _me() -> dict[str, Any]:
 
 def _read(storage: Storage) -> dict[str, Any]:
     """Return the holder's name; {} where there is none, or none that can be read."""
-    try:
-        return dict(storage.read_json(layout.DRIVER))
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}
+    return storage.read_json_or_none(layout.DRIVER) or {}
 
 
 def _held(storage: Storage, holder: dict[str, Any], more: str = "") -> HeldError:

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trainables.runtime import ALONE, RuntimeContext, Workers
+from trainables.runtime import ONE_WORKER, RuntimeContext, Workers
 from trainables.specs import Stage
 
 
@@ -18,7 +18,7 @@ class TrialRequest:
     study: str
     runtime: RuntimeContext
     attempt: int
-    workers: Workers = ALONE
+    workers: Workers = ONE_WORKER
     mirror: dict[str, Any] | None = None
     """How W&B is told of it; None: it is not. No key is in it."""
 

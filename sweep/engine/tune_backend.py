@@ -76,7 +76,7 @@ class StageTrial(tune.Trainable):
         except Exception as error:  # noqa: BLE001 - whatever it is, it is in the stage's failure.json already
             self._mirror.end("failed", type(error).__name__)
             return _report({"error": f"{type(error).__name__}: {error}"}, done=True)
-        self._mirror.epoch(progress["shown"])
+        self._mirror.epoch(progress["metrics"])
         if is_draining():
             self._epochs.close()
             self._mirror.end("lost")

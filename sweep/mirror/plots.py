@@ -35,12 +35,10 @@ def of_stage(stage: Stage, folder: StageFolder, result: dict[str, Any], data: st
         data: folder of its packed data if pictures of them may be shown.
     """
     if stage.kind == "lr_range":
-        return {
-            "range_test": curve(folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.CURVE}").to_pydict())
-        }
+        return {"range_test": curve(folder.files.read_table(layout.CURVE).to_pydict())}
     if stage.kind != "finetune":
         return {}
-    table = folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.PREDICTIONS}")
+    table = folder.files.read_table(layout.PREDICTIONS)
     parts = np.array(table["split"].to_pylist())
     labels = table["label"].to_numpy()
     logits = np.stack(table["logits"].to_numpy(zero_copy_only=False))

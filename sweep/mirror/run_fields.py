@@ -41,7 +41,7 @@ def row_of(shown: dict[str, float]) -> dict[str, float]:
 def rows_of(folder: StageFolder) -> dict[int, dict[str, float]]:
     """Return what a finished stage showed in each epoch, as it was streamed."""
     rows: dict[int, dict[str, float]] = {}
-    for line in folder.storage.read_table(f"{layout.STAGES}/{folder.name}/{layout.HISTORY}").to_pylist():
+    for line in folder.files.read_table(layout.HISTORY).to_pylist():
         row = rows.setdefault(line["epoch"], {"epoch": line["epoch"]})
         row |= {f"{line['split']}_{name}": line[name] for name in ("loss", "accuracy", "f1_macro")}
         row |= {name: line[name] for name in ("learning_rate", "images_per_second", "seconds")}

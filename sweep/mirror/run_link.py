@@ -39,7 +39,7 @@ class RunLink:
 
     def write(self, folder: StageFolder) -> None:
         """Keep it in the stage folder."""
-        folder.storage.write_json(f"{layout.STAGES}/{folder.name}/{layout.WANDB}", asdict(self))
+        folder.files.write_json(layout.WANDB, asdict(self))
 
     def renewed(self, settings: MirrorSettings, key: str) -> RunLink:
         """Return the link to a new run of the same stage."""
@@ -57,7 +57,7 @@ def epochs_of(order: Sequence[int], rows: int) -> list[int]:
 
 def read_link(folder: StageFolder) -> RunLink | None:
     """Return the link of a stage, or None where there is none that can be read."""
-    document = _document(folder.storage, f"{layout.STAGES}/{folder.name}/{layout.WANDB}")
+    document = _document(folder.files, layout.WANDB)
     try:
         link = RunLink(**document)
     except TypeError:
@@ -70,7 +70,7 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Ru
 
     A result that was taken back was another run's.
     """
-    retired = _document(folder.storage, f"{layout.STAGES}/{folder.name}/{layout.RETIRED}").get("time")
+    retired = _document(folder.files, layout.RETIRED).get("time")
     link = read_link(folder)
     if link is None:
         return RunLink(settings.run_id(key, 0), retired=retired), False
@@ -93,6 +93,6 @@ def write_study_link(storage: Storage, **fields: str | None) -> dict[str, Any]:
 
 def _document(storage: Storage, name: str) -> dict[str, Any]:
     try:
-        return dict(storage.read_json(name))
-    except (OSError, ValueError, TypeError):
+        return storage.read_json_or_none(name) or {}
+    except OSError:
         return {}

@@ -19,7 +19,7 @@ from typing import Any
 from sweep.mirror.settings import MirrorSettings
 from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
-from trainables.store.node_inputs import place_of
+from trainables.store.node_inputs import expected_data_folder
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -109,7 +109,7 @@ class _Teller:
         self._session = None
         opened = Study(Storage(study))
         local = self._folder(opened.storage)
-        place = place_of(runtime, stage.data.name)
+        place = expected_data_folder(runtime, stage.data.name)
         data = None if place is None else str(place)
         if settings.mode == "online" and time.monotonic() >= self._online_from:
             if self._fresh:

@@ -69,7 +69,7 @@ class Throughput(Callback):
 
     def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
         """Note how many images a second a whole epoch came to, with the look at its val part."""
-        seconds = (progress.get("shown") or {}).get("seconds")
+        seconds = (progress.get("metrics") or {}).get("seconds")
         if seconds and stage.kind != "lr_range":
             self._images_per_second[str(stage.key)].append(self._images.get(str(stage.split), 0) / seconds)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from trainables.data.readers.builtin import DataSpec
 from trainables.data.splits.cache import kept_split
 from trainables.data.splits.splits import Split, cross_validation, single
 from trainables.errors import UserError
+from trainables.hashing import file_sha256
 from trainables.specs import ModelSpec, Stage
 
 
@@ -161,8 +161,7 @@ class _Digests:
         status = path.stat()
         name = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
         if name not in self._known:
-            with path.open("rb") as stream:
-                self._known[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self._known[name] = file_sha256(path)
             self._save()
         return self._known[name]
 

@@ -49,7 +49,7 @@ def _copy(stage: Stage, source: StageFolder, target: StageFolder, result: dict[s
     contents = {file: source.read_verified(file, result) for file in (digests if isinstance(digests, dict) else {})}
     target.begin(stage)
     for file, content in contents.items():
-        target.write(file, content)
+        target.files.write(file, content)
     header = other.header or {}
     origin = result.get("origin") or {"study": other.storage.path(), "uid": header.get("uid")}
     target.commit({**result, "origin": origin})

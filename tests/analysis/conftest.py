@@ -65,7 +65,7 @@ class Small:
     def replace_predictions(self, name: str, table: pa.Table) -> None:
         """Write other predictions, with a digest that fits them."""
         folder = StageFolder(self.study.storage, self.folder(name).name)
-        digest = folder.write_table("predictions.parquet", table)
+        digest = folder.files.write_table("predictions.parquet", table)
         self.edit_result(name, digests={"predictions.parquet": digest})
 
     def fail(self, name: str, error: str, message: str) -> None:
@@ -173,7 +173,7 @@ def make_stage(
 
 def write_pretrained(study: Study, stage: Stage) -> None:
     study.folder(stage).begin(stage)
-    digest = study.folder(stage).write("weights.safetensors", b"weights")
+    digest = study.folder(stage).files.write("weights.safetensors", b"weights")
     study.folder(stage).commit({"status": "done", "digests": {"weights.safetensors": digest}})
 
 
@@ -181,7 +181,7 @@ def write_cell(study: Study, stage: Stage, split: pa.Table, rng: np.random.Gener
     folder = study.folder(stage)
     folder.begin(stage)
     table = make_predictions(split, stage.fold, rng)
-    digest = folder.write_table("predictions.parquet", table)
+    digest = folder.files.write_table("predictions.parquet", table)
     upstream = {key: _weights_of(study, key) for key in stage.upstream}
     folder.commit(
         {

@@ -77,7 +77,7 @@ def test_verify_names_what_was_changed(own_trained: Any, tmp_path: Path, capsys:
 
 def test_nothing_changed_is_packed(own_trained: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = (folder for folder in own_trained.study.folders() if "-tiny-Random-fold0-" in folder.name)
-    folder.write("weights.safetensors", b"other weights")
+    folder.files.write("weights.safetensors", b"other weights")
     assert main([str(own_trained.root), "--out", str(tmp_path / "b.zip")]) == 2
     assert "is not what the stage wrote" in capsys.readouterr().err
     assert not list(tmp_path.glob("*b.zip*"))

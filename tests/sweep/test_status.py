@@ -49,7 +49,7 @@ def make_study(folder: Path, plan: Plan) -> Study:
 def commit(study: Study, stage: Stage, content: bytes = b"weights") -> None:
     folder = study.folder(stage)
     folder.begin(stage)
-    digest = folder.write("weights.safetensors", content)
+    digest = folder.files.write("weights.safetensors", content)
     folder.commit({"status": "done", "key": stage.key, "metrics": {}, "digests": {"weights.safetensors": digest}})
 
 
@@ -160,7 +160,7 @@ def test_finished_stages_of_another_study_are_taken_over_with_their_origin(
     result: Any = study.folder(plan.stages[1]).result()
     assert result["origin"] == {"study": other.storage.location, "uid": "u" * 32}
     assert study.folder(plan.stages[1]).read_verified("weights.safetensors", result) == b"weights"
-    assert study.folder(plan.stages[0]).read("weights.safetensors") == b"my own", "what is there stays"
+    assert study.folder(plan.stages[0]).files.read("weights.safetensors") == b"my own", "what is there stays"
     assert take_over(plan.stages, study, other) == ([], [])
     third = make_study(tmp_path / "third", plan)
     take_over(plan.stages, third, study)

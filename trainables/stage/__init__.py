@@ -1,1 +1,1 @@
-"""One stage from its specification to its committed folder."""
+"""One stage, from its specification to its committed folder."""

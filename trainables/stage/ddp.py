@@ -1,7 +1,7 @@
-"""A stage of two workers or more: a Ray Train run with one process a worker, on one node or several.
+"""A stage of several workers: a Ray Train run with one process per worker, on one node or several.
 
-The run has a driver process, and so a Ray job, of its own: when that process ends, however it ends, Ray takes
-down the workers and gives back what they held. It ends with its parent, and when it is told to.
+The run has a driver process, and so a Ray job, of its own: when that process ends, for whatever reason, Ray stops the
+workers and frees their resources. It ends with its parent process, and when it is killed.
 """
 
 from __future__ import annotations
@@ -19,35 +19,36 @@ import ray
 import torch
 
 from trainables.errors import LostError, StorageError, UserError
-from trainables.runtime import RuntimeContext, Workers
-from trainables.specs import Stage
+from trainables.runtime import Workers
 from trainables.stage.log import StageLog
-from trainables.stage.result import StageProgress
-from trainables.store.study import Study
+from trainables.stage.task import StageProgress, StageTask
 from trainables.training.train_step import StageError
 
 
-def run_wide(
-    stage: Stage, study: Study, runtime: RuntimeContext, workers: Workers, micro_batch: int | None, log: StageLog
-) -> Iterator[StageProgress]:
-    """Run a stage on several workers of the Ray cluster this process belongs to; yield their signs of life.
+def run_ddp(task: StageTask, workers: Workers, micro_batch: int | None) -> Iterator[StageProgress]:
+    """Run a stage on several workers of the Ray cluster that this process is connected to; yield their progress.
+
+    Args:
+        task: the stage.
+        workers: how many, and the resources of each.
+        micro_batch: images that a worker takes at once; None: its whole share of the batch.
 
     Raises:
         StageError, RuntimeError: what a worker raised.
-        LostError: if a worker died without a word, or left a node that is about to be taken away.
+        LostError: if a worker process was lost, or its node is about to be taken away.
     """
-    order = {
-        "stage": stage.document(),
-        "study": study.storage.location,
-        "site": asdict(runtime),
+    request = {
+        "stage": task.stage.document(),
+        "study": task.study.storage.location,
+        "runtime": asdict(task.runtime),
         "workers": asdict(workers),
         "micro_batch": micro_batch,
     }
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
-        driver, news = _start(order, complaints)
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as stderr:
+        driver, events = _start(request, stderr)
         try:
-            with news:
-                yield from _listen(news, complaints, log)
+            with events:
+                yield from _relay(events, stderr, task.log)
         finally:
             driver.kill()
             driver.wait()
@@ -55,28 +56,30 @@ def run_wide(
                 driver.stdin.close()
 
 
-def _start(order: dict[str, Any], complaints: IO[str]) -> tuple[subprocess.Popen[str], IO[str]]:
-    mine, its = os.pipe()
+def _start(request: dict[str, Any], stderr: IO[str]) -> tuple[subprocess.Popen[str], IO[str]]:
+    """Start the driver process; return it, and the stream of its events: one line of JSON each."""
+    ours, theirs = os.pipe()
     address = ray.get_runtime_context().gcs_address
     driver = subprocess.Popen(
-        [sys.executable, "-m", "trainables.stage.ddp_driver", str(its)],
+        [sys.executable, "-m", "trainables.stage.ddp_driver", str(theirs)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        stderr=complaints,
-        pass_fds=[its],
+        stderr=stderr,
+        pass_fds=[theirs],
         env={**os.environ, "RAY_ADDRESS": address, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         text=True,
     )
-    os.close(its)
+    os.close(theirs)
     if driver.stdin is not None:  # it stays open: the driver ends when it closes
-        driver.stdin.write(json.dumps(order) + "\n")
+        driver.stdin.write(json.dumps(request) + "\n")
         driver.stdin.flush()
-    return driver, os.fdopen(mine, encoding="utf-8")
+    return driver, os.fdopen(ours, encoding="utf-8")
 
 
-def _listen(news: IO[str], complaints: IO[str], log: StageLog) -> Iterator[StageProgress]:
+def _relay(events: IO[str], stderr: IO[str], log: StageLog) -> Iterator[StageProgress]:
+    """Yield the progress among the driver's events, write its lines to the log, raise its error at the end."""
     error: Exception | None = None
-    for line in news:
+    for line in events:
         kind, content = json.loads(line)
         if kind == "progress":
             yield StageProgress(**content)
@@ -86,19 +89,19 @@ def _listen(news: IO[str], complaints: IO[str], log: StageLog) -> Iterator[Stage
             error = error or _as_error(**content)
         elif isinstance(error, LostError):
             raise error
-        elif content:  # the end, with workers lost: the others then complain of their peer, which is no error
+        elif content:  # the end, with workers lost: errors of the others are consequences of that
             raise LostError(f"a worker was lost: {content}") from error
         elif error is not None:
             raise error
         else:
             return
-    complaints.seek(0)
-    last = (complaints.read().strip().splitlines() or ["it said nothing"])[-1]
-    raise LostError(f"the workers' driver ended before them: {last}")
+    stderr.seek(0)
+    last = (stderr.read().strip().splitlines() or ["no output"])[-1]
+    raise LostError(f"the driver of the workers ended before them: {last}")
 
 
 def _as_error(kind: str, message: str, trace: str, out_of_memory: bool) -> Exception:
-    """What a worker raised, with its own traceback as a note."""
+    """Return a worker's exception, with its traceback as a note."""
     error: Exception
     if out_of_memory:
         error = torch.OutOfMemoryError(message)

@@ -1,6 +1,6 @@
-"""The driver process of a stage of several workers, and what each worker does. Started by ``trainables.stage.ddp``.
+"""The driver process of a stage of several workers, and the function of each worker. Started by ``trainables.stage.ddp``.
 
-Never run on GPUs by us: NCCL, synchronised batch norm, pinned copies.
+Not tested on GPUs: NCCL, synchronised batch norm, pinned copies.
 """
 
 from __future__ import annotations
@@ -22,71 +22,76 @@ END = "end"
 
 
 def main(channel: int) -> None:
-    """Run the stage whose order stands on standard input; tell the news, a line of JSON each, on a channel."""
-    order = sys.stdin.readline()
+    """Run the stage whose request is on standard input.
+
+    Args:
+        channel: file descriptor that the events are written to, one line of JSON each.
+    """
+    request = sys.stdin.readline()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ray.init(log_to_driver=False, logging_level=logging.ERROR)
     queue = Queue(actor_options={"num_cpus": 0})
-    with os.fdopen(channel, "w", encoding="utf-8") as news:
-        telling = threading.Thread(target=_tell, args=(queue, news))
-        telling.start()
-        lost = _fit(order, queue)
+    with os.fdopen(channel, "w", encoding="utf-8") as events:
+        forwarding = threading.Thread(target=_forward, args=(queue, events))
+        forwarding.start()
+        lost = _run_workers(request, queue)
         queue.put((END, lost))
-        telling.join()
+        forwarding.join()
 
 
 def _end_with_parent() -> None:
     sys.stdin.read()
-    os._exit(1)  # Ray takes down all that belongs to this job
+    os._exit(1)  # Ray stops everything that belongs to this job
 
 
-def _tell(queue: Queue, news: IO[str]) -> None:
+def _forward(queue: Queue, events: IO[str]) -> None:
     kind = ""
     while kind != END:
         kind, content = queue.get()
-        news.write(json.dumps([kind, content]) + "\n")
-        news.flush()
+        events.write(json.dumps([kind, content]) + "\n")
+        events.flush()
 
 
-def _fit(order: str, queue: Queue) -> str:
-    """Run the workers to their end; return what the lost ones among them left behind."""
+def _run_workers(request: str, queue: Queue) -> str:
+    """Run the workers to their end; return the messages about those that were lost."""
     from ray.train import RunConfig, ScalingConfig, TrainingFailedError, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
-    given = json.loads(order)["workers"]
-    resources = {"CPU": given["cpus"]} | ({"GPU": given["gpus"]} if given["gpus"] else {})
+    workers = json.loads(request)["workers"]
+    resources = {"CPU": workers["cpus"]} | ({"GPU": workers["gpus"]} if workers["gpus"] else {})
     with tempfile.TemporaryDirectory(prefix="sweep-train-", ignore_cleanup_errors=True) as scratch:
         trainer = TorchTrainer(
-            work_as_one_of_many,
-            train_loop_config={"order": order, "queue": queue},
+            run_one_worker,
+            train_loop_config={"request": request, "queue": queue},
             scaling_config=ScalingConfig(
-                num_workers=given["count"], use_gpu=given["gpus"] > 0, resources_per_worker=resources
+                num_workers=workers["count"], use_gpu=workers["gpus"] > 0, resources_per_worker=resources
             ),
             run_config=RunConfig(name="stage", storage_path=scratch, failure_config=_no_retries()),
         )
         try:
             trainer.fit()
         except WorkerGroupError as error:
-            return "; ".join(_first_line(f) for f in error.worker_failures.values() if _is_of_ray(f))
-        except TrainingFailedError as error:  # a node was taken away, or the workers never came up
+            return "; ".join(_first_line(f) for f in error.worker_failures.values() if _was_lost(f))
+        except TrainingFailedError as error:  # a node was taken away, or the workers never started
             return _first_line(error)
         return ""
 
 
 def _no_retries() -> Any:
-    """Have Ray Train try nothing again: the schedule does, on what the cluster has by then.
+    """Keep Ray Train from retrying: the scheduler does, with the number of workers that the cluster then has room for.
 
-    By itself it would begin again without end, at the same width, after a drain or while workers find no room.
+    Ray Train would retry without limit and with the same number of workers, after a node was drained or while there
+    is no room for the workers.
     """
     from ray.train import FailureConfig
 
     budgets = {"max_failures", "controller_failure_limit", "max_preemption_failures"}
     known: dict[str, Any] = {field.name: 0 for field in fields(FailureConfig) if field.name in budgets}
-    return FailureConfig(**known)  # an older Ray knows fewer of them
+    return FailureConfig(**known)  # an older Ray has fewer of them
 
 
-def _is_of_ray(failure: BaseException) -> bool:
-    """Whether Ray says it of a worker, and no worker of itself: its process or node is gone."""
+def _was_lost(failure: BaseException) -> bool:
+    """Return whether the failure is Ray's (a process or node was lost), not an exception of the worker's own code."""
     return type(failure).__module__.partition(".")[0] == "ray"
 
 
@@ -94,36 +99,37 @@ def _first_line(failure: BaseException) -> str:
     return str(failure).strip().partition("\n")[0]
 
 
-def work_as_one_of_many(config: dict[str, Any]) -> None:
-    """Do one worker's share of a stage. The leading one tells the news; an error is told by whoever has it."""
+def run_one_worker(config: dict[str, Any]) -> None:
+    """Run one worker's share of a stage. The main worker reports progress; every worker reports its own error."""
     from ray import train
     from ray.train.torch import get_device
 
     from trainables.runtime import RuntimeContext
     from trainables.specs import Stage
     from trainables.stage.log import StageLog
-    from trainables.stage.preemption import is_draining, polled
-    from trainables.stage.run import work
+    from trainables.stage.preemption import is_draining, throttled
+    from trainables.stage.run import run_worker
+    from trainables.stage.task import StageTask
     from trainables.store.storage import Storage
     from trainables.store.study import Study
     from trainables.training import memory
     from trainables.training.distributed import DistributedContext
 
-    order, queue = json.loads(config["order"]), config["queue"]
+    request, queue = json.loads(config["request"]), config["queue"]
     context = train.get_context()
     distributed = DistributedContext(
-        get_device(), context.get_world_rank(), context.get_world_size(), polled(is_draining)
+        get_device(), context.get_world_rank(), context.get_world_size(), throttled(is_draining)
     )
-    stage = Stage.from_document(order["stage"])
+    stage = Stage.from_document(request["stage"])
     log = StageLog(stage, (lambda line: queue.put(("log", line))) if distributed.is_main else lambda line: None)
     try:
-        study = Study(Storage(order["study"]))
-        for progress in work(stage, study, RuntimeContext(**order["site"]), distributed, order["micro_batch"], log):
+        task = StageTask(stage, Study(Storage(request["study"])), RuntimeContext(**request["runtime"]), log)
+        for progress in run_worker(task, distributed, request["micro_batch"]):
             if distributed.is_main:
                 queue.put(("progress", asdict(progress)))
     except Exception as error:
-        told = {"kind": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
-        queue.put(("error", {**told, "out_of_memory": memory.is_out_of_memory(error)}))
+        report = {"kind": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}
+        queue.put(("error", {**report, "out_of_memory": memory.is_out_of_memory(error)}))
         raise
 
 

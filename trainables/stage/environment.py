@@ -1,4 +1,4 @@
-"""Where and with what a stage ran: what a result must say so that a reviewer can ask."""
+"""The environment of a stage in its result: code, versions and hardware, for reproduction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "
 
 
 def describe(device: torch.device, recipe: Recipe, world_size: int) -> dict[str, Any]:
-    """Return the environment of a result: commit, versions, device, node, world size, precision, threads."""
+    """Return the environment of a result: commit, versions, device, node, world size, precision, threads.
+
+    Args:
+        device: of this worker.
+        recipe: precision and threads of the stage.
+        world_size: number of workers.
+    """
     return {
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **_versions()},
@@ -47,7 +53,7 @@ def _versions() -> dict[str, str]:
 
 @cache
 def _commit() -> str | None:
-    """The commit of this code and whether it was changed since, or None where it is no git checkout."""
+    """The git commit of this code, ``+changes`` if files were changed since; None outside a git checkout."""
     here = Path(__file__).parent
     try:
         commit = _git(here, "rev-parse", "HEAD")

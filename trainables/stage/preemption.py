@@ -1,4 +1,4 @@
-"""Nodes that are about to be taken away: a spot notice, or an autoscaler that gives them back."""
+"""Preemption: whether Ray drains the node of this process, after a spot notice or to scale the cluster down."""
 
 from __future__ import annotations
 
@@ -6,36 +6,44 @@ import time
 from collections.abc import Callable
 
 NOTICE = "its node is about to be taken away"
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 def draining_nodes() -> set[str]:
-    """Return Ray's ids of the nodes that it drains: they will be gone soon, and start nothing more."""
-    from ray._private.state import state  # no public call tells it
+    """Return the Ray ids of the nodes that are being drained: they start nothing more and will soon be gone."""
+    from ray._private.state import state  # Ray has no public call for it
 
     return set(state.get_draining_nodes())
 
 
 def is_draining() -> bool:
-    """Say whether the node of this process is one of them; no, where there is no cluster, or it does not answer."""
+    """Return whether the node of this process is being drained; False without a cluster, or if it does not answer."""
     import ray
 
     if not ray.is_initialized():
-        return False  # to ask even so would start one, open to all
+        return False  # asking would start a cluster, without authentication
     try:
         return ray.get_runtime_context().get_node_id() in draining_nodes()
-    except Exception:  # noqa: BLE001 - a question that finds no answer is no fault of the stage
+    except Exception:  # noqa: BLE001 - a cluster that does not answer is no error of the stage
         return False
 
 
-def polled(look: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
-    """Return a look that may be asked at every step: it asks the cluster once a second, and then knows."""
+def throttled(look: Callable[[], bool], clock: Callable[[], float] = time.monotonic) -> Callable[[], bool]:
+    """Wrap ``look`` so that it runs at most once a second, and no more once it returned True.
+
+    Args:
+        look: slow; asks the cluster.
+        clock: seconds, monotonic.
+
+    Returns:
+        a function that is cheap enough for every training step: the last answer of ``look``.
+    """
     found, due = False, clock()
 
-    def asked() -> bool:
+    def latest() -> bool:
         nonlocal found, due
         if not found and clock() >= due:
-            found, due = look(), clock() + LOOK_SECONDS
+            found, due = look(), clock() + POLL_SECONDS
         return found
 
-    return asked
+    return latest

@@ -1,8 +1,8 @@
-"""What a stage tells while it runs, and what every result has in common."""
+"""``result.json``: the commit marker of a stage."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from trainables.stage.environment import describe
@@ -11,42 +11,51 @@ from trainables.training import memory
 
 
 @dataclass(frozen=True)
-class StageProgress:
-    """A sign of life of a running stage.
+class StageOutcome:
+    """What a stage found; the fields of its result that depend on its kind.
 
     Attributes:
-        epoch: epochs done, with the part of the one under way.
-        epochs: epochs in all; 1 for a range test.
-        shown: what a finished epoch showed, flat (``epoch``, ``train_loss``, ``val_f1_macro``, ``learning_rate``,
-            …); empty within an epoch.
+        selected_on: the measure by which an epoch or a rate was chosen.
+        selected_epoch: from 0; None for a range test.
+        learning_rate: start rate that was used, or that a range test found.
+        metrics: flat (``val_f1_macro``, ``test_f1_macro``, …).
+        weights: ``kept``, or ``dropped: RULE``.
+        choice: of a range test: the rule that chose its rate, and why.
     """
 
-    epoch: float
-    epochs: int
-    shown: dict[str, float] = field(default_factory=dict)
+    selected_on: str
+    selected_epoch: int | None
+    learning_rate: float
+    metrics: dict[str, float]
+    weights: str
+    choice: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the fields as plain values, without an absent choice."""
+        fields = asdict(self)
+        return fields if self.choice is not None else {name: v for name, v in fields.items() if name != "choice"}
 
 
-def commit(setup: Setup, digests: dict[str, str], micro_batch: int | None, seconds: float, **fields: Any) -> None:
-    """Write the result of a stage, last of its files.
+def commit(setup: Setup, outcome: StageOutcome, digests: dict[str, str], seconds: float) -> None:
+    """Write the result of a stage, after all its other files.
 
     Args:
-        setup: what it worked with.
-        digests: of the files it wrote.
-        micro_batch: images a worker took at once in the end.
-        seconds: that the work took.
-        fields: what is of its kind.
+        setup: what the stage worked with.
+        outcome: what it found.
+        digests: file -> SHA-256 (hex) of the files it wrote.
+        seconds: the time it took.
     """
-    stage, device = setup.stage, setup.input_spec.device
+    stage, device = setup.stage, setup.distributed.device
     environment = describe(device, stage.recipe, setup.distributed.size)
-    environment |= {"micro_batch": micro_batch, "peak_memory_bytes": memory.peak_bytes(device)}
-    setup.folder.commit(
+    environment |= {"micro_batch": setup.micro_batch, "peak_memory_bytes": memory.peak_bytes(device)}
+    setup.task.folder.commit(
         {
             "status": "done",
             "key": stage.key,
-            **fields,
+            **outcome.document(),
             "classes": list(stage.data.classes),
             "digests": digests,
-            "upstream_digests": setup.upstream,
+            "upstream_digests": setup.upstream_digests,
             "environment": environment,
             "seconds": seconds,
         }

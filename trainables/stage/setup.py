@@ -1,10 +1,10 @@
-"""What a stage works with: its data, its network with its initial weights, its start rate. All checked first."""
+"""Setup of a stage: its data, its network with initial weights, its start rate; each verified first."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -13,14 +13,14 @@ import torch
 from trainables.data.loading.batches import InputSpec, Part
 from trainables.data.packing.prepare import Packed, load
 from trainables.errors import DamagedError
-from trainables.hashing import derive_seed, short_key, tidy_rate
+from trainables.hashing import derive_seed, file_sha256, short_key, tidy_rate
 from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
-from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, Stage, StageWeights
+from trainables.stage.task import StageTask
 from trainables.store import layout
 from trainables.store.node_inputs import data_folder, weights_file
-from trainables.store.study import StageFolder, Study
+from trainables.store.study import Document, StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
 from trainables.training.train_step import StageError
@@ -28,46 +28,63 @@ from trainables.training.train_step import StageError
 
 @dataclass(frozen=True)
 class Setup:
-    """All that a stage works with.
+    """Everything that a stage works with.
 
     Attributes:
+        task: the stage, its study and its log.
+        distributed: the workers of the stage; this one's device.
+        micro_batch: images that a worker takes at once; None: its whole share of the batch.
         backbone: with its initial weights, still on the CPU.
-        input_spec: what it wants to see, and where.
-        parts: ``train`` and ``val``; of a cell ``test`` as well, which training is not given.
-        learning_rate: the start rate; NaN of a range test, which has none.
-        upstream: keys of the stages whose weights it starts from -> digests of these.
+        parts: ``train`` and ``val``; of a cell also ``test``, which training is not given.
+        learning_rate: start rate; NaN for a range test, which has none.
+        upstream_digests: key of each stage whose weights it starts from -> SHA-256 (hex) of these.
     """
 
-    stage: Stage
-    runtime: RuntimeContext
-    folder: StageFolder
+    task: StageTask
     distributed: DistributedContext
+    micro_batch: int | None
     backbone: Backbone
-    input_spec: InputSpec
     parts: dict[str, Part]
     learning_rate: float
-    upstream: dict[str, str]
+    upstream_digests: dict[str, str]
+
+    @property
+    def stage(self) -> Stage:
+        """The specification."""
+        return self.task.stage
+
+    @cached_property
+    def input_spec(self) -> InputSpec:
+        """Size, normalisation and device of the images that the network takes."""
+        edge = self.stage.recipe.image_size
+        return InputSpec(edge, self.backbone.mean, self.backbone.std, self.distributed.device)
 
 
-def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: DistributedContext) -> Setup:
-    """Prepare the process and gather what the stage works with.
+def set_up(task: StageTask, distributed: DistributedContext, micro_batch: int | None) -> Setup:
+    """Configure this process and load what the stage works with.
+
+    Args:
+        task: the stage, its study and where its inputs are.
+        distributed: the workers of the stage.
+        micro_batch: images that a worker takes at once; None: its whole share of the batch.
 
     Raises:
-        StageError: if the data or weights at hand are not those that were planned.
+        StageError: if the data or weights found are not those that were planned.
+        DamagedError: if weights of an upstream stage are corrupt.
         UserError: if the weights do not fit the network, or it cannot be built.
     """
+    stage, study = task.stage, task.study
     memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
-    data = load(data_folder(runtime, stage.data.name))
+    data = load(data_folder(task.runtime, stage.data.name))
     _refuse_other_data(stage, data)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
     backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
-    upstream = _start_from(stage, study, runtime, backbone)
-    input_spec = InputSpec(stage.recipe.image_size, backbone.mean, backbone.std, distributed.device)
+    upstream_digests = _load_initial_weights(task, backbone)
     rate = _start_rate(stage, study)
     parts = {name: part.on(distributed.device) for name, part in _parts(stage, study, data).items()}
-    return Setup(stage, runtime, study.folder(stage), distributed, backbone, input_spec, parts, rate, upstream)
+    return Setup(task, distributed, micro_batch, backbone, parts, rate, upstream_digests)
 
 
 def _refuse_other_data(stage: Stage, data: Packed) -> None:
@@ -78,7 +95,7 @@ def _refuse_other_data(stage: Stage, data: Packed) -> None:
 
 
 def _parts(stage: Stage, study: Study, data: Packed) -> dict[str, Part]:
-    """Return the parts of the stage's fold. The split names images; rows of the packed form may be in another order."""
+    """Return the parts of the stage's fold. A split names images: their rows in the prepared data may be in any order."""
     table = study.read_split(str(stage.split))
     fold = 0 if stage.fold is None else stage.fold
     mask = table.column("fold").to_numpy() == fold
@@ -92,35 +109,38 @@ def _parts(stage: Stage, study: Study, data: Packed) -> dict[str, Part]:
 def _start_rate(stage: Stage, study: Study) -> float:
     if stage.found_rate is None:
         return math.nan if stage.learning_rate is None else stage.learning_rate
-    folder = study.find(str(stage.found_rate.key))
-    result = folder.result()
-    if result is None:
-        raise StageError(f"the range test {folder.name} has no result")
+    _, result = _committed(study, str(stage.found_rate.key), "range test")
     return tidy_rate(float(result["learning_rate"]) * stage.found_rate.times)
 
 
-def _start_from(stage: Stage, study: Study, runtime: RuntimeContext, backbone: Backbone) -> dict[str, str]:
-    """Load the initial weights; return the digests of those that came from upstream."""
-    if isinstance(stage.initial, FileWeights):
-        file = weights_file(runtime, str(stage.initial.sha256))
-        with file.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != stage.initial.sha256:
-                raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")
+def _load_initial_weights(task: StageTask, backbone: Backbone) -> dict[str, str]:
+    """Load the initial weights into a network; return the digest of those of an upstream stage, by its key."""
+    initial = task.stage.initial
+    if isinstance(initial, FileWeights):
+        file = weights_file(task.runtime, str(initial.sha256))
+        if file_sha256(file) != initial.sha256:
+            raise StageError(f"{file} is not the file of weights that was planned: its SHA-256 differs")
         backbone.load_backbone(read_weights(file), str(file))
-    elif isinstance(stage.initial, StageWeights):
-        state, digest = _upstream_weights(study, str(stage.initial.key))
-        backbone.load_backbone(state, f"stage {short_key(stage.initial.key)}")
-        return {str(stage.initial.key): digest}
+    elif isinstance(initial, StageWeights):
+        state, digest = _upstream_weights(task.study, str(initial.key))
+        backbone.load_backbone(state, f"stage {short_key(initial.key)}")
+        return {str(initial.key): digest}
     return {}
 
 
 def _upstream_weights(study: Study, key: str) -> tuple[State, str]:
-    folder = study.find(key)
-    result = folder.result()
-    if result is None:
-        raise StageError(f"the upstream stage {folder.name} has no result")
+    folder, result = _committed(study, key, "upstream stage")
     try:
         content = folder.read_verified(layout.WEIGHTS, result)
     except ValueError as error:
         raise DamagedError(key, str(error)) from error
     return unpack_weights(content), str(result["digests"][layout.WEIGHTS])
+
+
+def _committed(study: Study, key: str, what: str) -> tuple[StageFolder, Document]:
+    """Return the folder and the result of a stage that this one needs."""
+    folder = study.find(key)
+    result = folder.result()
+    if result is None:
+        raise StageError(f"the {what} {folder.name} has no result")
+    return folder, result

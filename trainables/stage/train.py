@@ -1,37 +1,26 @@
-"""Stages that train: ``pretrain`` and ``finetune``."""
+"""Stages that train a network: ``pretrain`` and ``finetune``."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import pyarrow as pa
-
-from trainables.data.loading.batches import Part
 from trainables.errors import LostError
-from trainables.models.backbones import Backbone
-from trainables.models.weights import pack_weights
-from trainables.stage.log import StageLog
 from trainables.stage.preemption import NOTICE
-from trainables.stage.result import StageProgress, commit
+from trainables.stage.scoring import score_and_commit
 from trainables.stage.setup import Setup
-from trainables.store import layout
-from trainables.store.study import SELECTED_ON
+from trainables.stage.task import StageProgress
 from trainables.training import memory
 from trainables.training.checkpoint import Checkpoint
-from trainables.training.evaluation import Logits, evaluating
-from trainables.training.heartbeat import RateLimiter, with_heartbeat
-from trainables.training.metrics import confusion, summary
+from trainables.training.heartbeat import RateLimiter
 from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
 
 
-def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
-    """Train, choose the epoch on val, score it once, and commit."""
-    stage, runtime, distributed = setup.stage, setup.runtime, setup.distributed
-    memory.begin_watching(setup.input_spec.device)
-    pulse = runtime.pulse_seconds if distributed.is_main else math.inf
+def run_training(setup: Setup) -> Iterator[StageProgress]:
+    """Train, choose the epoch on val, score it once, and commit; yield progress meanwhile."""
+    stage, runtime, distributed, log = setup.stage, setup.task.runtime, setup.distributed, setup.task.log
+    memory.begin_watching(distributed.device)
+    progress_seconds = runtime.progress_seconds if distributed.is_main else math.inf
     training = Trainer(
         setup.backbone,
         stage.recipe,
@@ -42,15 +31,15 @@ def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterat
         setup.parts["train"],
         setup.parts["val"],
         distributed,
-        micro_batch,
-        pulse,
+        setup.micro_batch,
+        progress_seconds,
     )
-    log.say(_described(setup))
+    log.say(_description(setup))
     scratch = runtime.scratch if distributed.size == 1 else None
-    checkpoint = Checkpoint(setup.folder, str(stage.key), runtime.checkpoint_seconds, scratch, log.say)
+    checkpoint = Checkpoint(setup.task.folder, str(stage.key), runtime.checkpoint_seconds, scratch, log.say)
     try:
-        yield from _kept(training, checkpoint, log)
-        yield from _finish(setup, training, RateLimiter(pulse), log)
+        yield from _train_with_checkpoints(setup, training, checkpoint)
+        yield from score_and_commit(setup, training, RateLimiter(progress_seconds))
     except GeneratorExit:  # stopped from outside, between two steps
         if distributed.size == 1:
             checkpoint.save(training.state)
@@ -59,128 +48,45 @@ def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterat
         checkpoint.discard()
 
 
-def _described(setup: Setup) -> str:
+def _description(setup: Setup) -> str:
     train, val = len(setup.parts["train"]), len(setup.parts["val"])
-    workers = (
-        f"{setup.distributed.size} × {setup.input_spec.device}"
-        if setup.distributed.size > 1
-        else str(setup.input_spec.device)
-    )
+    workers = f"{setup.distributed.size} × " if setup.distributed.size > 1 else ""
     return (
-        f"{train} train and {val} val images of {setup.stage.data.name}; {workers}; "
+        f"{train} train and {val} val images of {setup.stage.data.name}; {workers}{setup.distributed.device}; "
         f"from {setup.stage.initial.source} weights; start rate {setup.learning_rate:g}"
     )
 
 
-def _kept(training: Trainer, checkpoint: Checkpoint, log: StageLog) -> Iterator[StageProgress]:
-    """Train from the last checkpoint on, and keep checkpoints on the way.
+def _train_with_checkpoints(setup: Setup, training: Trainer, checkpoint: Checkpoint) -> Iterator[StageProgress]:
+    """Train, from the last checkpoint if there is one, and write checkpoints meanwhile.
 
     Raises:
-        LostError: if the node of one of several workers is about to be taken away; the state is kept.
+        LostError: if the node of a worker is about to be taken away; the checkpoint was written.
     """
+    epochs, distributed, log = setup.stage.recipe.epochs, setup.distributed, setup.task.log
     resumed = checkpoint.load()
     if resumed is not None:
         log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
-    epochs, distributed = training.recipe.epochs, training.distributed
     for event in training.run(resumed):
         if isinstance(event, PreemptionEvent):
             if distributed.is_main:
                 checkpoint.save(training.state)
-            distributed.barrier()  # not before it is written: when one worker ends, Ray Train ends the others
+            distributed.barrier()  # until it is written: when one worker ends, Ray Train stops the others
             raise LostError(NOTICE)
         if isinstance(event, EpochRecord):
             log.say(_line(event))
-            progress = StageProgress(event.epoch + 1, epochs, shown_of(event))
+            progress = StageProgress(event.epoch + 1, epochs, flat_metrics(event))
         else:
             progress = StageProgress(event.epochs, epochs)
-        if distributed.is_main and (
-            distributed.size == 1 or progress.shown
-        ):  # within an epoch each worker knows its own part
+        # Within an epoch each of several workers knows its own totals only.
+        if distributed.is_main and (distributed.size == 1 or progress.metrics):
             checkpoint.offer(training.state)
         yield progress
 
 
-def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -> Iterator[StageProgress]:
-    """Score the selected weights once, write all files, and commit."""
-    started = time.perf_counter()
-    stage, folder = setup.stage, setup.folder
-    training.backbone.module.load_state_dict(training.best_state)
-    alive = StageProgress(len(training.epochs), stage.recipe.epochs)
-    metrics, predictions = yield from with_heartbeat(_score(setup, training.backbone), beat, alive)
-    if (
-        not setup.distributed.is_main or folder.result() is not None
-    ):  # another process was quicker: the first result stands
-        return
-    digests = {"history.parquet": folder.write_table(layout.HISTORY, history_table(training.epochs))}
-    if stage.kind == "finetune":
-        digests[layout.PREDICTIONS] = folder.write_table(layout.PREDICTIONS, predictions)
-    if setup.runtime.keep_weights == "all" or stage.kind == "pretrain":
-        digests[layout.WEIGHTS] = folder.write(layout.WEIGHTS, pack_weights(training.best_state))
-    scoring = time.perf_counter() - started
-    commit(
-        setup,
-        digests,
-        training.micro_batch,
-        sum(epoch.seconds for epoch in training.epochs) + scoring,
-        selected_on=SELECTED_ON,
-        selected_epoch=training.best.epoch,
-        learning_rate=setup.learning_rate,
-        metrics=metrics,
-        weights="kept" if layout.WEIGHTS in digests else "dropped: keep_weights is pretrain",
-    )
-    log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
-
-
-def _score(setup: Setup, backbone: Backbone) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
-    """Score each part but train once, with the selected weights; return flat metrics and the predictions."""
-    metrics: dict[str, float] = {}
-    tables = []
-    for name, part in setup.parts.items():
-        if name == "train":
-            continue
-        evaluation = evaluating(backbone.module, part, setup.input_spec, setup.stage.recipe, setup.distributed)
-        logits, measured = yield from evaluation
-        matrix = confusion(part.labels, logits.argmax(1), logits.shape[1])
-        metrics |= {
-            f"{name}_loss": measured["loss"],
-            **{f"{name}_{measure}": value for measure, value in summary(matrix).items()},
-        }
-        tables.append(_predictions(name, part, logits))
-    return metrics, pa.concat_tables(tables)
-
-
-def _predictions(name: str, part: Part, logits: Logits) -> pa.Table:
-    classes = logits.shape[1]
-    return pa.table(
-        {
-            "image_id": part.data.index.column("image_id").take(pa.array(part.rows)),
-            "split": pa.array([name] * len(part), pa.string()),
-            "label": part.labels,
-            "logits": pa.FixedSizeListArray.from_arrays(pa.array(logits.reshape(-1), pa.float32()), classes),
-        }
-    )
-
-
-def history_table(epochs: list[EpochRecord]) -> pa.Table:
-    """Return ``history.parquet``: one row an epoch and part."""
-    rows: list[dict[str, Any]] = [
-        {
-            "epoch": e.epoch,
-            "split": part,
-            **shown,
-            "learning_rate": e.learning_rate,
-            "images_per_second": e.images_per_second,
-            "seconds": e.seconds,
-        }
-        for e in epochs
-        for part, shown in (("train", e.train), ("val", e.val))
-    ]
-    return pa.Table.from_pylist(rows)
-
-
-def shown_of(e: EpochRecord) -> dict[str, float]:
-    """Return an epoch flat, as it is streamed."""
-    parts = {f"{part}_{name}": v for part, shown in (("train", e.train), ("val", e.val)) for name, v in shown.items()}
+def flat_metrics(e: EpochRecord) -> dict[str, float]:
+    """Return an epoch's record as flat metrics, as they are streamed."""
+    parts = {f"{part}_{name}": v for part, found in (("train", e.train), ("val", e.val)) for name, v in found.items()}
     rest = {"learning_rate": e.learning_rate, "images_per_second": e.images_per_second, "seconds": e.seconds}
     return {"epoch": float(e.epoch), **parts, **rest}
 

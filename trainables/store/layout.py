@@ -11,17 +11,17 @@ SPLITS = "splits"
 STAGES = "stages"
 
 RUNNING = "running.json"
-"""What a driver says of its run, every few seconds."""
+"""State of the run, written by the driver every few seconds."""
 DRIVER = ".driver.json"
-"""Which driver holds the study; it removes the file when it ends."""
+"""The driver that holds the study; removed when it ends."""
 
 STAGE = "stage.json"
-"""Written first: the whole specification of the stage."""
+"""Written first: the full specification of the stage."""
 RESULT = "result.json"
 """Written last: the commit marker."""
 FAILURE = "failure.json"
 RETIRED = "retired.json"
-"""A result that was taken back, with the reason."""
+"""A result that was withdrawn, with the reason."""
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.parquet"
 CURVE = "curve.parquet"
@@ -38,3 +38,13 @@ REPORT_FIGURES = "report/figures"
 def split_file(digest: str) -> str:
     """Return the path of a split below the study."""
     return f"{SPLITS}/{digest}.parquet"
+
+
+def stage_file(folder: str, file: str = "") -> str:
+    """Return the path, below the study, of a stage's folder or of a file in it.
+
+    Args:
+        folder: name of the stage's folder.
+        file: name of the file; empty: the folder itself.
+    """
+    return f"{STAGES}/{folder}/{file}".rstrip("/")

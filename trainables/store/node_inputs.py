@@ -1,13 +1,11 @@
-"""Inputs of a study on its storage, and on the nodes that need them: copied to a node's disk once, shared by its stages.
+"""Inputs of a study on its storage, downloaded once to the disk of every node that needs them.
 
-A parcel is a folder of files (a packed data set, a file of weights) with a list of their digests, written last. A node uses
-what lies where the driver said, if it sees that place; otherwise it fetches the parcel, and believes no copy that
-does not have the digests of the list.
+An artifact is a folder of files (a prepared data set, or a file of weights) with a manifest of their SHA-256, written
+last. A node uses the driver's path if it is visible from that node; otherwise it downloads the artifact and verifies it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterable
@@ -16,140 +14,166 @@ from pathlib import Path
 from filelock import FileLock
 
 from trainables.errors import UserError
+from trainables.hashing import file_sha256
 from trainables.runtime import RuntimeContext
 from trainables.store.storage import Storage, node_cache
 
-LIST = "whole.json"
-"""Of a parcel: file -> SHA-256 and bytes. Of a node's copy also the time at which a file was last compared with it."""
-TRIES = 2
+MANIFEST = "whole.json"
+"""In an artifact: file -> SHA-256 and bytes. In a node's copy also the size and time of the file when it was verified."""
+ATTEMPTS = 2
+"""Downloads of a file before its content is refused."""
 
-Listed = dict[str, dict[str, str | int]]
-
-
-def offer_data(depot: Storage, folder: Path) -> bool:
-    """Keep a packed data set on the storage; say whether it had to be sent."""
-    return _offer(depot, f"data/{folder.name}", [file for file in folder.iterdir() if file.is_file()])
+Manifest = dict[str, dict[str, str | int]]
 
 
-def offer_weights(depot: Storage, sha256: str, file: Path) -> bool:
-    """Keep a file of initial weights on the storage; say whether it had to be sent."""
-    return _offer(depot, f"weights/{sha256}", [file])
+def upload_data(store: Storage, folder: Path) -> bool:
+    """Upload a prepared data set, unless the storage has it.
+
+    Args:
+        store: of artifacts.
+        folder: the data set; its name is the artifact's.
+
+    Returns:
+        whether it had to be uploaded.
+    """
+    return _upload(store, f"data/{folder.name}", [file for file in folder.iterdir() if file.is_file()])
+
+
+def upload_weights(store: Storage, sha256: str, file: Path) -> bool:
+    """Upload a file of initial weights, unless the storage has it.
+
+    Args:
+        store: of artifacts.
+        sha256: digest of the file (hex), the artifact's name.
+        file: on this machine.
+
+    Returns:
+        whether it had to be uploaded.
+    """
+    return _upload(store, f"weights/{sha256}", [file])
 
 
 def data_folder(runtime: RuntimeContext, name: str) -> Path:
-    """Return the folder of a packed data set on this node, fetched first where it is not here.
+    """Return the folder of a prepared data set on this node; download it first if necessary.
+
+    Args:
+        runtime: where the driver has it, and the storage of artifacts.
+        name: of the data set.
 
     Raises:
-        UserError: if it is not on the storage either, or not whole there, or has no room here.
+        UserError: if the storage has no whole copy of it, or this node has no disk space for it.
     """
     folder = Path(runtime.data[name])
-    return _at_hand(runtime, f"data/{folder.name}", folder)
+    return _local_copy(runtime, f"data/{folder.name}", folder)
 
 
 def weights_file(runtime: RuntimeContext, sha256: str) -> Path:
-    """Return a file of initial weights on this node, fetched first where it is not here. Raises as ``data_folder``."""
+    """Return a file of initial weights on this node; download it first if necessary. Raises as ``data_folder``.
+
+    Args:
+        runtime: where the driver has it, and the storage of artifacts.
+        sha256: digest of the file (hex).
+    """
     file = Path(runtime.weights[sha256])
-    found = _at_hand(runtime, f"weights/{sha256}", file)
+    found = _local_copy(runtime, f"weights/{sha256}", file)
     return found if found == file else found / file.name
 
 
-def place_of(runtime: RuntimeContext, name: str) -> Path | None:
-    """Return where a packed data set lies on this node, or will once a stage needed it; None of one that is unknown."""
+def expected_data_folder(runtime: RuntimeContext, name: str) -> Path | None:
+    """Return the folder that ``data_folder`` would return, without downloading; None for an unknown data set.
+
+    Args:
+        runtime: where the driver has it, and the storage of artifacts.
+        name: of the data set.
+    """
     given = runtime.data.get(name)
     if given is None:
         return None
-    return Path(given) if runtime.depot is None or Path(given).exists() else node_cache() / "data" / Path(given).name
+    visible = runtime.artifact_store is None or Path(given).exists()
+    return Path(given) if visible else node_cache() / "data" / Path(given).name
 
 
-def _offer(depot: Storage, name: str, files: Iterable[Path]) -> bool:
-    sizes = {file.name: file.stat().st_size for file in files if file.name != LIST}
-    by_name = {file.name: file for file in files}
-    if {file: listed["bytes"] for file, listed in _listed(depot, name).items()} == sizes:
+def _upload(store: Storage, name: str, files: Iterable[Path]) -> bool:
+    by_name = {file.name: file for file in files if file.name != MANIFEST}
+    sizes = {file: by_name[file].stat().st_size for file in by_name}
+    if {file: known["bytes"] for file, known in _manifest(store, name).items()} == sizes:
         return False
-    sent = {file: {"sha256": depot.send(by_name[file], f"{name}/{file}"), "bytes": sizes[file]} for file in sizes}
-    depot.write_json(f"{name}/{LIST}", sent)
+    sent = {file: {"sha256": store.upload(by_name[file], f"{name}/{file}"), "bytes": sizes[file]} for file in sizes}
+    store.write_json(f"{name}/{MANIFEST}", sent)
     return True
 
 
-def _listed(depot: Storage, name: str) -> Listed:
-    try:
-        return dict(depot.read_json(f"{name}/{LIST}"))
-    except (FileNotFoundError, ValueError):
-        return {}
+def _manifest(store: Storage, name: str) -> Manifest:
+    return store.read_json_or_none(f"{name}/{MANIFEST}") or {}
 
 
-def _at_hand(runtime: RuntimeContext, name: str, given: Path) -> Path:
-    place = node_cache() / name
-    if runtime.depot is None or (given.exists() and not (place / LIST).is_file()):
+def _local_copy(runtime: RuntimeContext, name: str, given: Path) -> Path:
+    copy = node_cache() / name
+    if runtime.artifact_store is None or (given.exists() and not (copy / MANIFEST).is_file()):
         return given
-    if not _is_whole(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(place.with_name(f"{place.name}.lock")):
-            if not _is_whole(place):
-                _fetch(Storage(runtime.depot), name, place, given)
-    return place
+    if not _is_whole(copy):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(copy.with_name(f"{copy.name}.lock")):
+            if not _is_whole(copy):
+                _download(Storage(runtime.artifact_store), name, copy, given)
+    return copy
 
 
-def _is_whole(place: Path) -> bool:
-    """Compare a copy with its list: by its digests once, then by size and time, for as long as those stay."""
+def _is_whole(copy: Path) -> bool:
+    """Compare a copy with its manifest: by SHA-256 once, after that by size and time until they change."""
     try:
-        listed = json.loads((place / LIST).read_text(encoding="utf-8"))
-        stamps = {file: _stamp(place / file) for file in listed}
-        if all(known["stamp"] == stamps[file] for file, known in listed.items()):
-            return bool(listed)
-        if any(known["sha256"] != _sha256(place / file) for file, known in listed.items()):
+        manifest = json.loads((copy / MANIFEST).read_text(encoding="utf-8"))
+        stamps = {file: _stamp(copy / file) for file in manifest}
+        if all(known["stamp"] == stamps[file] for file, known in manifest.items()):
+            return bool(manifest)
+        if any(known["sha256"] != file_sha256(copy / file) for file, known in manifest.items()):
             return False
-        _write_list(place, listed)
+        _write_manifest(copy, manifest)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return True
 
 
-def _fetch(depot: Storage, name: str, place: Path, given: Path) -> None:
-    listed = _listed(depot, name)
-    if not listed:
+def _download(store: Storage, name: str, copy: Path, given: Path) -> None:
+    manifest = _manifest(store, name)
+    if not manifest:
         raise UserError(
-            f"neither {given} nor {depot.path(name)} is there: this node has no way to it. All nodes must share the storage; "
-            "what is missing there the next run sends"
+            f"this node sees neither {given} nor {store.path(name)}. All nodes must share the storage; "
+            "the next run uploads what is missing there"
         )
-    size, free = sum(int(known["bytes"]) for known in listed.values()), shutil.disk_usage(place.parent).free
+    size, free = sum(int(known["bytes"]) for known in manifest.values()), shutil.disk_usage(copy.parent).free
     if size > free:
         raise UserError(
-            f"{depot.path(name)} takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {place.parent}: "
-            "SWEEP_CACHE names a folder on a larger disk"
+            f"{store.path(name)} takes {size / 1e9:.1f} GB, {free / 1e9:.1f} GB are free in {copy.parent}: "
+            "set SWEEP_CACHE to a folder on a larger disk"
         )
-    partial = place.with_name(f"{place.name}.partial")
+    partial = copy.with_name(f"{copy.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
-        for file, known in listed.items():
-            _fetch_file(depot, f"{name}/{file}", partial / file, str(known["sha256"]))
-        _write_list(partial, listed)
-        shutil.rmtree(place, ignore_errors=True)  # a torn copy
-        partial.replace(place)
+        for file, known in manifest.items():
+            _download_file(store, f"{name}/{file}", partial / file, str(known["sha256"]))
+        _write_manifest(partial, manifest)
+        shutil.rmtree(copy, ignore_errors=True)  # a damaged copy
+        partial.replace(copy)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fetch_file(depot: Storage, name: str, file: Path, sha256: str) -> None:
-    for _ in range(TRIES):
-        if depot.fetch(name, file) == sha256:
+def _download_file(store: Storage, name: str, file: Path, sha256: str) -> None:
+    for _ in range(ATTEMPTS):
+        if store.download(name, file) == sha256:
             return
     raise UserError(
-        f"{depot.path(name)} is not what was sent there: its SHA-256 differs. Delete its folder: the next run sends it again"
+        f"{store.path(name)} is not what was uploaded: its SHA-256 differs. Delete its folder: the next run uploads it again"
     )
 
 
-def _write_list(place: Path, listed: Listed) -> None:
-    stamped = {file: {**known, "stamp": _stamp(place / file)} for file, known in listed.items()}
-    Storage(place).write_json(LIST, stamped)
+def _write_manifest(copy: Path, manifest: Manifest) -> None:
+    stamped = {file: {**known, "stamp": _stamp(copy / file)} for file, known in manifest.items()}
+    Storage(copy).write_json(MANIFEST, stamped)
 
 
 def _stamp(file: Path) -> str:
     status = file.stat()
     return f"{status.st_size}:{status.st_mtime_ns}"
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

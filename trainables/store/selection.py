@@ -1,4 +1,4 @@
-"""Choosing a learning rate: on val, within architecture, scenario, fold and seed, and nowhere else."""
+"""Selection of the learning rate: on val, within architecture, scenario, fold and seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Candidate:
-    """A finished cell that may be chosen."""
+    """A finished cell that may be chosen.
+
+    Attributes:
+        key: of its stage.
+        learning_rate: as used.
+        val_f1_macro: macro F1 on val, in [0, 1].
+    """
 
     architecture: str
     scenario: str
@@ -24,17 +30,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Selection:
-    """The cell chosen for one architecture, scenario, fold and seed, with all it was chosen from."""
+    """The cell chosen for one architecture, scenario, fold and seed, and all its candidates."""
 
     chosen: Candidate
     candidates: tuple[Candidate, ...]
 
 
 def select(candidates: Iterable[Candidate]) -> list[Selection]:
-    """Choose the highest ``val_f1_macro`` of each group; the lower rate on a tie.
+    """Choose the candidate of the highest ``val_f1_macro`` in each group; the lower rate on a tie.
 
     Returns:
-        one choice a group, in the order in which the groups first appear.
+        one selection per architecture, scenario, fold and seed, in order of first appearance.
     """
     groups: dict[tuple[str, str, int, int], list[Candidate]] = defaultdict(list)
     for candidate in candidates:
@@ -43,7 +49,7 @@ def select(candidates: Iterable[Candidate]) -> list[Selection]:
 
 
 def selection_table(choices: Iterable[Selection]) -> pa.Table:
-    """Return the content of ``selection.parquet``: one row a choice."""
+    """Return the content of ``selection.parquet``: one row per selection."""
     rows = [
         {
             "architecture": choice.chosen.architecture,

@@ -1,4 +1,4 @@
-"""Find one stage by its key, its name or the name of its folder: the same rule for every command."""
+"""Find a stage by its key, its name or the name of its folder: the same rule for every command."""
 
 from __future__ import annotations
 
@@ -11,23 +11,38 @@ from trainables.store.layout import STAGES
 from trainables.store.study import StageFolder, Study
 
 LEAST_KEY = 6
-"""Characters of a key that are enough to ask for a stage."""
+"""Fewest characters of a key that are accepted."""
 
 
 def is_key_of(wanted: str, key: str | None) -> bool:
-    """Return whether ``wanted`` begins a key: a whole one, or what of it is in a folder's name."""
+    """Return whether a text is the beginning of a key, ``LEAST_KEY`` characters or more.
+
+    Args:
+        wanted: the text; it may be longer than ``key``.
+        key: a whole key, or the characters of it in a folder's name; None: not known.
+    """
     if key is None or len(wanted) < LEAST_KEY:
         return False
     return key.startswith(wanted[: len(key)])
 
 
 def planned_stages(stages: Iterable[Stage], wanted: str) -> list[Stage]:
-    """Return the planned stages of a name or of the beginning of a key."""
+    """Return the planned stages that a text names.
+
+    Args:
+        stages: of the plan.
+        wanted: a name, or the beginning of a key.
+    """
     return [stage for stage in stages if wanted == stage.name or is_key_of(wanted, stage.key)]
 
 
 def begun_stages(folders: Iterable[StageFolder], wanted: str) -> list[StageFolder]:
-    """Return the folders of a key (its first characters or more), a name, or a folder's name."""
+    """Return the stage folders that a text names.
+
+    Args:
+        folders: to search.
+        wanted: the beginning of a key, a stage's name, or a folder's name.
+    """
     found = []
     for folder in folders:
         readable, _, key = folder.name.rpartition("-")
@@ -42,10 +57,10 @@ def find_planned(stages: Iterable[Stage], wanted: str, option: str) -> Stage:
     Args:
         stages: of the plan.
         wanted: a name, or the beginning of a key.
-        option: of the command line that gave it, for the message.
+        option: of the command line that ``wanted`` came from, for the message.
 
     Raises:
-        UserError: if the plan has no such stage, or several.
+        UserError: if the plan has no such stage, or more than one.
     """
     stages = list(stages)
     found = planned_stages(stages, wanted)
@@ -59,9 +74,9 @@ def find_begun(study: Study, wanted: str, option: str = "--stage") -> StageFolde
     """Return the folder of the one stage of a study that ``wanted`` names.
 
     Args:
-        study: whose folders are looked through.
-        wanted: a key (its first characters or more), a name, or a folder's name.
-        option: of the command line that gave it, for the message.
+        study: whose folders are searched.
+        wanted: the beginning of a key, a stage's name, or a folder's name.
+        option: of the command line that ``wanted`` came from, for the message.
 
     Raises:
         UserError: if there is none, or more than one.
@@ -75,6 +90,6 @@ def find_begun(study: Study, wanted: str, option: str = "--stage") -> StageFolde
     what = f"names {len(found)} stages of {study.storage.path(STAGES)}"
     hint = "" if found else suggestion(wanted, names)
     raise UserError(
-        f"{option} {wanted} {what}{hint}: {listed or 'none is there'}. Give its key ({KEY_CHARS} characters of it are in "
-        "the folder's name), its name, or the name of its folder"
+        f"{option} {wanted} {what}{hint}: {listed or 'it has none'}. Give a key (its first {KEY_CHARS} characters are "
+        "in the folder's name), a name, or the name of a folder"
     )

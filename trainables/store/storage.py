@@ -1,7 +1,7 @@
 """Files on a local path, NFS or an object store, behind one small class.
 
-A write is atomic everywhere: locally a temporary file is renamed, on an object store a put is
-atomic by itself. Reading needs no lock.
+Every write is atomic: locally a temporary file is renamed, on an object store a put is atomic by itself. So
+readers need no lock.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from typing import IO, Any
 from urllib.parse import quote
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from trainables.errors import StorageError, UserError
-from trainables.store.object_store import NO_BUCKET, meaning, open_s3
+from trainables.store.arrow import parquet_bytes, read_parquet
+from trainables.store.object_store import NO_BUCKET, explanation, open_s3
 
 CACHE = "SWEEP_CACHE"
-"""Environment variable: a folder on this node's own disk for prepared data and checkpoints."""
+"""Environment variable: a folder on this node's disk for prepared data and checkpoints."""
 PREPARED = ".cache"
-"""Folder beside the studies: what all of them use, and can be made anew."""
+"""Folder beside the studies for prepared data that all of them use. Disposable: it is prepared again."""
 _CHUNK = 1 << 24
 
 
 class Storage:
-    """A folder and all below it. Names are relative, with ``/``.
+    """A folder and everything below it. Names are relative and use ``/``.
 
-    On an object store every method raises ``StorageError`` where it refuses, does not answer, or its bucket is gone: an
-    absent bucket is never taken for an empty one.
+    On an object store every method raises ``StorageError`` if the store denies access, does not answer, or has no such
+    bucket: an absent bucket is never taken for an empty one.
 
     Attributes:
-        location: path or URI, by which another process opens the same.
-        is_local: whether it is a folder of this machine (or mounted there).
+        location: path or URI by which another process opens the same folder.
+        is_local: whether it is a path of this machine (mounted file systems included).
     """
 
     def __init__(self, location: str | os.PathLike[str]) -> None:
         """Open a local path or a URI such as ``s3://bucket/prefix``. Creates nothing.
 
         Raises:
-            UserError: if the URI is of no known kind, or its bucket cannot be found.
+            UserError: if the kind of URI is unknown, or its bucket cannot be found.
         """
         self.location = os.fspath(location)
         self.is_local = "://" not in self.location
@@ -72,7 +72,7 @@ class Storage:
                 self.location, self.is_local = self._root, True
 
     def path(self, name: str = "") -> str:
-        """Return the full path (or URI) of a name, for people to read."""
+        """Return the full path (or URI) of a name, for messages."""
         return f"{self._bare}/{name}{self._options}" if name else self.location
 
     def child(self, name: str) -> Storage:
@@ -87,8 +87,8 @@ class Storage:
         return self._bare.rpartition("/")[2]
 
     @property
-    def above(self) -> str:
-        """The location of the folder it lies in."""
+    def parent(self) -> str:
+        """The location of the folder that holds this one."""
         return f"{self._bare.rpartition('/')[0] or '.'}{self._options}"
 
     @property
@@ -97,33 +97,33 @@ class Storage:
 
     @property
     def _options(self) -> str:
-        """What a URI says after its question mark: another endpoint, say. Each folder below needs it too."""
+        """The query part of a URI (another endpoint, for example). Every folder below needs it too."""
         mark = "" if self.is_local else self.location.partition("?")[2]
         return f"?{mark}" if mark else ""
 
     def exists(self, name: str) -> bool:
-        """Say whether there is a file or a folder of that name."""
-        with self._plainly():
+        """Return whether there is a file or a folder of that name."""
+        with self._explained():
             found = self._fs.get_file_info(self._full(name)).type != fs.FileType.NotFound
             return bool(found or self._nothing())
 
     def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds by the storage's own clock; None where there is none."""
-        with self._plainly():
+        """Return when a file was written, in seconds by the storage's own clock; None if it does not exist."""
+        with self._explained():
             time = self._fs.get_file_info(self._full(name)).mtime
         return None if time is None else float(time.timestamp())
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the sorted names of the files and folders directly in a folder ([] where there is none)."""
+        """Return the sorted names of the files and folders directly in a folder ([] if it does not exist)."""
         selector = fs.FileSelector(self._full(folder), allow_not_found=True)
-        with self._plainly():
+        with self._explained():
             return sorted(info.base_name for info in self._fs.get_file_info(selector) or self._nothing())
 
     def files(self) -> set[str]:
-        """Return the names of all files below, in one listing."""
+        """Return the names of all files below this folder, in one listing."""
         selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
         start = len(self._root.rstrip("/")) + 1
-        with self._plainly():
+        with self._explained():
             found = self._fs.get_file_info(selector) or self._nothing()
         return {info.path[start:] for info in found if info.type == fs.FileType.File}
 
@@ -133,56 +133,112 @@ class Storage:
         Raises:
             FileNotFoundError: if there is no such file.
         """
-        with self._plainly(), self._fs.open_input_stream(self._full(name)) as stream:
+        with self._explained(), self._fs.open_input_stream(self._full(name)) as stream:
             return bytes(stream.read())
 
     def write(self, name: str, content: bytes) -> str:
-        """Write a file atomically, with the folders above it; return the SHA-256 (hex) of its content.
+        """Write a file atomically; make the folders above it.
+
+        Args:
+            name: of the file.
+            content: its bytes.
+
+        Returns:
+            the SHA-256 (hex) of the content.
 
         Raises:
-            OSError: if it cannot be written (disk full, no rights); nothing half-written is left.
+            OSError: if it cannot be written (disk full, no permission); no partial file is left.
         """
         with self._writing(name) as stream:
             stream.write(content)
         return hashlib.sha256(content).hexdigest()
 
-    def send(self, file: Path, name: str) -> str:
-        """Copy a file of this machine, however large, to the storage; return its SHA-256 (hex). Raises as ``write``."""
+    def upload(self, file: Path, name: str) -> str:
+        """Copy a file of any size from this machine to the storage. Raises as ``write`` does.
+
+        Args:
+            file: on this machine.
+            name: of the copy.
+
+        Returns:
+            the SHA-256 (hex) of the content.
+        """
         with file.open("rb") as source, self._writing(name) as target:
             return _copy(source, target)
 
-    def fetch(self, name: str, file: Path) -> str:
-        """Copy a file of the storage, however large, to one of this machine; return its SHA-256 (hex).
+    def download(self, name: str, file: Path) -> str:
+        """Copy a file of any size from the storage to this machine.
+
+        Args:
+            name: of the file in the storage.
+            file: the copy.
+
+        Returns:
+            the SHA-256 (hex) of the content.
 
         Raises:
             FileNotFoundError: if there is no such file.
         """
-        with self._plainly(), self._fs.open_input_stream(self._full(name)) as source, file.open("wb") as target:
+        with self._explained(), self._fs.open_input_stream(self._full(name)) as source, file.open("wb") as target:
             return _copy(source, target)
 
     def remove(self, name: str) -> None:
-        """Delete a file if it is there."""
+        """Delete a file if it exists."""
         if self.exists(name):
-            with self._plainly():
+            with self._explained():
                 self._fs.delete_file(self._full(name))
 
     def read_json(self, name: str) -> Any:
-        """Return a JSON file's value. Raises FileNotFoundError, or ValueError where it is no JSON."""
+        """Return a JSON file's value.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is not JSON.
+        """
         return json.loads(self.read(name))
 
+    def read_json_or_none(self, name: str) -> dict[str, Any] | None:
+        """Return the object in a JSON file; None if the file is absent, torn, or holds something else."""
+        try:
+            return dict(self.read_json(name))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
     def write_json(self, name: str, value: Any) -> str:
-        """Write a value as indented JSON; return its digest. NaN is refused: JSON has none."""
+        """Write a value as indented JSON.
+
+        Args:
+            name: of the file.
+            value: plain values only.
+
+        Returns:
+            the SHA-256 (hex) of the file.
+
+        Raises:
+            ValueError: if a number is NaN or infinite: JSON has neither.
+        """
         return self.write(name, (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
     def read_table(self, name: str) -> pa.Table:
-        """Return a Parquet file as a table."""
-        return pq.ParquetFile(pa.BufferReader(self.read(name))).read()  # pq.read_table would import pandas
+        """Return a Parquet file as a table.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is not a Parquet file.
+        """
+        return read_parquet(self.read(name))
 
     def write_table(self, name: str, table: pa.Table) -> str:
-        """Write a table as Parquet; return its digest."""
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
-        return self.write(name, sink.getvalue().to_pybytes())
+        """Write a table as Parquet.
+
+        Args:
+            name: of the file.
+            table: any Arrow table.
+
+        Returns:
+            the SHA-256 (hex) of the file.
+        """
+        return self.write(name, parquet_bytes(table))
 
     def _full(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
@@ -194,12 +250,12 @@ class Storage:
             with _renamed(Path(target)) as file:
                 yield file
         else:
-            with self._plainly(), self._fs.open_output_stream(target) as stream:
+            with self._explained(), self._fs.open_output_stream(target) as stream:
                 yield stream
 
     @contextmanager
-    def _plainly(self) -> Iterator[None]:
-        """Within, what an object store does not do is raised in plain words."""
+    def _explained(self) -> Iterator[None]:
+        """Context in which an error of an object store is raised as a StorageError with a plain message."""
         try:
             yield
         except FileNotFoundError:
@@ -210,27 +266,27 @@ class Storage:
         except OSError as error:
             if self.is_local:
                 raise
-            raise StorageError(str(error) if self._bucket is None else meaning(error, self._bucket)) from error
+            raise StorageError(str(error) if self._bucket is None else explanation(error, self._bucket)) from error
 
     def _nothing(self) -> tuple[()]:
-        """Return nothing, where a bucket is there and has nothing of what was asked for. Raises StorageError."""
+        """Return an empty result for a name that does not exist. Raises StorageError if its bucket does not."""
         if self._bucket is not None:
             try:
                 found = self._fs.get_file_info(self._bucket).type
             except OSError as error:
-                raise StorageError(meaning(error, self._bucket)) from error
+                raise StorageError(explanation(error, self._bucket)) from error
             if found == fs.FileType.NotFound:
                 raise StorageError(NO_BUCKET.format(bucket=f"s3://{self._bucket}"))
         return ()
 
 
 def node_cache() -> Path:
-    """Return the folder on this node's own disk for what is prepared, fetched or under way. Not made here."""
+    """Return the folder on this node's disk for prepared data, downloads and checkpoints. It is not created."""
     return Path(os.environ.get(CACHE) or "~/.cache/scenario-sweep").expanduser()
 
 
 def cache_folder(studies: Storage) -> Path:
-    """Return where prepared data lie: beside the studies, or on this node where those are on an object store."""
+    """Return the folder of prepared data: beside local studies, on this node's disk if they are on an object store."""
     return Path(studies.location) / PREPARED if studies.is_local else node_cache()
 
 
@@ -244,7 +300,7 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
 
 @contextmanager
 def _renamed(target: Path) -> Iterator[IO[bytes]]:
-    """A file to write to, that is under its name once all is written."""
+    """Context with a temporary file to write to; renamed to ``target`` once everything is written and synced."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:

@@ -1,4 +1,4 @@
-"""The study folder: the truth about what was done. All that is read or written there goes through here.
+"""The study folder: the only record of what was done. Everything in it is read and written through here.
 
 ```
 STORAGE/STUDY/
@@ -14,9 +14,10 @@ from __future__ import annotations
 import hashlib
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -27,72 +28,78 @@ from trainables.store import layout
 from trainables.store.storage import Storage
 
 SELECTED_ON = "val f1_macro"
-"""The only rule by which an epoch or a rate is chosen. Stands in every result; analysis refuses others."""
+"""The only rule by which an epoch or a learning rate is chosen. It is in every result; analysis refuses any other."""
+
+Document = dict[str, Any]
+"""A JSON object."""
 
 
 @dataclass(frozen=True)
 class StageFolder:
-    """The folder of one stage."""
+    """The folder of one stage.
+
+    Attributes:
+        storage: the storage of the study.
+        name: of the folder, below ``stages/``.
+    """
 
     storage: Storage
     name: str
 
+    @cached_property
+    def files(self) -> Storage:
+        """The storage of the folder itself: its files are read and written by their bare names."""
+        return self.storage.child(layout.stage_file(self.name))
+
     def path(self, file: str = "") -> str:
-        """Return the full path of a file in it, for people."""
-        return self.storage.path(f"{layout.STAGES}/{self.name}/{file}".rstrip("/"))
+        """Return the full path of a file in the folder, for messages."""
+        return self.files.path(file)
 
     def begin(self, stage: Stage) -> None:
-        """Write the specification, first of all files."""
-        self.storage.write_json(self._file(layout.STAGE), stage.document())
+        """Write the specification, before all other files."""
+        self.files.write_json(layout.STAGE, stage.document())
 
-    def write(self, file: str, content: bytes) -> str:
-        """Write a file; return its digest."""
-        return self.storage.write(self._file(file), content)
-
-    def read(self, file: str) -> bytes:
-        """Return a file's bytes, unverified. Raises FileNotFoundError."""
-        return self.storage.read(self._file(file))
-
-    def remove(self, file: str) -> None:
-        """Delete a file if it is there."""
-        self.storage.remove(self._file(file))
-
-    def write_table(self, file: str, table: pa.Table) -> str:
-        """Write a Parquet file; return its digest."""
-        return self.storage.write_table(self._file(file), table)
-
-    def commit(self, result: dict[str, Any]) -> None:
-        """Write the result: the commit marker, last of all files. Clears an earlier failure."""
-        self.storage.write_json(self._file(layout.RESULT), result)
-        self.remove(layout.FAILURE)
+    def commit(self, result: Document) -> None:
+        """Write the result, after all other files: the commit marker. Removes an earlier failure."""
+        self.files.write_json(layout.RESULT, result)
+        self.files.remove(layout.FAILURE)
 
     def retire(self, reason: str) -> None:
-        """Take back a result that cannot be relied on, so that the stage is done again; what it said is kept."""
-        self.storage.write_json(
-            self._file(layout.RETIRED), {"reason": reason, "time": time.time(), "result": self.result()}
-        )
-        self.remove(layout.RESULT)
+        """Withdraw an unreliable result, so that the stage runs again; ``retired.json`` keeps it with the reason."""
+        self.files.write_json(layout.RETIRED, {"reason": reason, "time": time.time(), "result": self.result()})
+        self.files.remove(layout.RESULT)
 
     def fail(self, kind: str, message: str, trace: str, attempts: int) -> None:
-        """Write the last failure: class, message, traceback, attempts, node."""
+        """Write ``failure.json``, with the host name of this node and the time.
+
+        Args:
+            kind: class of the exception.
+            message: its message.
+            trace: its traceback.
+            attempts: how often the stage was started so far.
+        """
         node = {"node": socket.gethostname(), "time": time.time()}
         failure = {"class": kind, "message": message, "traceback": trace, "attempts": attempts, **node}
-        self.storage.write_json(self._file(layout.FAILURE), failure)
+        self.files.write_json(layout.FAILURE, failure)
 
-    def stage(self) -> dict[str, Any]:
+    def stage(self) -> Document:
         """Return the content of ``stage.json``."""
-        return dict(self.storage.read_json(self._file(layout.STAGE)))
+        return dict(self.files.read_json(layout.STAGE))
 
-    def result(self) -> dict[str, Any] | None:
-        """Return the committed result, or None."""
-        return self._json(layout.RESULT)
+    def result(self) -> Document | None:
+        """Return the committed result, or None if there is none that is whole."""
+        return self.files.read_json_or_none(layout.RESULT)
 
-    def failure(self) -> dict[str, Any] | None:
-        """Return the last failure, or None."""
-        return self._json(layout.FAILURE)
+    def failure(self) -> Document | None:
+        """Return the last failure, or None if there is none that is whole."""
+        return self.files.read_json_or_none(layout.FAILURE)
 
-    def read_verified(self, file: str, result: dict[str, Any]) -> bytes:
-        """Return a file's bytes after checking them against the digest in its result.
+    def read_verified(self, file: str, result: Mapping[str, Any]) -> bytes:
+        """Return a file's bytes after comparing their SHA-256 with the digest in the result.
+
+        Args:
+            file: name of the file.
+            result: a result; its ``digests`` map file names to SHA-256 (hex).
 
         Raises:
             ValueError: if the file is absent, has no digest in the result, or does not match it.
@@ -101,7 +108,7 @@ class StageFolder:
         if expected is None:
             raise ValueError(f"{self.path(layout.RESULT)} has no digest of {file}")
         try:
-            content = self.read(file)
+            content = self.files.read(file)
         except FileNotFoundError as error:
             raise ValueError(f"{self.path(file)} is missing, but the result names it") from error
         if hashlib.sha256(content).hexdigest() != expected:
@@ -109,17 +116,6 @@ class StageFolder:
                 f"{self.path(file)} is not what the stage wrote: its SHA-256 differs from the one in {layout.RESULT}"
             )
         return content
-
-    def _json(self, file: str) -> dict[str, Any] | None:
-        try:
-            return dict(self.storage.read_json(self._file(file)))
-        except FileNotFoundError:
-            return None
-        except (TypeError, ValueError):  # torn: as good as none, and it will be written anew
-            return None
-
-    def _file(self, file: str) -> str:
-        return f"{layout.STAGES}/{self.name}/{file}"
 
 
 @dataclass(frozen=True)
@@ -147,21 +143,21 @@ class Study:
         return study
 
     @property
-    def header(self) -> dict[str, Any] | None:
-        """``study.json``: name, uid, target data fingerprint, split digest; or None before the first run."""
+    def header(self) -> Document | None:
+        """``study.json``: name, uid, target data fingerprint, split digest; None before the first run."""
         try:
             return dict(self.storage.read_json(layout.STUDY))
         except FileNotFoundError:
             return None
 
     @property
-    def plan(self) -> dict[str, Any]:
+    def plan(self) -> Document:
         """``plan.json``: the stages as last planned, with the labels of their cells."""
         return dict(self.storage.read_json(layout.PLAN))
 
     def folder(self, stage: Stage) -> StageFolder:
-        """Return the folder of a stage: the one of its key, even under an earlier name; or the one to make."""
-        if not self.storage.exists(f"{layout.STAGES}/{stage.folder}"):
+        """Return the folder of a stage: the one that ends with its key, even under an earlier name, or the one to make."""
+        if not self.storage.exists(layout.stage_file(stage.folder)):
             try:
                 return self.find(str(stage.key))
             except FileNotFoundError:
@@ -173,22 +169,22 @@ class Study:
         return [StageFolder(self.storage, name) for name in self.storage.names(layout.STAGES)]
 
     def find(self, key: str) -> StageFolder:
-        """Return the folder of the stage of a key.
+        """Return the folder of the stage with this key.
 
         Raises:
-            FileNotFoundError: if no stage of that key was begun.
+            FileNotFoundError: if no stage with this key was begun.
         """
-        for name in self.storage.names(layout.STAGES):
-            if name.endswith(f"-{short_key(key)}"):
-                return StageFolder(self.storage, name)
+        for folder in self.folders():
+            if folder.name.endswith(f"-{short_key(key)}"):
+                return folder
         raise FileNotFoundError(f"no stage of key {short_key(key)} in {self.storage.path(layout.STAGES)}")
 
-    def states(self) -> dict[str, str]:
-        """Return ``done`` or ``failed`` for the first 16 characters of each key that has a result or a failure.
+    def states(self) -> dict[str, Literal["done", "failed"]]:
+        """Return the state of every stage that has a result or a failure, by the first 16 characters of its key.
 
-        One listing, no file opened: a study of thousands of stages is looked at in well under a second.
+        Takes one listing and opens no file: well under a second for thousands of stages.
         """
-        states: dict[str, str] = {}
+        states: dict[str, Literal["done", "failed"]] = {}
         for file in self.storage.child(layout.STAGES).files():
             folder, _, name = file.rpartition("/")
             key16 = folder.rpartition("-")[2]
@@ -198,15 +194,20 @@ class Study:
                 states.setdefault(key16, "failed")
         return states
 
-    def committed(self, stages: Iterable[Stage]) -> dict[str, dict[str, Any]]:
-        """Return the results of those stages that have one that can be read, by key."""
+    def committed(self, stages: Iterable[Stage]) -> dict[str, Document]:
+        """Return the readable results of those stages that have one, by key."""
         states = self.states()
         done = [stage for stage in stages if states.get(short_key(stage.key)) == "done"]
         results = {str(stage.key): self.folder(stage).result() for stage in done}
         return {key: result for key, result in results.items() if result is not None}
 
     def write_split(self, digest: str, table: pa.Table) -> None:
-        """Keep a split. A split is never changed: one that is there stays."""
+        """Write a split, unless it is there already: a split never changes.
+
+        Args:
+            digest: its ``split_digest``.
+            table: fold, image_id, label, group, split: one row per fold and image.
+        """
         if not self.storage.exists(layout.split_file(digest)):
             self.storage.write_table(layout.split_file(digest), table)
 
@@ -214,14 +215,14 @@ class Study:
         """Return a split: fold, image_id, label, group, split."""
         return self.storage.read_table(layout.split_file(digest))
 
-    def write_problems(self, rows: Iterable[dict[str, str]]) -> None:
+    def write_problems(self, rows: Iterable[Mapping[str, str]]) -> None:
         """Write ``data_problems.parquet``: data set, image_id, what."""
         schema = pa.schema([("data_set", pa.string()), ("image_id", pa.string()), ("what", pa.string())])
         self.storage.write_table(layout.DATA_PROBLEMS, pa.Table.from_pylist(list(rows), schema=schema))
 
 
 def split_digest(table: pa.Table) -> str:
-    """Return the SHA-256 (hex) of a split's content, whatever file format or version it went through."""
+    """Return the SHA-256 (hex) of a split's content, independent of file format and version."""
     total = hashlib.sha256()
     for name in ("fold", "image_id", "label", "group", "split"):
         values = table.column(name).to_pylist()

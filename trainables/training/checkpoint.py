@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from trainables.hashing import short_key
-from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder
 
@@ -76,7 +75,7 @@ class Checkpoint:
         """
         self._key = key
         self._complain = complain
-        self._places = [_Place(folder.storage, f"{layout.STAGES}/{folder.name}/{FILE}", seconds)]
+        self._places = [_Place(folder.files, FILE, seconds)]
         if scratch is not None:
             self._places.append(_Place(Storage(scratch), f"{short_key(key)}.pt", 0.0))
 

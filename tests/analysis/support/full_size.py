@@ -127,8 +127,8 @@ def write_cell(study: Study, stage: Stage, ids: pa.Array, labels: NDArray[np.int
     )
     folder = study.folder(stage)
     folder.begin(stage)
-    digests = {"predictions.parquet": folder.write_table("predictions.parquet", table)}
-    digests["history.parquet"] = folder.write_table("history.parquet", make_history(rng))
+    digests = {"predictions.parquet": folder.files.write_table("predictions.parquet", table)}
+    digests["history.parquet"] = folder.files.write_table("history.parquet", make_history(rng))
     folder.commit(
         {
             "status": "done",

@@ -38,7 +38,7 @@ def add_history(folder: StageFolder, rng: np.random.Generator) -> None:
         for split, worse in (("train", 0.0), ("val", 0.1)):
             loss = 1.6 * 0.75**epoch + worse + 0.03 * rng.random()
             rows.append({"epoch": epoch, "split": split, "loss": loss, "f1_macro": max(0.0, 0.9 - loss / 2)})
-    digest = folder.write_table("history.parquet", pa.Table.from_pylist(rows))
+    digest = folder.files.write_table("history.parquet", pa.Table.from_pylist(rows))
     result = folder.result() or {}
     digests = {**result["digests"], "history.parquet": digest}
     folder.commit({**result, "selected_epoch": EPOCHS - 2, "digests": digests})
@@ -72,7 +72,7 @@ def write_range_test(small: Any, stage: Stage, losses: np.ndarray) -> SuggestedR
     table = pa.table({"learning_rate": rates, "loss": losses + noise, "smoothed_loss": losses})
     folder = small.study.folder(stage)
     folder.begin(stage)
-    digest = folder.write_table("curve.parquet", table)
+    digest = folder.files.write_table("curve.parquet", table)
     result = {"status": "done", "key": stage.key, "learning_rate": choice.learning_rate, "choice": choice.document()}
     folder.commit({**result, "digests": {"curve.parquet": digest}})
     return choice

@@ -69,7 +69,7 @@ def run(tasks, work):
 def commit(order, seconds):
     began = time.time()
     time.sleep(seconds)
-    yield {"epoch": 1, "epochs": 1, "shown": {}}
+    yield {"epoch": 1, "epochs": 1, "metrics": {}}
     result = {"status": "done", "key": order.stage.key, "workers": order.workers.count, "cpus": order.workers.cpus}
     result |= {"began": began, "ended": time.time(), "metrics": {}}
     Study(Storage(order.study)).folder(order.stage).commit(result)

@@ -100,10 +100,10 @@ def finish() -> Callable[[Study, Stage], None]:
             for part in ("train", "val"):
                 scores = {name: seen[f"{part}_{name}"] for name in ("loss", "accuracy", "f1_macro")}
                 rows.append({"epoch": epoch, "split": part, **scores, **rest})
-        folder.write_table("history.parquet", pa.Table.from_pylist(rows))
+        folder.files.write_table("history.parquet", pa.Table.from_pylist(rows))
         logits = pa.FixedSizeListArray.from_arrays(pa.array(np.eye(2, dtype=np.float32).repeat(2, 0).reshape(-1)), 2)
         content = {"image_id": list("abcd"), "split": ["val", "test"] * 2, "label": [0, 1, 1, 1], "logits": logits}
-        folder.write_table("predictions.parquet", pa.table(content))
+        folder.files.write_table("predictions.parquet", pa.table(content))
         metrics = {"val_f1_macro": 0.75, "test_f1_macro": 0.5}
         rest = {"classes": ["a", "b"], "learning_rate": 0.02, "selected_epoch": 3, "seconds": 6.0}
         folder.commit({"status": "done", "key": stage.key, "metrics": metrics, **rest})

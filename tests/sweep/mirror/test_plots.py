@@ -56,7 +56,7 @@ def test_pictures_of_the_data_only_where_they_are_allowed(
     ids = packed.index.column("image_id").take(pa.array([0, 1, 2, 3]))
     table = folder.storage.read_table(f"stages/{folder.name}/predictions.parquet")
     table = table.set_column(0, "image_id", ids).set_column(2, "label", pa.array([0, 1, 0, 1]))
-    folder.write_table("predictions.parquet", table)
+    folder.files.write_table("predictions.parquet", table)
     drawn = plots.of_stage(stages[0], folder, result, str(packed.folder))
     assert set(drawn) == {"confusion_matrix", "val_mistakes"}
     shown = np.asarray(drawn["val_mistakes"].crop((0, 0, 160, 160)))

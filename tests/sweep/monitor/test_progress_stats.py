@@ -40,8 +40,8 @@ class Clocked:
         self.at_work[str(stage.key)] = width
         self.pace.started(stage, 1)
         for epoch in range(2 if epoch_seconds else 0):
-            self.pace.progressed(stage, {"epoch": epoch + 0.5, "epochs": 2, "shown": {}})
-            self.pace.progressed(stage, {"epoch": epoch + 1, "epochs": 2, "shown": {"seconds": epoch_seconds}})
+            self.pace.progressed(stage, {"epoch": epoch + 0.5, "epochs": 2, "metrics": {}})
+            self.pace.progressed(stage, {"epoch": epoch + 1, "epochs": 2, "metrics": {"seconds": epoch_seconds}})
         self.now += takes
         self.pace.finished(stage, RESULT | result)
 

@@ -50,7 +50,7 @@ def test_two_workers_train_and_score_as_one_does(bench: Bench, tmp_path: Path, c
     parts = alone.table("predictions.parquet")["split"].to_pylist()
     assert parts.count("val") % 2 == 1 or parts.count("test") % 2 == 1
     assert both.result["environment"]["world_size"] == 2
-    assert [told.epoch for told in both.progress if told.shown] == [1, 2]
+    assert [told.epoch for told in both.progress if told.metrics] == [1, 2]
     for column in ("loss", "accuracy", "f1_macro"):
         np.testing.assert_allclose(
             both.table("history.parquet")[column], alone.table("history.parquet")[column], rtol=1e-3
@@ -82,7 +82,7 @@ def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkp
 ) -> None:
     stage = bench.stage(model=NO_NORM, learning_rate=0.002, recipe=RECIPE | {"epochs": 6})
     study = bench.study(tmp_path)
-    runtime = type(bench.runtime)(bench.runtime.data, {}, checkpoint_seconds=0, pulse_seconds=0)
+    runtime = type(bench.runtime)(bench.runtime.data, {}, checkpoint_seconds=0, progress_seconds=0)
 
     def kill_one_on_the_way() -> None:
         for progress in run_stage(stage, study, runtime, workers=TWO):
@@ -95,7 +95,7 @@ def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkp
     failure = study.folder(stage).failure()
     assert failure is not None
     assert failure["class"] == "LostError"
-    going_on = [p.epoch for p in run_stage(stage, study, runtime, workers=TWO) if p.shown]
+    going_on = [p.epoch for p in run_stage(stage, study, runtime, workers=TWO) if p.metrics]
     assert 1 < going_on[0] <= 5
     assert going_on[-1] == 6
     assert study.folder(stage).result() is not None

@@ -14,8 +14,10 @@ from tests.trainables.support.stage_bench import Bench, Ran, run
 from trainables.lr_range.ramp import ramp_rates
 from trainables.lr_range.suggestion import steepest_per_step
 from trainables.specs import FoundRate, ModelSpec, Ramp, Stage
+from trainables.stage.log import StageLog
 from trainables.stage.lr_range import endless_batches, watched
 from trainables.stage.setup import Setup, set_up
+from trainables.stage.task import StageTask
 from trainables.store import layout
 from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import batch_statistics
@@ -107,7 +109,7 @@ def set_up_of(bench: Bench, stage: Stage) -> Setup:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        return set_up(stage, bench.study(Path(folder)), bench.runtime, CPU)
+        return set_up(StageTask(stage, bench.study(Path(folder)), bench.runtime, StageLog(stage)), CPU, None)
 
 
 def loader(batches: list[Any]) -> DataLoader[Any]:

@@ -20,7 +20,7 @@ def test_the_cluster_is_asked_once_a_second_and_what_it_said_is_kept() -> None:
         asked.append(times[0])
         return times[0] >= 2
 
-    look = preemption.polled(cluster, lambda: times[0])
+    look = preemption.throttled(cluster, lambda: times[0])
     said = []
     while times:
         said.append(look())

@@ -88,7 +88,7 @@ def test_a_failure_is_the_stages_and_leaves_no_thread(
 @KINDS
 @pytest.mark.usefixtures("made_ahead")
 def test_a_stage_that_is_stopped_leaves_no_thread(bench: Bench, tmp_path: Path, kind: str) -> None:
-    coming = run_stage(stage_of(bench, kind), bench.study(tmp_path), replace(bench.runtime, pulse_seconds=0.0))
+    coming = run_stage(stage_of(bench, kind), bench.study(tmp_path), replace(bench.runtime, progress_seconds=0.0))
     next(coming)
     assert helpers() != []  # it is stopped within an epoch
     coming.close()  # type: ignore[attr-defined]
@@ -99,7 +99,7 @@ def test_a_stage_that_is_stopped_leaves_no_thread(bench: Bench, tmp_path: Path, 
 def test_stopped_and_resumed_it_ends_with_the_bits_of_one_that_was_neither(
     bench: Bench, tmp_path: Path, plain: dict[str, list[bytes]]
 ) -> None:
-    runtime = replace(bench.runtime, pulse_seconds=0.0)
+    runtime = replace(bench.runtime, progress_seconds=0.0)
     stage, study = bench.stage(), bench.study(tmp_path)
     coming = run_stage(stage, study, runtime)
     next(coming)

@@ -167,7 +167,7 @@ def test_scores_and_weights_are_of_the_selected_epoch_and_not_the_last(
 def test_progress_is_told_after_each_epoch(finetuned: Ran) -> None:
     assert [(told.epoch, told.epochs) for told in finetuned.progress] == [(1, 2), (2, 2)]
     val = [row for row in finetuned.table("history.parquet").to_pylist() if row["split"] == "val"]
-    assert [told.shown["val_f1_macro"] for told in finetuned.progress] == [row["f1_macro"] for row in val]
+    assert [told.metrics["val_f1_macro"] for told in finetuned.progress] == [row["f1_macro"] for row in val]
 
 
 def test_the_log_tells_what_was_done(finetuned: Ran) -> None:

@@ -61,11 +61,11 @@ def test_a_small_file_is_one_request(storage: Storage, s3: S3Double) -> None:
 def test_a_large_file_goes_and_comes_whole(storage: Storage, tmp_path: Path) -> None:
     content = bytes(range(256)) * 100_000
     (tmp_path / "there").write_bytes(content)
-    sent = storage.send(tmp_path / "there", "large")
-    assert storage.fetch("large", tmp_path / "back") == sent
+    sent = storage.upload(tmp_path / "there", "large")
+    assert storage.download("large", tmp_path / "back") == sent
     assert (tmp_path / "back").read_bytes() == content
     with pytest.raises(FileNotFoundError):
-        storage.fetch("absent", tmp_path / "back")
+        storage.download("absent", tmp_path / "back")
 
 
 def test_another_place_than_amazons_stands_in_the_uri(s3: S3Double, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_another_place_than_amazons_stands_in_the_uri(s3: S3Double, monkeypatch:
     child = Storage(s3.uri).child("a study")
     child.write("study.json", b"1")
     assert Storage(child.location).read("study.json") == b"1", "another process opens the same"
-    assert Storage(child.above).names() == ["a study"]
+    assert Storage(child.parent).names() == ["a study"]
     assert child.name == "a study"
     assert child.path("study.json") == s3.uri.replace("?", "/a study/study.json?")
 
@@ -81,7 +81,7 @@ def test_another_place_than_amazons_stands_in_the_uri(s3: S3Double, monkeypatch:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("s3://key:secret@bucket/studies", "holds keys, which would end in logs"),
+        ("s3://key:secret@bucket/studies", "holds credentials, which would end up in logs"),
         ("s3://bucket/studies?regoin=here", "unknown option regoin; did you mean region"),
         ("s3:///studies", "names no bucket"),
     ],
@@ -146,7 +146,7 @@ def test_keys_that_are_refused_are_told_with_where_keys_come_from(
         storage = Storage(s3.uri)
         for ask in (lambda: storage.read("a"), lambda: storage.write("a", b""), lambda: storage.names()):
             with pytest.raises(
-                StorageError, match=f"s3://{BUCKET} refuses us. Who we are comes from AWS_ACCESS_KEY_ID"
+                StorageError, match=f"s3://{BUCKET} denies access. Credentials come from AWS_ACCESS_KEY_ID"
             ) as said:
                 ask()
             assert "Request ID" not in str(said.value)

@@ -135,7 +135,7 @@ def test_a_stage_that_was_renamed_keeps_its_folder(study: Study, folder: StageFo
 
 
 def test_a_verified_file_is_what_was_written(folder: StageFolder) -> None:
-    digest = folder.write("weights.safetensors", b"weights")
+    digest = folder.files.write("weights.safetensors", b"weights")
     result = {"digests": {"weights.safetensors": digest}}
     assert folder.read_verified("weights.safetensors", result) == b"weights"
 
@@ -150,7 +150,7 @@ def test_a_verified_file_is_what_was_written(folder: StageFolder) -> None:
     ids=["changed", "missing", "no digest"],
 )
 def test_a_file_that_is_not_what_was_written_is_refused(folder: StageFolder, spoil: Any, message: str) -> None:
-    digests = {"weights.safetensors": folder.write("weights.safetensors", b"weights")}
+    digests = {"weights.safetensors": folder.files.write("weights.safetensors", b"weights")}
     spoil(Path(folder.path("weights.safetensors")), digests)
     with pytest.raises(ValueError, match=message) as caught:
         folder.read_verified("weights.safetensors", {"digests": digests})

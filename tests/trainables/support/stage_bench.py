@@ -15,8 +15,8 @@ from trainables.data.readers.builtin import Generated
 from trainables.data.splits.splits import Split, SplitSpec, cross_validation, single
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
-from trainables.stage.result import StageProgress
 from trainables.stage.run import run_stage
+from trainables.stage.task import StageProgress
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 

@@ -59,7 +59,7 @@ def make(cache: Path, folder: Path) -> tuple[Stage, Study, RuntimeContext]:
         data=StageData(name="cells", fingerprint=data.fingerprint, classes=data.classes, size=48),
         recipe=Recipe(image_size=48, epochs=8, batch_size=8, decay="plateau", decay_epochs=1, warmup_epochs=1),
     )
-    return stage, study, RuntimeContext({"cells": str(data.folder)}, {}, checkpoint_seconds=0, pulse_seconds=0)
+    return stage, study, RuntimeContext({"cells": str(data.folder)}, {}, checkpoint_seconds=0, progress_seconds=0)
 
 
 UNTIMED = ["epoch", "split", "loss", "accuracy", "f1_macro", "learning_rate"]
@@ -135,8 +135,8 @@ def test_a_stage_that_is_stopped_while_it_scores_goes_on_from_there(tmp_path: Pa
     running = run_stage(stage, stopped, seldom)
     while signs[-len(last_signs) :] != last_signs:
         progress = next(running)
-        signs.append((progress.epoch, bool(progress.shown)))
-    running.close()  # type: ignore[attr-defined]
+        signs.append((progress.epoch, bool(progress.metrics)))
+    running.close()
     assert stopped.folder(stage).result() is None
     list(run_stage(stage, stopped, seldom))
     [log] = (tmp_path / "stopped").glob("stages/*/log.txt")

@@ -23,6 +23,7 @@ from trainables.specs import ModelSpec, Recipe
 
 MATCHABLE = ("kind", "architecture", "scenario", "data", "fold", "seed")
 """What a default rule matches on, beside the axes that are settings."""
+_DATA_SPEC: TypeAdapter[DataSpec] = TypeAdapter(DataSpec)
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,12 @@ class Grid:
         specs = {self.file.target: self.file.data[self.file.target]}
         for point in self._examples:
             for name in self.scenarios[point.scenario].pretrain:
-                settings = _settings_of(name, point.settings)
-                specs[_variant(name, settings)] = _changed(self.file.data[name], settings)
+                changes = _changes_of(name, point.settings)
+                specs[_variant(name, changes)] = changed_data(self.file.data[name], changes)
         if not self.rehearsal:
             return specs
         folds, target = self.file.split.folds, self.file.target
-        return {
-            name: _changed(spec, tuple(rehearsal.images(folds, name == target).items())) for name, spec in specs.items()
-        }
+        return {name: changed_data(spec, rehearsal.images(folds, name == target)) for name, spec in specs.items()}
 
     @cached_property
     def _examples(self) -> tuple[Point, ...]:
@@ -91,7 +90,7 @@ class Grid:
 
     def data_name(self, name: str, settings: Mapping[str, Any]) -> str:
         """Return the name of a data set as the axes change it, a key of ``data_sets``."""
-        return _variant(name, _settings_of(name, settings))
+        return _variant(name, _changes_of(name, settings))
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -191,15 +190,25 @@ def nested(path: list[str], value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def _settings_of(name: str, settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _changes_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a data set that the axes change -> their values."""
     begin = f"data.{name}."
-    return tuple((axis.removeprefix(begin), v) for axis, v in settings.items() if axis.startswith(begin))
+    return {axis.removeprefix(begin): value for axis, value in settings.items() if axis.startswith(begin)}
 
 
-def _variant(name: str, settings: tuple[tuple[str, Any], ...]) -> str:
-    return f"{name}[{', '.join(f'{field}={value}' for field, value in settings)}]" if settings else name
+def _variant(name: str, changes: Mapping[str, Any]) -> str:
+    """Return the name of a data set with some fields changed."""
+    return f"{name}[{', '.join(f'{field}={value}' for field, value in changes.items())}]" if changes else name
 
 
-def _changed(spec: DataSpec, settings: tuple[tuple[str, Any], ...]) -> DataSpec:
-    content = spec.model_dump() | dict(settings)
-    return TypeAdapter[DataSpec](DataSpec).validate_python(content) if settings else spec
+def changed_data(spec: DataSpec, changes: Mapping[str, Any]) -> DataSpec:
+    """Return the specification of a data set with some fields changed.
+
+    Args:
+        spec: the specification.
+        changes: field -> new value.
+
+    Raises:
+        pydantic.ValidationError: if a field does not take its value.
+    """
+    return _DATA_SPEC.validate_python(spec.model_dump() | dict(changes)) if changes else spec

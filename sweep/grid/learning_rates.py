@@ -6,10 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from sweep.grid.schema import RangeRates, Rates, RateTable
 from trainables.errors import UserError
 from trainables.hashing import tidy_rate
-from trainables.specs import Frozen, Ramp
+from trainables.specs import Ramp
+
+_RATES: TypeAdapter[Rates] = TypeAdapter(Rates)
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class RangeTestRate:
     """A start rate that a range test is to find.
 
     Attributes:
-        ramp: the test.
-        times: factor on what it finds.
+        ramp: the range test.
+        times: factor on the rate that it finds.
         share: whether one test serves all folds.
     """
 
@@ -30,41 +34,46 @@ class RangeTestRate:
 Rate = float | RangeTestRate
 
 
-class _RatesHolder(Frozen):
-    rates: Rates
-
-
 def parse_rates(value: Any) -> Rates:
-    """Read a number, a list of numbers, a table or a range test. Raises pydantic's ValidationError."""
-    return _RatesHolder(rates=value).rates
+    """Validate a number, a list of numbers, a table or a range test.
+
+    Raises:
+        pydantic.ValidationError: if it is none of these.
+    """
+    return _RATES.validate_python(value)
 
 
 def rates_of(rates: Rates, scenario: str, architecture: str) -> tuple[Rate, ...]:
-    """Return the rates for an architecture in a scenario, ascending.
+    """Return the start rates of an architecture in a scenario, ascending.
+
+    Args:
+        rates: of the whole grid.
+        scenario: its name in the grid.
+        architecture: its name in the grid.
 
     Raises:
         UserError: if a table has none for them, or a rate or factor is not positive.
-        pydantic.ValidationError: if an override makes no range test.
+        pydantic.ValidationError: if an override is not a range test.
     """
     if isinstance(rates, RangeRates):
-        return _sought(rates, rates.overrides.get(scenario, {}).get(architecture, {}))
+        return _range_test_rates(rates, rates.overrides.get(scenario, {}).get(architecture, {}))
     if isinstance(rates, RateTable):
         row = rates.table.get(scenario, {})
         if architecture not in row:
             raise UserError(
                 f"the table of learning rates has none for scenario {scenario}, architecture {architecture}"
             )
-        return _tidy(row[architecture] * factor for factor in rates.times)
-    return _tidy(rates if isinstance(rates, tuple) else (rates,))
+        return _ascending(row[architecture] * factor for factor in rates.times)
+    return _ascending(rates if isinstance(rates, tuple) else (rates,))
 
 
-def _tidy(values: Iterable[float]) -> tuple[float, ...]:
+def _ascending(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(sorted({tidy_rate(value) for value in values}))
 
 
-def _sought(rates: RangeRates, override: float | dict[str, Any]) -> tuple[Rate, ...]:
+def _range_test_rates(rates: RangeRates, override: float | dict[str, Any]) -> tuple[Rate, ...]:
     if not isinstance(override, dict):
-        return _tidy(override * factor for factor in rates.times)
+        return _ascending(override * factor for factor in rates.times)
     test = type(rates.range_test).model_validate(rates.range_test.model_dump() | override)
     ramp = Ramp.model_validate(test.model_dump(exclude={"share"}))
-    return tuple(RangeTestRate(ramp, times, test.share) for times in _tidy(rates.times))
+    return tuple(RangeTestRate(ramp, times, test.share) for times in _ascending(rates.times))

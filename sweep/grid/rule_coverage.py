@@ -1,15 +1,20 @@
-"""How many cells each rule of a grid is about. A rule that is about none is a mistake."""
+"""How many cells each rule of a grid (zip, exclude, defaults) applies to. A rule that applies to none is a fault."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.grid.axes import Point
-from sweep.grid.grid import Grid
+from pydantic import ValidationError
+
+from sweep.grid.axes import NAMED, Point
+from sweep.grid.faults import Fault
+from sweep.grid.grid import MATCHABLE, Grid
 from sweep.grid.learning_rates import Rate
 from sweep.grid.rules import matches, said
-from trainables.errors import UserError
+from sweep.grid.yaml_document import Path
+from trainables.errors import UserError, suggestion
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
         return (point.rate,)
     try:
         return grid.cell_rates(point.scenario, point.architecture)
-    except UserError:  # it is said elsewhere, or the point is not wanted
+    except (UserError, ValidationError):  # another check says so, or the point is excluded
         return (None,)
 
 
@@ -70,3 +75,53 @@ def _defaults_of(grid: Grid, point: Point) -> list[int]:
     for data in grid.scenarios[point.scenario].pretrain:
         labels.append({"kind": "pretrain", "data": data, **point.labels(), "fold": None})
     return [i for i, rule in enumerate(grid.file.defaults) if any(matches(rule.match, one) for one in labels)]
+
+
+def check_rule_names(grid: Grid) -> Iterator[Fault]:
+    """Yield the rules that match on names which are not labels of a stage or of a cell."""
+    settings = tuple(grid.file.axes.settings)
+    for i, rule in enumerate(grid.file.defaults):
+        yield from _name_faults(("defaults", i, "match"), "a rule", rule.match, (*MATCHABLE, *settings))
+    for i, match in enumerate(grid.file.exclude):
+        yield from _name_faults(("exclude", i), "exclude", match, (*NAMED, *settings))
+
+
+def check_rule_coverage(grid: Grid) -> Iterator[Fault]:
+    """Yield the rules that apply to no cell."""
+    if not grid.combination.wanted:
+        yield ("exclude",), "exclude leaves no cell: nothing would be done"
+        return
+    misnamed = {path[:2] for path, _ in check_rule_names(grid)}
+    for rule in touches(grid):
+        if rule.cells == 0 and rule.place not in misnamed:
+            yield _applies_to_nothing(grid, rule.place)
+
+
+def _applies_to_nothing(grid: Grid, at: Path) -> Fault:
+    section, number = at[0], int(at[1])
+    if section == "zip":
+        return at, "zip applies to no cell"
+    of_stages = section == "defaults"
+    match = grid.file.defaults[number].match if of_stages else grid.file.exclude[number]
+    hints = (hint for name, wanted in match.items() for hint in _hints(grid, name, wanted))
+    why = next(hints, ": is a name or value in it mistyped?")
+    text = f"the rule for {said(match)} matches {'no stage' if of_stages else 'no cell'}{why}"
+    return (*at, "match") if of_stages else at, text
+
+
+def _hints(grid: Grid, name: str, wanted: Any) -> Iterator[str]:
+    """Yield, for each value of a rule that the label never has, the nearest values that it has."""
+    known: dict[str, Iterable[Any]] = {
+        **grid.combination.values,
+        "data": grid.file.data,
+        "kind": ("pretrain", "finetune"),
+    }
+    for value in wanted if isinstance(wanted, list) else [wanted]:
+        if isinstance(value, str) and name in known and value not in known[name]:
+            yield suggestion(value, map(str, known[name])) or f": {name} is never {value}"
+
+
+def _name_faults(at: Path, what: str, match: Mapping[str, Any], valid: tuple[str, ...]) -> Iterator[Fault]:
+    if unknown := [name for name in match if name not in valid]:
+        hint = suggestion(unknown[0], valid)
+        yield at, f"{what} matches on {', '.join(valid)}; not on {', '.join(unknown)}{hint}"

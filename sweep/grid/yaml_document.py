@@ -1,8 +1,12 @@
-"""YAML documents that remember on which line each value stands."""
+"""YAML documents that know the line of every value, and settings of the command line laid over them.
+
+PyYAML composes a tree of nodes with their lines, and its safe constructor makes the values from the same tree.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import yaml
@@ -10,6 +14,14 @@ import yaml
 from trainables.errors import UserError
 
 Path = tuple[str | int, ...]
+"""Keys and indices that lead from the root of a document to a value."""
+
+MAX_CHARACTERS = 500_000
+"""Length of a document. PyYAML parses 50,000 to 300,000 characters a second, and the largest grids have some 10^5."""
+MAX_VALUES = 500_000
+"""Values of a document, each alias counted with all that it stands for."""
+MAX_DEPTH = 100
+"""Levels of nesting: far more than any grid has, and few enough for every later recursion over the value."""
 
 
 @dataclass
@@ -17,98 +29,163 @@ class Document:
     """A parsed YAML document.
 
     Attributes:
-        name: what to call it in a message: the file, usually.
-        value: the content, plain dicts and lists.
-        lines: line (from 1) of every value, by its path of keys and indices.
-        settings: what the command line laid over it, by path.
+        name: what messages call it, usually the path of the file.
+        value: the content: plain dicts, lists and scalars.
+        root: the node tree that it was made from, which holds the lines.
+        settings: path of each value that the command line set -> the option as it was given.
     """
 
     name: str
     value: dict[str, Any]
-    lines: dict[Path, int] = field(default_factory=dict)
+    root: yaml.Node
     settings: dict[Path, str] = field(default_factory=dict)
 
     def where(self, path: Path) -> str:
-        """Return ``file:line`` of a value, or of the nearest thing above it that has a line; or the setting that gave it."""
-        while path and path not in self.lines and path not in self.settings:
-            path = path[:-1]
-        return self.settings.get(path) or f"{self.name}:{self.lines.get(path, 1)}"
+        """Return ``file:line`` of a value, or the ``--set`` option that gave it.
+
+        Of a value that is absent, the place of the nearest value above it.
+        """
+        for depth in range(len(path), 0, -1):
+            if path[:depth] in self.settings:
+                return self.settings[path[:depth]]
+        return f"{self.name}:{_line(self.root, path)}"
 
     def put(self, dotted: str, text: str, at: tuple[str, ...] | None = None) -> None:
-        """Set a value, given as ``section.key`` and YAML text, as a ``--set`` on the command line does.
+        """Set a value as ``--set section.key=value`` does. Sections that are absent are made.
 
         Args:
-            dotted: names of sections and key.
-            text: the value.
-            at: its path, where that is not what the dots say.
+            dotted: section and key, joined by dots.
+            text: the value as YAML.
+            at: path of the value, where it is not ``dotted`` split at its dots.
 
         Raises:
-            UserError: if the text is no YAML, or the path leads through something that is no section.
+            UserError: if the text is not valid YAML, or the path leads through a value that is not a section.
         """
         try:
-            value = yaml.safe_load(text)
+            value = _load(text)[1]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"--set {dotted}={text}: the value is no YAML: {_first_line(error)}") from error
-        *path, last = at or dotted.split(".")
+            raise UserError(f"--set {dotted}={text}: the value is not valid YAML: {_first_line(error)}") from error
+        *sections, key = here = at or tuple(dotted.split("."))
+        self.settings = {path: option for path, option in self.settings.items() if path[: len(here)] != here}
         place: Any = self.value
-        for part in path:
-            place = place.setdefault(part, {}) if isinstance(place, dict) else None
+        for depth, section in enumerate(sections, 1):
+            if isinstance(place, dict) and section not in place:
+                place[section] = {}
+                self.settings[here[:depth]] = f"--set {dotted}={text}"
+            place = place[section] if isinstance(place, dict) else None
         if not isinstance(place, dict):
-            raise UserError(f"--set {dotted}: {'.'.join(path)} is no section of {self.name}")
-        place[last] = value
-        here = (*path, last)
-        self.lines = {path: line for path, line in self.lines.items() if path[: len(here)] != here}
-        self.settings = {path: setting for path, setting in self.settings.items() if path[: len(here)] != here}
-        for depth in range(1, len(here) + 1):  # the sections above it as well, where the setting made them
-            if here[:depth] not in self.lines:
-                self.settings.setdefault(here[:depth], f"--set {dotted}={text}")
+            raise UserError(f"--set {dotted}: {'.'.join(sections)} is not a section of {self.name}")
+        place[key] = value
+        self.settings[here] = f"--set {dotted}={text}"
 
 
 def parse(text: str, name: str) -> Document:
-    """Parse YAML text, safely.
+    """Parse YAML text with PyYAML's safe loader.
+
+    Args:
+        text: the document.
+        name: what messages call it.
 
     Raises:
-        UserError: if it is no YAML, no mapping, or says a key twice.
+        UserError: if the text is not valid YAML, is not a mapping, gives a key twice, or is too large.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        value = yaml.safe_load(text)
-        document = Document(name, value)
-        faults: list[str] = []
-        _note_lines(root, (), document, faults)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an impossible date, for one
-        raise UserError(_no_yaml(name, error)) from error
-    if not isinstance(value, dict):
-        raise UserError(f"{name} is empty or no mapping of keys to values")
-    if faults:
-        raise UserError(faults)
-    return document
+        root, value, repeated = _load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(_invalid(name, error)) from error
+    if root is None or not isinstance(value, dict):
+        raise UserError(f"{name} is empty, or not a mapping of keys to values")
+    if repeated:
+        repeated.sort(key=lambda key: key.start_mark.index)
+        raise UserError(f"{name}:{key.start_mark.line + 1}: {key.value} is given twice" for key in repeated)
+    return Document(name, value, root)
 
 
-def _note_lines(node: yaml.Node | None, path: Path, document: Document, faults: list[str]) -> None:
-    if node is None:
-        return
-    document.lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
+def _load(text: str) -> tuple[yaml.Node | None, Any, list[yaml.Node]]:
+    """Return the node tree of a document, its value, and the keys that repeat an earlier key of their mapping.
+
+    Raises:
+        yaml.YAMLError, ValueError, RecursionError: if the text is not valid YAML, or is too large.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it is longer than {MAX_CHARACTERS:,} characters")
+    loader = _BoundedLoader(text)
+    root = loader.get_single_node()
+    try:
+        return root, None if root is None else loader.construct_document(root), loader.repeated
+    except (AttributeError, LookupError, TypeError) as error:  # PyYAML does not check the text that a tag is put on
+        raise ValueError("a value does not fit its tag (!!int, !!bool, !!timestamp, …)") from error
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """PyYAML's safe loader that refuses documents whose aliases stand for too much, and notes repeated keys."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.repeated: list[yaml.Node] = []
+        self._sizes: dict[int, tuple[int, int]] = {}  # id of a node -> its values and levels, aliases written out
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Compose a node, or return the one that an alias refers to. Called by PyYAML for every node.
+
+        Raises:
+            ValueError: if the node contains itself, or is too large.
+        """
+        is_alias = self.check_event(yaml.AliasEvent)
+        node = super().compose_node(parent, index)
+        if is_alias and id(node) not in self._sizes:
+            raise ValueError("a part of it contains itself")
+        if node is not None and not is_alias:
+            self._sizes[id(node)] = self._measured(node)
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose a mapping and note its repeated keys. Called by PyYAML."""
+        node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                faults.append(f"{document.name}:{key.start_mark.line + 1}: {key.value} is given twice")
-            seen.add(key.value)
-            document.lines[(*path, key.value)] = key.start_mark.line + 1
-            _note_lines(value, (*path, key.value), document, faults)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            _note_lines(value, (*path, i), document, faults)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                self.repeated += [key] if key.value in seen else []
+                seen.add(key.value)
+        return node
+
+    def _measured(self, node: yaml.Node) -> tuple[int, int]:
+        items = node.value if isinstance(node, yaml.SequenceNode) else ()
+        children = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else items
+        below = [self._sizes[id(child)] for child in children]
+        values, levels = 1 + sum(size[0] for size in below), 1 + max((size[1] for size in below), default=0)
+        if values > MAX_VALUES:
+            raise ValueError(f"it holds more than {MAX_VALUES:,} values, its aliases written out")
+        if levels > MAX_DEPTH:
+            raise ValueError(f"it is nested too deep: in more than {MAX_DEPTH} levels")
+        return values, levels
 
 
-def _no_yaml(name: str, error: Exception) -> str:
+def _line(node: yaml.Node, path: Path) -> int:
+    """Return the line (from 1) of a value, or of the nearest value above it that stands in the document."""
+    mark = node.start_mark
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            found = [entry for entry in node.value if entry[0].value == str(part)]
+            if not found:
+                break
+            key, node = found[-1]  # of merged mappings (<<) the last counts
+            mark = key.start_mark
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            mark = node.start_mark
+        else:
+            break
+    return int(mark.line) + 1
+
+
+def _invalid(name: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"{name} is no YAML to read: a part of it contains itself, or is nested too deep"
+        return f"{name} is not valid YAML: it is nested too deep"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         what = ", ".join(filter(None, (error.context, error.problem)))
-        return f"{name}:{error.problem_mark.line + 1}: this is no YAML: {what}"
-    return f"{name} is no YAML: {_first_line(error)}"
+        return f"{name}:{error.problem_mark.line + 1}: not valid YAML: {what}"
+    return f"{name} is not valid YAML: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -115,8 +115,8 @@ def test_all_faults_of_a_grid_at_once(run: Run, there: Path) -> None:
 
 
 BAD_FILES = [
-    (b"- a\n- b\n", "no mapping"),
-    (b"study: Z\xfcrich", "no UTF-8"),
+    (b"- a\n- b\n", "not a mapping"),
+    (b"study: Z\xfcrich", "not UTF-8"),
     (b"target: cells\n", "axes: field required"),
 ]
 
@@ -137,7 +137,7 @@ def test_an_unknown_grid_lists_those_there_are(run: Run, there: Path) -> None:
 BAD_SETTINGS = [
     ("finetune.epoch=3", "unknown key finetune.epoch; did you mean epochs"),
     ("finetune.epochs", "give section.key=value"),
-    ("finetune.epochs={", "the value is no YAML"),
+    ("finetune.epochs={", "the value is not valid YAML"),
 ]
 
 

@@ -139,15 +139,15 @@ FAULTS = [
     ("axes.recipe.batchsize=[1]", "unknown key recipe.batchsize; did you mean batch_size"),
     ("axes.recipe.epochs=[3, 0]", "recipe.epochs: input should be greater than or equal to 1, found 0"),
     ("axes.recipe.epochs=[]", "the axis recipe.epochs is empty"),
-    ("axes.recipe.epochs=[3, 3]", "3 stands twice in the axis recipe.epochs"),
+    ("axes.recipe.epochs=[3, 3]", "3 is given twice in the axis recipe.epochs"),
     ("axes.data.tisue.size=[32]", "no data set tisue under data; did you mean tissue"),
     ("axes.data.tissue.sise=[32]", "unknown key data.tissue.sise; did you mean size"),
     ("axes.data.tissue.size=[3]", "data.tissue.size: input should be greater than or equal to 32, found 3"),
     ("axes.data.cells.size=[32, 64]", "data.cells.size would change the target: a study has one target"),
-    ("zip=[[architecture]]", "axes that go together are two or more"),
+    ("zip=[[architecture]]", "zip: a group is two axes or more"),
     ("zip=[[architecture, recipe.epochs]]", "zip: no axis recipe.epochs"),
-    ("zip=[[architecture, fold]]", "equally many values; architecture has 1, fold has 2"),
-    ("zip=[[scenario, fold], [fold, learning_rate]]", "zip: fold goes together with others already"),
+    ("zip=[[architecture, fold]]", "zip: the axes of a group have equally many values; architecture has 1, fold has 2"),
+    ("zip=[[scenario, fold], [fold, learning_rate]]", "zip: fold is in another group already"),
     ("exclude=[{}]", "exclude leaves no cell"),
     ("exclude=[{archtecture: tiny}]", "not on archtecture; did you mean architecture"),
     ("exclude=[{scenario: Tisue}]", "the rule for scenario: Tisue matches no cell; did you mean Tissue"),
@@ -168,7 +168,7 @@ def test_a_fault_is_found_and_placed(load: Callable[..., Grid], grid_text: str, 
 def test_the_same_step_of_settings_twice_is_refused(load: Callable[..., Grid], document: Document) -> None:
     document["axes"] |= {"recipe.epochs": [3, 3, 4], "recipe.batch_size": [2, 2, 2]}
     document["zip"] = [["recipe.epochs", "recipe.batch_size"]]
-    with pytest.raises(UserError, match=r"zip: \(3, 2\) stands twice"):
+    with pytest.raises(UserError, match=r"zip: \(3, 2\) is given twice"):
         load(document)
 
 

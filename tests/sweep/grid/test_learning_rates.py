@@ -115,13 +115,13 @@ def test_upstream_comes_before_downstream_with_and_without_keys(
 @pytest.mark.parametrize(
     ("rates", "said"),
     [
-        ("{range_test: {steps: 20}}", "fallback"),
-        ("{range_test: {fallback: 0.1, stepps: 20}}", "did you mean steps"),
+        ("{range_test: {steps: 20}}", "range_test.fallback: field required"),
+        ("{range_test: {fallback: 0.1, stepps: 20}}", "range_test.stepps; did you mean steps"),
         ("{range_test: {fallback: 0.1, end: 1.0e-6}}", "must lie above start"),
         ("{range_test: {fallback: 0.1}, times: [-1]}", "must be a positive number"),
         ("{range_test: {fallback: 0.1}, overrides: {Randon: {tiny: 1}}}", "unknown scenario Randon; did you mean Random"),
         ("{range_test: {fallback: 0.1}, overrides: {Random: {tinny: 1}}}", "no architecture tinny in the axis; did you mean tiny"),
-        ("{range_test: {fallback: 0.1}, overrides: {Random: {tiny: {ends: 1}}}}", "unknown key ends; did you mean end"),
+        ("{range_test: {fallback: 0.1}, overrides: {Random: {tiny: {ends: 1}}}}", "overrides.Random.tiny.ends; did you mean end"),
     ],
 )  # fmt: skip
 def test_a_faulty_test_is_refused(load: Callable[..., Grid], grid_text: str, rates: str, said: str) -> None:

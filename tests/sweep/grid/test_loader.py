@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,9 +113,9 @@ def test_a_grid_that_is_neither_file_nor_name_lists_the_names(tmp_path: Path) ->
             load_grid(str(unreadable))
 
 
-def test_a_file_that_is_no_utf_8_is_not_said_to_be_absent(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf_8_is_not_said_to_be_absent(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_bytes("study: Zürich".encode("latin-1"))
-    with pytest.raises(UserError, match="no UTF-8"):
+    with pytest.raises(UserError, match="is not UTF-8"):
         load_grid(str(tmp_path / "g.yaml"))
 
 
@@ -151,10 +153,10 @@ def test_of_two_settings_the_later_wins(load: Load, grid_text: str) -> None:
     ("setting", "said"),
     [
         ("finetune.epochs", "give section.key=value"),
-        ("recipe.epochs={", "no YAML"),
+        ("recipe.epochs={", "the value is not valid YAML"),
         ("recipe.epoch=3", "did you mean epochs"),
         ("nosuch.key=3", "unknown key nosuch"),
-        ("target.key=3", "target is no section"),
+        ("target.key=3", "target is not a section"),
         ("axes.fold=[a]", "axes.fold.0"),
     ],
 )
@@ -252,3 +254,43 @@ def test_a_long_value_is_cut_in_the_message(load: Load, document: dict[str, Any]
 def test_yaml_says_numbers_as_people_do(load: Load, document: dict[str, Any]) -> None:
     text = yaml.safe_dump(document).replace("- 0.02", "- 2e-2")
     assert load(text).cell_rates("Random", "tiny") == (0.02, 0.05)
+
+
+ODD = ["", "~", "-1", "1e-2", "yes", "2024-13-45", ".nan", "[]", "{}", "[1, [2]]", "{1: 2}", "{a: {b: c}}", "all", "*x",
+       "&x 3", "!!bool q", "!!set {a}", "<<", "nosuch", "[a, a]", "{range_test: {fallback: 0.1, stepps: 3}}", "'", "\t"]  # fmt: skip
+
+
+def mutated(text: str, rng: random.Random) -> str:
+    """Drop, repeat or indent a line, put an odd value in a place, or swap two letters of a word."""
+    lines = text.splitlines()
+    i = rng.randrange(len(lines))
+    how = rng.randrange(5)
+    if how == 0:
+        lines[i] = ""
+    elif how == 1:
+        lines.insert(i, lines[i])
+    elif how == 2:
+        lines[i] = f"  {lines[i]}"
+    elif how == 3:
+        word = rng.choice(re.findall(r"[a-z_]{4,}", text))
+        return text.replace(word, f"{word[1]}{word[0]}{word[2:]}", 1)
+    else:
+        place = rng.choice([found.span() for found in re.finditer(r"(?<=[:\[,] )[\w.]+|(?<=: )[\[{].*[\]}]", text)])
+        return text[: place[0]] + rng.choice(ODD) + text[place[1] :]
+    return "\n".join(lines) + "\n"
+
+
+def test_of_mutated_grids_every_fault_is_told_with_its_place(load: Load, grid_text: str) -> None:
+    rng = random.Random(14)
+    refused = 0
+    for _ in range(400):
+        text = grid_text
+        for _ in range(rng.randint(1, 3)):
+            text = mutated(text, rng)
+        try:
+            load(text)
+        except UserError as error:
+            refused += 1
+            assert len(error.faults) == len(set(error.faults)) > 0
+            assert all(re.search(r"grid\.yaml(:\d+: | is )\S", fault) and "\n" not in fault for fault in error.faults)
+    assert 250 < refused < 400

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sweep.grid.faults import short
 from sweep.grid.grid import Grid
-from sweep.grid.validation import short
 from trainables.errors import UserError
 
 Load = Callable[..., Grid]
@@ -30,8 +30,8 @@ CASES = [
     ("fold=[]", "the axis fold is empty"),
     ("seed=[]", "the axis seed is empty"),
     ("learning_rate=[]", "the axis learning_rate is empty"),
-    ("architecture=[tiny, tiny]", "tiny stands twice in the axis architecture"),
-    ("learning_rate=[0.1, 0.2, 0.1]", "0.1 stands twice in the axis learning_rate"),
+    ("architecture=[tiny, tiny]", "tiny is given twice in the axis architecture"),
+    ("learning_rate=[0.1, 0.2, 0.1]", "0.1 is given twice in the axis learning_rate"),
     ("architecture=[resnet19]", "unknown architecture resnet19: neither torchvision nor timm has it; did you mean resnet18"),
     ("scenario=[Randon]", "unknown scenario Randon; did you mean Random"),
     ("fold=[0, 2]", "no fold 2: split.folds is 2, folds count from 0"),

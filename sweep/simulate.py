@@ -19,7 +19,7 @@ from sweep.plan.inputs import Inputs
 from sweep.plan.plan import make_plan
 from sweep.schedule.graph import Task
 from sweep.schedule.parallelism import EXPONENT, LEAST_SHARE
-from sweep.schedule.simulator import SimulatedRun, at_width_one, lower_bound, simulate, with_barriers
+from sweep.schedule.simulator import SimulatedRun, lower_bound, simulate, with_barriers, with_fewest_workers
 from trainables.errors import UserError
 
 
@@ -41,14 +41,14 @@ class MakespanRow:
 
 def compare(tasks: Sequence[Task], slots: int) -> MakespanRow:
     """Simulate the schedule, and beside it: one slot a stage, the same in order of arrival, the same with barriers."""
-    narrow = at_width_one(tasks)
+    narrow = with_fewest_workers(tasks)
     return MakespanRow(
         slots,
         lower_bound(tasks, slots),
         simulate(tasks, slots),
         simulate(narrow, slots).makespan,
-        simulate(narrow, slots, order="first come").makespan,
-        simulate(with_barriers(narrow), slots, order="first come").makespan,
+        simulate(narrow, slots, policy="first come").makespan,
+        simulate(with_barriers(narrow), slots, policy="first come").makespan,
     )
 
 

@@ -23,7 +23,7 @@ from sweep.monitor.console import Terminal
 from sweep.monitor.duration import duration
 from sweep.monitor.live_view import numbers
 from sweep.monitor.running_file import RunStatus
-from sweep.schedule.retry_policy import alike
+from sweep.schedule.retry_policy import error_signature
 from sweep.schedule.scheduler import State
 from trainables.errors import UserError
 from trainables.hashing import short_key
@@ -88,7 +88,7 @@ def show(study: Study, plan: PlanFile, states: Sequence[StageState], beat: RunSt
     errors: dict[str, list[StageState]] = {}
     for state in states:
         if state.state == "failed":
-            errors.setdefault(alike(state.why), []).append(state)
+            errors.setdefault(error_signature(state.why), []).append(state)
     for failed in errors.values():
         yield Text(f"{len(failed)} {failed[0].why}")
         yield Text(f"  stages: {_some(failed)}")

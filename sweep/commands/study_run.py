@@ -32,7 +32,7 @@ from sweep.monitor.throughput import Throughput
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
 from sweep.plan.reconcile import stale
-from sweep.schedule.parallelism import too_wide, widest
+from sweep.schedule.parallelism import max_workers, unplaceable
 from sweep.schedule.scheduler import Scheduler, Task
 from trainables.errors import UserError
 from trainables.hashing import short_key
@@ -239,9 +239,9 @@ class StudyRun:
             UserError: if a stage is wider than the cluster.
         """
         most = self.asked.widest or (slots if worker.gpus else 1)  # on CPUs a narrow stage is quicker to start
-        widths = {str(s.key): 1 if s.kind == "lr_range" else widest(s.recipe, most) for s in self.plan.stages}
+        widths = {str(s.key): 1 if s.kind == "lr_range" else max_workers(s.recipe, most) for s in self.plan.stages}
         tasks = [Task(str(s.key), s.upstream, costs[str(s.key)], widths[str(s.key)]) for s in self.plan.stages]
-        if stuck := too_wide(tasks, slots):
+        if stuck := unplaceable(tasks, slots):
             raise UserError(too_wide_message(len(stuck), worker))
         return tasks
 

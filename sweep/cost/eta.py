@@ -43,4 +43,4 @@ def remaining_run(
         if task.key in at_work:
             running[task.key] = at_work[task.key]
     room = max(slots, sum(running.values()), 1)
-    return simulate([task for task in left if task.narrowest <= room], room, running=running)
+    return simulate([task for task in left if task.min_workers <= room], room, running=running)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.cost.estimator import Estimator
 from sweep.cost.prices import DevicePrice
 from sweep.schedule.graph import Graph, Task
-from sweep.schedule.parallelism import EXPONENT, widest
+from sweep.schedule.parallelism import EXPONENT, max_workers
 from sweep.schedule.simulator import simulate
 from trainables.models.complexity import known
 from trainables.specs import Recipe, Stage
@@ -110,7 +110,7 @@ def tasks_of(stages: Sequence[Stage], costs: Mapping[str, float], slots: int, wi
     for stage in stages:
         name, batch = stage.identifier, stage.recipe.batch_size
         if batch not in widths:
-            widths[batch] = widest(stage.recipe, slots) if wide else 1
+            widths[batch] = max_workers(stage.recipe, slots) if wide else 1
         tasks.append(Task(name, stage.upstream, costs[name], widths[batch]))
     return tasks
 
@@ -167,7 +167,10 @@ def _without(tasks: list[Task], done: frozenset[str]) -> list[Task]:
     if not done:
         return tasks
     left = [task for task in tasks if task.key not in done]
-    return [Task(t.key, tuple(up for up in t.upstream if up not in done), t.cost, t.widest, t.narrowest) for t in left]
+    return [
+        Task(t.key, tuple(up for up in t.upstream if up not in done), t.cost, t.max_workers, t.min_workers)
+        for t in left
+    ]
 
 
 def _unshared(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:

@@ -133,10 +133,10 @@ class Driver:
         if started is None:
             return None
         stage = self._stages[started.key]
-        places = self.places(started.key, started.width, node)
-        self._widths[started.key], self._held[started.key] = started.width, started.width * places
+        places = self.places(started.key, started.num_workers, node)
+        self._widths[started.key], self._held[started.key] = started.num_workers, started.num_workers * places
         cpus, gpus = self._worker.cpus * places, self._worker.gpus * places
-        workers = replace(self._worker, count=started.width, cpus=cpus, gpus=gpus)
+        workers = replace(self._worker, count=started.num_workers, cpus=cpus, gpus=gpus)
         return TrialRequest(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
 
     def _free(self, slots: int, growth: int) -> int:
@@ -222,7 +222,7 @@ class Driver:
     def set_aside(self, key: str) -> None:
         """Take in that a person stopped a running stage: it goes on from its checkpoint in another run."""
         self._leaves(key)
-        waiting = [self._stages[gone] for gone in self._schedule.set_aside(key) if gone != key]
+        waiting = [self._stages[gone] for gone in self._schedule.cancelled(key) if gone != key]
         self._watcher.failed(self._stages[key], SET_ASIDE, False, waiting)
 
     def damaged(self, key: str, upstream: str, error: str) -> None:

@@ -15,7 +15,7 @@ from sweep.engine.callbacks import SET_ASIDE, Callback
 from sweep.monitor.duration import duration
 from sweep.monitor.progress_stats import ProgressSnapshot
 from sweep.monitor.score_matrix import Cells, matrix
-from sweep.schedule.retry_policy import alike
+from sweep.schedule.retry_policy import error_signature
 from trainables.specs import Stage
 
 PLAIN_SUMMARY_SECONDS = 30.0
@@ -80,7 +80,7 @@ class LiveView(Callback):
             return
         if not again:
             self._gone |= {key: "failed", **{str(b.key): "blocked" for b in blocked}}
-            self.errors.setdefault(alike(error), (error, []))[1].append(stage)
+            self.errors.setdefault(error_signature(error), (error, []))[1].append(stage)
         what = (
             "failed, will be tried again" if again else f"FAILED{f', blocks {len(blocked)} stages' if blocked else ''}"
         )

@@ -1,9 +1,9 @@
-"""Resolving a grid into stages: what cells share is made once, upstream before downstream."""
+"""Resolves a grid into stages. Stages that several cells need exist once; upstream comes before downstream."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, count
 from typing import Any
 
@@ -13,7 +13,6 @@ from sweep.grid.grid import Grid
 from sweep.grid.learning_rates import RangeTestRate, Rate
 from sweep.grid.rules import said
 from sweep.plan.inputs import Inputs
-from sweep.plan.stage_template import StageTemplate
 from trainables.errors import UserError
 from trainables.hashing import readable
 from trainables.specs import (
@@ -37,13 +36,13 @@ WITHOUT_MEANING = {
     "warmup_epochs": 0.0,
     "patience": None,
 }
-"""Settings of a recipe that a range test has no use for, and what its recipe says instead: constants, so that
-its key, and with it the test, stays when they change."""
+"""Settings of a recipe that a range test does not use, at the constants that replace them: its key, and with it the test,
+stays the same when they change."""
 
 
 @dataclass(frozen=True)
 class Excluded:
-    """A cell that a rule leaves out."""
+    """A cell that an ``exclude`` rule leaves out."""
 
     architecture: str
     scenario: str
@@ -53,24 +52,54 @@ class Excluded:
     rule: str
 
     def document(self) -> dict[str, Any]:
-        """Return it as it stands in ``plan.json``."""
+        """Return its row of ``plan.json``."""
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Training:
+    """A training, before its learning rate is known.
+
+    Attributes:
+        point: of the grid.
+        data: name of the data set, with the settings of axes.
+        recipe: how it is trained.
+        before: the stage whose weights it starts from.
+        about: the beginning of the names of the stage and of its range test.
+        fold: None for pre-training.
+    """
+
+    point: Point
+    data: str
+    recipe: Recipe
+    before: Stage | None
+    about: str
+    fold: int | None
+
+
 class Planner:
-    """Walks through the points of a grid, once."""
+    """Makes the stages of a grid; for one use.
+
+    Attributes:
+        excluded: the cells that rules leave out, known once the stages were made.
+    """
 
     def __init__(self, grid: Grid, inputs: Inputs) -> None:
+        """Begin with no stage.
+
+        Args:
+            grid: what is to be done.
+            inputs: data sets, splits and weights that are at hand: without them keys are unknown.
+        """
         self.excluded: list[Excluded] = []
         self._grid = grid
         self._inputs = inputs
         self._shared: dict[tuple[object, ...], Stage] = {}
-        self._ends: dict[tuple[object, ...], Stage | None] = {}
-        self._prototypes: dict[tuple[object, ...], StageTemplate] = {}
+        self._last_pretraining: dict[tuple[object, ...], Stage | None] = {}
         self._names: set[str] = set()
 
     def stages(self) -> Iterator[Stage]:
-        """Yield what cells share first, then the cells: each after what it needs."""
+        """Yield the stages that cells share, then the cells: each after its upstream stages."""
         cells = [cell for point in self._grid.combination.points() for cell in self._cells(point)]
         yield from self._shared.values()
         yield from cells
@@ -89,7 +118,7 @@ class Planner:
             return (point.rate,)
         try:
             return self._grid.cell_rates(point.scenario, point.architecture)
-        except UserError:  # a table need not have rates for what is not wanted
+        except UserError:  # a table need not have rates for excluded cells
             if always_excluded:
                 return (None,)
             raise
@@ -100,102 +129,65 @@ class Planner:
         self.excluded.append(Excluded(point.architecture, point.label, point.fold, known, point.seed, text))
 
     def _cell(self, point: Point, rate: Rate) -> Stage:
-        file, upstream = self._grid.file, self._pretrained(point)
-        labels = {"kind": "finetune", "data": file.target, **point.labels()}
-        recipe = self._grid.recipe(labels, point.settings)
-        about = f"{point.architecture}-{point.label}"
-        more: dict[str, Any] = {"learning_rate": rate}
-        needed = (upstream.identifier,) if upstream else ()
-        if isinstance(rate, RangeTestRate):
-            test = self._range_test(point, rate, file.target, recipe, upstream, f"{about}-", point.fold)
-            needed, more = (*needed, test.identifier), _found(test, rate)
-        name = readable(f"{about}-fold{point.fold}-{_rate_name(rate)}-seed{point.seed}")
-        own = {"name": name, "scenario": point.label, "fold": point.fold, "seed": point.seed, **more}
-        return self._made("finetune", point, file.target, recipe, upstream, own, needed)
-
-    def _made(
-        self,
-        kind: Kind,
-        point: Point,
-        data: str,
-        recipe: Recipe,
-        before: Stage | None,
-        own: dict[str, Any],
-        needed: tuple[str, ...],
-    ) -> Stage:
-        """Return a stage that trains, made after the first of its like; ``own`` are the plain fields of its own."""
-        alike = (kind, data, point.architecture, point.scenario, id(recipe), own.pop("found_rate", None))
-        if alike not in self._prototypes:
-            found = {"found_rate": alike[-1]}
-            stage = self._stage(kind, point, data, recipe, before, **own, **found, upstream=needed)
-            self._prototypes[alike] = StageTemplate(stage)
-        near = (*alike, needed)
-        if near not in self._prototypes:
-            initial = self._initial(point, before)
-            self._prototypes[near] = self._prototypes[alike].starting_from(initial, needed)
-        return self._prototypes[near].copy(**own)
+        data, about = self._grid.file.target, f"{point.architecture}-{point.label}-"
+        recipe = self._grid.recipe({"kind": "finetune", "data": data, **point.labels()}, point.settings)
+        training = _Training(point, data, recipe, self._pretrained(point), about, point.fold)
+        name = readable(f"{about}fold{point.fold}-{_rate_name(rate)}-seed{point.seed}")
+        return self._trained("finetune", training, rate, name, point.label)
 
     def _pretrained(self, point: Point) -> Stage | None:
-        """Return the last pre-training stage of a point; chains that begin alike share their beginning."""
-        known = (point.architecture, point.scenario, point.seed, repr(point.settings))
-        if known not in self._ends:
-            self._ends[known] = self._chain(point)
-        return self._ends[known]
+        """Return the last pre-training stage of a point; chains that begin alike share their first stages."""
+        alike = (point.architecture, point.scenario, point.seed, repr(point.settings))
+        if alike not in self._last_pretraining:
+            last: Stage | None = None
+            done: tuple[str, ...] = ()
+            for data in self._grid.scenarios[point.scenario].pretrain:
+                done = (*done, self._grid.data_name(data, point.settings))
+                last = self._pretraining(point, data, done, last)
+            self._last_pretraining[alike] = last
+        return self._last_pretraining[alike]
 
-    def _chain(self, point: Point) -> Stage | None:
-        scenario, last = self._grid.scenarios[point.scenario], None
-        done: tuple[str, ...] = ()
-        for data in scenario.pretrain:
-            name = self._grid.data_name(data, point.settings)
-            done = (*done, name)
-            labels = {"kind": "pretrain", "data": data, **point.labels(), "fold": None}
-            last = self._pretraining(point, name, done, self._grid.recipe(labels, point.settings), last)
-        return last
-
-    def _pretraining(
-        self, point: Point, data: str, done: tuple[str, ...], recipe: Recipe, before: Stage | None
-    ) -> Stage:
+    def _pretraining(self, point: Point, data: str, done: tuple[str, ...], before: Stage | None) -> Stage:
+        """Return the stage that trains on the last of ``done``, all of the chain so far; rules match on ``data``."""
         start = self._grid.scenarios[point.scenario].start
         rate = self._grid.pretrain_rate(point.scenario, point.architecture)
-        about = f"{point.architecture}-{'+'.join([start, *done])}-"
-        more: dict[str, Any] = {"learning_rate": rate}
-        needed = (before.identifier,) if before else ()
-        if isinstance(rate, RangeTestRate):
-            test = self._range_test(point, rate, data, recipe, before, about, None)
-            needed, more = (*needed, test.identifier), _found(test, rate)
+        labels = {"kind": "pretrain", "data": data, **point.labels(), "fold": None}
+        recipe, about = self._grid.recipe(labels, point.settings), f"{point.architecture}-{'+'.join([start, *done])}-"
+        training = _Training(point, done[-1], recipe, before, about, None)
         name = f"{about}{_rate_name(rate)}-seed{point.seed}"
-        own = {"name": name, "scenario": point.scenario, "fold": None, "seed": point.seed, **more}
-        stage = self._made("pretrain", point, data, recipe, before, own, needed)
-        alike = ("pretrain", point.architecture, start, done, point.seed, rate, recipe, needed)
-        return self._once(alike, stage, point)
+        stage = self._trained("pretrain", training, rate, name, point.scenario)
+        return self._once(
+            ("pretrain", point.architecture, start, done, point.seed, rate, recipe, stage.upstream), stage, point
+        )
 
-    def _range_test(
-        self,
-        point: Point,
-        sought: RangeTestRate,
-        data: str,
-        of: Recipe,
-        before: Stage | None,
-        about: str,
-        fold: int | None,
-    ) -> Stage:
-        start = self._grid.scenarios[point.scenario].start
-        if fold is not None and sought.share:
+    def _trained(self, kind: Kind, training: _Training, rate: Rate, name: str, scenario: str) -> Stage:
+        """Return the stage of a training; where a range test finds its rate, the test is upstream of it."""
+        fields: dict[str, Any] = {"learning_rate": rate, "upstream": _keys(training.before)}
+        if isinstance(rate, RangeTestRate):
+            test = self._range_test(training, rate)
+            found = FoundRate(key=test.key, times=rate.times)
+            fields = {"learning_rate": None, "found_rate": found, "upstream": _keys(training.before, test)}
+        return self._stage(kind, training, name, scenario, **fields)
+
+    def _range_test(self, training: _Training, rate: RangeTestRate) -> Stage:
+        point, fold, recipe = training.point, training.fold, training.recipe
+        if fold is not None and rate.share:
             fold = 0
-            labels = {"kind": "finetune", "data": data, **point.labels(), "fold": fold}
-            of = self._grid.recipe(labels, point.settings)
-        recipe = of.model_copy(update=WITHOUT_MEANING)
-        needed = (before.identifier,) if before else ()
+            labels = {"kind": "finetune", "data": training.data, **point.labels(), "fold": fold}
+            recipe = self._grid.recipe(labels, point.settings)
+        test = replace(training, recipe=recipe.model_copy(update=WITHOUT_MEANING), fold=fold)
         place = "" if fold is None else f"fold{fold}-"
-        name = f"{about}{place}{'shared-' if sought.share else ''}range-seed{point.seed}"
-        ramp = rehearsal.ramp(sought.ramp) if self._grid.rehearsal else sought.ramp
-        own = {"fold": fold, "seed": point.seed, "ramp": ramp, "learning_rate": None, "upstream": needed}
-        label = point.scenario if fold is None else point.label
-        stage = self._stage("lr_range", point, data, recipe, before, name=name, scenario=label, **own)
-        alike = ("lr_range", point.architecture, start, data, point.seed, fold, sought.ramp, recipe, needed)
-        return self._once(alike, stage, point)
+        name = f"{test.about}{place}{'shared-' if rate.share else ''}range-seed{point.seed}"
+        ramp = rehearsal.ramp(rate.ramp) if self._grid.rehearsal else rate.ramp
+        scenario = point.scenario if fold is None else point.label
+        upstream = _keys(test.before)
+        stage = self._stage("lr_range", test, name, scenario, learning_rate=None, ramp=ramp, upstream=upstream)
+        start = self._grid.scenarios[point.scenario].start
+        what = (point.architecture, start, test.data, point.seed, fold, rate.ramp, test.recipe, upstream)
+        return self._once(("lr_range", *what), stage, point)
 
     def _once(self, alike: tuple[object, ...], stage: Stage, point: Point) -> Stage:
+        """Return the shared stage of a description; the first of them is given a name that no other has."""
         if alike not in self._shared:
             name, label = stage.name, f"{stage.name}-for-{point.label}"
             others = (f"{label}-{n}" for n in count(2))
@@ -205,21 +197,26 @@ class Planner:
             self._shared[alike] = stage if free == stage.name else stage.model_copy(update={"name": free})
         return self._shared[alike]
 
-    def _stage(self, kind: Kind, point: Point, data: str, recipe: Recipe, before: Stage | None, **own: Any) -> Stage:
+    def _stage(self, kind: Kind, training: _Training, name: str, scenario: str, **own: Any) -> Stage:
+        point, data = training.point, training.data
         packed, split = self._inputs.data.get(data), self._inputs.splits.get(data)
         return Stage(
             kind=kind,
+            name=name,
             architecture=point.architecture,
+            scenario=scenario,
+            fold=training.fold,
+            seed=point.seed,
             split=split.digest if split else None,
             model=self._grid.models[point.architecture],
-            initial=self._initial(point, before),
+            initial=self._initial(point, training.before),
             data=StageData(
                 name=data,
                 fingerprint=packed.fingerprint if packed else None,
                 classes=packed.classes if packed else (),
                 size=self._grid.data_specs[data].size,
             ),
-            recipe=recipe,
+            recipe=training.recipe,
             **own,
         )
 
@@ -235,8 +232,9 @@ class Planner:
         return FileWeights(name=start, sha256=file.sha256 if file else None)
 
 
-def _found(test: Stage, sought: RangeTestRate) -> dict[str, Any]:
-    return {"learning_rate": None, "found_rate": FoundRate(key=test.key, times=sought.times)}
+def _keys(*stages: Stage | None) -> tuple[str, ...]:
+    """The ``upstream`` field of a stage that needs these, as far as there are any."""
+    return tuple(stage.identifier for stage in stages if stage is not None)
 
 
 def _rate_name(rate: Rate) -> str:

@@ -1,4 +1,4 @@
-"""The graph of stages as the schedule sees it: keys, upstream, work. Pure."""
+"""The directed acyclic graph of stages as the scheduler sees it: keys, upstream keys, work. Pure."""
 
 from __future__ import annotations
 
@@ -10,77 +10,85 @@ from graphlib import CycleError, TopologicalSorter
 
 @dataclass(frozen=True)
 class Task:
-    """What the schedule knows of a stage.
+    """What the scheduler knows of a stage.
 
     Attributes:
-        cost: expected work at width 1, in any unit, the same for all.
-        widest: slots it may be given at most.
-        narrowest: slots it cannot do without; other widths are this times a power of two.
+        key: of the stage.
+        upstream: keys of the stages whose results it needs.
+        cost: expected work on one worker, in a unit that is the same for all tasks.
+        max_workers: most workers it may be given.
+        min_workers: fewest workers it can run on; it runs on this times a power of two.
     """
 
     key: str
     upstream: tuple[str, ...]
     cost: float
-    widest: int = 1
-    narrowest: int = 1
+    max_workers: int = 1
+    min_workers: int = 1
 
 
 class Graph:
-    """Tasks in an order in which each comes after what it needs.
+    """Tasks in topological order.
 
-    Raises:
-        ValueError: if an upstream stage is unknown or the stages form a circle.
+    Attributes:
+        tasks: by key.
+        order: all keys, upstream before downstream.
+        downstream: key -> keys of the tasks that need it.
+        chain_after: key -> the longest chain of work that waits for the task, its own not counted.
     """
 
     def __init__(self, tasks: Iterable[Task]) -> None:
-        """Take in all tasks."""
+        """Sort the tasks.
+
+        Raises:
+            ValueError: if an upstream key is unknown or the tasks form a cycle.
+        """
         self.tasks: Mapping[str, Task] = {task.key: task for task in tasks}
-        self.order = self._upstream_first()
+        self.order = self._topological_order()
         self.downstream: dict[str, list[str]] = defaultdict(list)
         for task in self.tasks.values():
             for up in task.upstream:
                 self.downstream[up].append(task.key)
         self._next: dict[str, str] = {}
-        self.behind = self._chains_behind()
+        self.chain_after = self._chains_after()
 
     def longest_chain(self) -> tuple[float, list[str]]:
-        """Return the longest chain of work, and its stages from the first on; (0, []) where there are none."""
-        first = max(self.order, key=lambda key: self.tasks[key].cost + self.behind[key], default=None)
+        """Return the work of the longest chain and its keys from the first on; (0, []) if there are no tasks."""
+        first = max(self.order, key=lambda key: self.tasks[key].cost + self.chain_after[key], default=None)
         if first is None:
             return 0.0, []
         chain = [first]
         while chain[-1] in self._next:
             chain.append(self._next[chain[-1]])
-        return self.tasks[first].cost + self.behind[first], chain
+        return self.tasks[first].cost + self.chain_after[first], chain
 
     def depths(self) -> dict[str, int]:
-        """Return how many steps each stage is away from the first ones: the number of its phase, from 0."""
+        """Return the length, in edges, of the longest path from a task without upstream to each task."""
         depth: dict[str, int] = {}
         for key in self.order:
             depth[key] = 1 + max((depth[up] for up in self.tasks[key].upstream), default=-1)
         return depth
 
-    def _chains_behind(self) -> dict[str, float]:
-        """The longest chain of work behind each stage, itself not counted."""
-        behind: dict[str, float] = {}
+    def _chains_after(self) -> dict[str, float]:
+        after: dict[str, float] = {}
         for key in reversed(self.order):
-            chains = [(self.tasks[down].cost + behind[down], down) for down in self.downstream[key]]
-            behind[key], following = max(chains, key=lambda chain: chain[0], default=(0.0, None))
+            chains = [(self.tasks[down].cost + after[down], down) for down in self.downstream[key]]
+            after[key], following = max(chains, key=lambda chain: chain[0], default=(0.0, None))
             if following is not None:
                 self._next[key] = following
-        return behind
+        return after
 
-    def _is_upstream_first(self) -> bool:
+    def _is_sorted(self) -> bool:
         place = {key: i for i, key in enumerate(self.tasks)}
         return all(place[up] < i for i, task in enumerate(self.tasks.values()) for up in task.upstream)
 
-    def _upstream_first(self) -> tuple[str, ...]:
+    def _topological_order(self) -> tuple[str, ...]:
         unknown = {up for task in self.tasks.values() for up in task.upstream} - self.tasks.keys()
         if unknown:
-            raise ValueError(f"upstream stages that are in no plan: {', '.join(sorted(unknown))}")
-        if self._is_upstream_first():  # as a plan gives them: a large one is not sorted again
+            raise ValueError(f"unknown upstream stages, in no plan: {', '.join(sorted(unknown))}")
+        if self._is_sorted():  # a plan is: its order is kept
             return tuple(self.tasks)
         try:
             return tuple(TopologicalSorter({key: task.upstream for key, task in self.tasks.items()}).static_order())
         except CycleError as error:
-            raise ValueError(f"the stages form a circle: {' → '.join(error.args[1])}") from error
+            raise ValueError(f"the stages form a cycle: {' → '.join(error.args[1])}") from error

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from sweep.schedule.parallelism import doubled
+from sweep.schedule.parallelism import largest_doubling
 from tests.sweep.support.tiny_grid import tiny_grid
 
 ROOT = Path(__file__).parents[3]
@@ -139,7 +139,7 @@ def results_of(script: str, folder: Path, width: int) -> list[dict[str, Any]]:
     return list(json.loads(done.stdout.splitlines()[-1]))
 
 
-WIDTH = doubled(1, len(os.sched_getaffinity(0)))
+WIDTH = largest_doubling(1, len(os.sched_getaffinity(0)))
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(180),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sweep.schedule.budget import Budget
-from sweep.schedule.parallelism import doubled, speedup, too_wide, wanted, widest
+from sweep.schedule.parallelism import fewest_in_time, largest_doubling, max_workers, speedup, unplaceable
 from sweep.schedule.retry_policy import Attempts, Budgets
 from sweep.schedule.scheduler import Scheduler, Task
 from trainables.specs import Recipe
@@ -20,31 +20,31 @@ def test_one_worker_is_as_fast_as_one_and_more_bring_less_each() -> None:
 
 
 def test_widths_are_the_least_one_times_a_power_of_two() -> None:
-    assert [doubled(1, most) for most in (1, 2, 3, 4, 7, 8, 255, 256)] == [1, 2, 2, 4, 4, 8, 128, 256]
-    assert doubled(3, 13) == 12
-    assert doubled(3, 2) == 3
-    assert doubled(1, 0) == 1
+    assert [largest_doubling(1, most) for most in (1, 2, 3, 4, 7, 8, 255, 256)] == [1, 2, 2, 4, 4, 8, 128, 256]
+    assert largest_doubling(3, 13) == 12
+    assert largest_doubling(3, 2) == 3
+    assert largest_doubling(1, 0) == 1
 
 
 def test_a_chain_is_given_the_smallest_width_with_which_it_is_in_time() -> None:
-    assert wanted(chain=10, horizon=10, least=1, most=8) == 1
-    assert wanted(chain=10.01, horizon=10, least=1, most=8) == 2
-    assert wanted(chain=36, horizon=10, least=1, most=8) == 4
-    assert wanted(chain=1e9, horizon=10, least=1, most=8) == 8
-    assert wanted(chain=1e9, horizon=10, least=3, most=8) == 6
+    assert fewest_in_time(chain=10, time=10, least=1, most=8) == 1
+    assert fewest_in_time(chain=10.01, time=10, least=1, most=8) == 2
+    assert fewest_in_time(chain=36, time=10, least=1, most=8) == 4
+    assert fewest_in_time(chain=1e9, time=10, least=1, most=8) == 8
+    assert fewest_in_time(chain=1e9, time=10, least=3, most=8) == 6
 
 
 def test_every_worker_gets_a_few_images_of_a_batch() -> None:
-    assert widest(Recipe(batch_size=32)) == 8
-    assert widest(Recipe(batch_size=32), slots=5) == 4
-    assert widest(Recipe(batch_size=3)) == 1
-    assert widest(Recipe(batch_size=4096), slots=256) == 256
+    assert max_workers(Recipe(batch_size=32)) == 8
+    assert max_workers(Recipe(batch_size=32), slots=5) == 4
+    assert max_workers(Recipe(batch_size=3)) == 1
+    assert max_workers(Recipe(batch_size=4096), slots=256) == 256
 
 
 def test_what_no_cluster_of_that_size_can_ever_run_is_named() -> None:
     tasks = [Task("a", (), 1, 8, 8), Task("b", (), 1, 64, 1), Task("c", (), 1, 9, 9)]
-    assert too_wide(tasks, 8) == ["c"]
-    assert too_wide(tasks, 4) == ["a", "c"]
+    assert unplaceable(tasks, 8) == ["c"]
+    assert unplaceable(tasks, 4) == ["a", "c"]
 
 
 def test_pre_training_that_all_waits_for_is_wide_and_cells_in_plenty_are_narrow() -> None:
@@ -53,13 +53,13 @@ def test_pre_training_that_all_waits_for_is_wide_and_cells_in_plenty_are_narrow(
     schedule = Scheduler(tasks)
     first = schedule.start(8, 8)
     assert first is not None
-    assert (first.key, first.width) == ("pre", 2), "20 of chain, 100 / 8 left: twice as fast is enough"
+    assert (first.key, first.num_workers) == ("pre", 2), "20 of chain, 100 / 8 left: twice as fast is enough"
     rest = []
-    free = 8 - first.width
+    free = 8 - first.num_workers
     while (start := schedule.start(free, 8)) is not None:
         rest.append(start)
-        free -= start.width
-    assert [start.width for start in rest] == [1] * 6
+        free -= start.num_workers
+    assert [start.num_workers for start in rest] == [1] * 6
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_fewer_ready_stages_than_slots_share_them(ready: int, widths: list[int])
     schedule = Scheduler([Task(f"k{i}", (), 0.0, 8) for i in range(ready)])
     found, free = [], 16
     while (start := schedule.start(free, 16)) is not None:
-        found.append(start.width)
-        free -= start.width
+        found.append(start.num_workers)
+        free -= start.num_workers
     assert found == widths
 
 
@@ -88,7 +88,7 @@ def test_what_was_done_before_a_stage_was_given_back_is_not_work_to_do() -> None
     schedule = Scheduler([Task("a", (), 10), Task("b", (), 6)])
     assert schedule.start(1, 1) == ("a", 1, 1)
     schedule.progressed("a", 0.8)
-    schedule.stopped("a")
+    schedule.preempted("a")
     assert schedule.ready() == ["b", "a"]
 
 
@@ -124,7 +124,7 @@ def test_a_stage_is_widened_where_that_keeps_the_deadline() -> None:
     admits = limits(deadline=60).at(now=0, spent=0)
     started = schedule.start(4, 4, admits)
     assert started is not None
-    assert (started.key, started.width) == ("a", 2)
+    assert (started.key, started.num_workers) == ("a", 2)
 
 
 def test_a_stage_is_narrowed_where_that_keeps_the_money() -> None:
@@ -161,8 +161,7 @@ def test_a_run_whose_first_stages_fail_alike_is_given_up() -> None:
     for i in range(3):
         assert schedule.halted is None
         fail_for_good(schedule, f"OSError: no file stages/finetune-{i}-0123456789abcde{i}/x at line {10 * i}")
-    assert schedule.halted == schedule.hopeless
-    assert str(schedule.hopeless).startswith("the first 3 stages failed alike: OSError: no file")
+    assert str(schedule.halted).startswith("the first 3 stages failed with the same error: OSError: no file")
     assert schedule.start(1, 1) is None
     assert schedule.finished
     assert list(schedule.states.values()).count("ready") == 6, "they are not at fault"
@@ -180,14 +179,14 @@ def test_a_run_with_some_hope_goes_on(case: str) -> None:
         fail_for_good(schedule, "B: x")
     for _ in range(3):
         fail_for_good(schedule, "A: x")
-    assert schedule.hopeless is None
+    assert schedule.halted is None
     assert schedule.start(1, 1) is not None
 
 
 def test_lost_processes_alone_can_make_a_run_hopeless_too() -> None:
     attempts = Attempts(Budgets(infrastructure=0))
-    assert [attempts.again(key, None) for key in "abc"] == [False] * 3
-    assert attempts.hopeless == "the first 3 stages failed alike: its process or node was lost"
+    assert [attempts.retry(key, None) for key in "abc"] == [False] * 3
+    assert attempts.common_failure == "the first 3 stages failed with the same error: its process or node was lost"
 
 
 def test_fail_fast_starts_nothing_more_and_lets_the_running_end() -> None:

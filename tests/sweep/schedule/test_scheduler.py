@@ -84,7 +84,7 @@ def graphs(draw: st.DrawFn, most: int = 14) -> dict[str, Task]:
 
 
 outcomes = st.lists(st.sampled_from([OK, OK, LOST, "A: x", "A: y", "B: x"]), max_size=6)
-budgets = st.builds(Budgets, infrastructure=st.integers(0, 3), errors=st.integers(0, 3), alike=st.just(0))
+budgets = st.builds(Budgets, infrastructure=st.integers(0, 3), errors=st.integers(0, 3), identical_failures=st.just(0))
 
 
 def upstream_first(tasks: dict[str, Task]) -> list[str]:
@@ -98,8 +98,8 @@ def chains(tasks: dict[str, Task]) -> dict[str, float]:
     """The longest chain of work from each stage on, itself included."""
     remaining: dict[str, float] = {}
     for key in reversed(upstream_first(tasks)):
-        behind = [remaining[down] for down, task in tasks.items() if key in task.upstream]
-        remaining[key] = tasks[key].cost + max(behind, default=0)
+        after = [remaining[down] for down, task in tasks.items() if key in task.upstream]
+        remaining[key] = tasks[key].cost + max(after, default=0)
     return remaining
 
 
@@ -307,13 +307,13 @@ def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
 @pytest.mark.parametrize(
     ("graph", "said"),
     [
-        ({"a": ("b",), "b": ("a",)}, "circle: "),
-        ({"a": ("a",)}, "circle: "),
-        ({"a": (), "b": ("a", "d"), "c": ("b",), "d": ("c",)}, "circle: "),
+        ({"a": ("b",), "b": ("a",)}, "cycle: "),
+        ({"a": ("a",)}, "cycle: "),
+        ({"a": (), "b": ("a", "d"), "c": ("b",), "d": ("c",)}, "cycle: "),
         ({"a": ("nowhere",), "b": ("neither", "a")}, "neither, nowhere"),
     ],
 )
-def test_a_circle_or_an_unknown_upstream_is_refused(graph: Graph, said: str) -> None:
+def test_a_cycle_or_an_unknown_upstream_is_refused(graph: Graph, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Scheduler([Task(key, upstream, 1) for key, upstream in graph.items()])
 

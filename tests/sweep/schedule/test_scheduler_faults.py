@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sweep.schedule.scheduler import Budgets, Scheduler, Task
 
-PATIENT = Budgets(infrastructure=50, errors=50, alike=0)
+PATIENT = Budgets(infrastructure=50, errors=50, identical_failures=0)
 
 
 @st.composite
@@ -22,9 +22,11 @@ def wide_graphs(draw: st.DrawFn, slots: int, most: int = 16) -> list[Task]:
     tasks: list[Task] = []
     for i in range(draw(st.integers(1, most))):
         upstream = draw(st.lists(st.integers(0, i - 1), max_size=3, unique=True)) if i else []
-        narrowest = draw(st.one_of(st.just(1), st.integers(1, slots)))
-        widest = draw(st.integers(narrowest, 2 * slots))
-        tasks.append(Task(f"k{i}", tuple(f"k{up}" for up in upstream), draw(st.integers(0, 9)), widest, narrowest))
+        min_workers = draw(st.one_of(st.just(1), st.integers(1, slots)))
+        max_workers = draw(st.integers(min_workers, 2 * slots))
+        tasks.append(
+            Task(f"k{i}", tuple(f"k{up}" for up in upstream), draw(st.integers(0, 9)), max_workers, min_workers)
+        )
     return tasks
 
 
@@ -46,9 +48,9 @@ class World:
         for _ in range(killed_after):
             used = sum(width for *_, width in ends)
             while (start := schedule.start(self.slots - used, self.slots)) is not None:
-                self._may_start(start.key, start.width, self.slots - used)
-                used += start.width
-                heapq.heappush(ends, (self.clock + self.dice.random(), start.key, start.width))
+                self._may_start(start.key, start.num_workers, self.slots - used)
+                used += start.num_workers
+                heapq.heappush(ends, (self.clock + self.dice.random(), start.key, start.num_workers))
             if not ends:
                 assert schedule.finished, f"stuck: {schedule.states}"
                 return True
@@ -60,9 +62,9 @@ class World:
         task = self.tasks[key]
         assert key not in self.committed, "done twice"
         assert set(task.upstream) <= self.committed, "before its inputs"
-        assert task.narrowest <= width <= min(free, max(task.widest, task.narrowest)), "over capacity"
-        assert width % task.narrowest == 0
-        assert (width // task.narrowest).bit_count() == 1, "least width times a power of two"
+        assert task.min_workers <= width <= min(free, max(task.max_workers, task.min_workers)), "over capacity"
+        assert width % task.min_workers == 0
+        assert (width // task.min_workers).bit_count() == 1, "least width times a power of two"
         self.attempts[key] += 1
 
     def _event(self, schedule: Scheduler, key: str) -> None:
@@ -73,7 +75,7 @@ class World:
             self.committed.add(key)
             schedule.done(key)
         elif fate == "drained":
-            schedule.stopped(key)
+            schedule.preempted(key)
         else:
             again = schedule.failed(key, None if fate == "lost" else f"E: {self.dice.random()}")
             assert not again, "these budgets forgive all of it"
@@ -99,19 +101,19 @@ def test_nothing_is_lost_or_done_twice_and_nothing_gets_stuck(data: st.DataObjec
 
 
 @settings(max_examples=300)
-@given(data=st.data(), slots=st.integers(1, 8), alike=st.integers(0, 3), fail_fast=st.booleans())
+@given(data=st.data(), slots=st.integers(1, 8), identical_failures=st.integers(0, 3), fail_fast=st.booleans())
 def test_a_run_in_which_stages_fail_for_good_ends_as_well(
-    data: st.DataObject, slots: int, alike: int, fail_fast: bool
+    data: st.DataObject, slots: int, identical_failures: int, fail_fast: bool
 ) -> None:
     tasks = data.draw(wide_graphs(slots))
-    budgets = Budgets(infrastructure=1, errors=1, alike=alike)
+    budgets = Budgets(infrastructure=1, errors=1, identical_failures=identical_failures)
     schedule = Scheduler(tasks, budgets=budgets, fail_fast=fail_fast)
     dice = random.Random(data.draw(st.integers(0, 2**32)))
     running: dict[str, int] = {}
     while not schedule.finished:
         while (start := schedule.start(slots - sum(running.values()), slots)) is not None:
             assert not schedule.halted
-            running[start.key] = start.width
+            running[start.key] = start.num_workers
         assert running, "stuck"
         key = dice.choice(sorted(running))
         del running[key]
@@ -179,7 +181,7 @@ def test_a_stage_that_is_given_back_counts_as_no_failure(many: int) -> None:
     schedule = Scheduler([Task("a", (), 10)], budgets=Budgets(infrastructure=0, errors=0))
     for attempt in range(1, many + 1):
         assert schedule.start(1, 1) == ("a", attempt, 1)
-        schedule.stopped("a")
+        schedule.preempted("a")
         assert schedule.states["a"] == "ready"
     assert schedule.start(1, 1) == ("a", many + 1, 1)
     schedule.done("a")

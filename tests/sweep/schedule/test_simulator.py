@@ -13,7 +13,7 @@ from sweep.cost.eta import remaining_run
 from sweep.schedule.graph import Graph, Task
 from sweep.schedule.parallelism import speedup
 from sweep.schedule.scheduler import State
-from sweep.schedule.simulator import at_width_one, lower_bound, simulate, with_barriers
+from sweep.schedule.simulator import lower_bound, simulate, with_barriers, with_fewest_workers
 from sweep.simulate import MakespanRow, compare, grid_tasks, main
 
 
@@ -38,8 +38,8 @@ def test_it_stays_good_where_the_estimates_are_wrong(full_study: list[Task]) -> 
         dice = random.Random(seed)
         off = {name: dice.uniform(0.6, 1.6) for name in ("vgg19_bn", "resnet152", "regnet_y_32gf", "vit_l_32")}
         actual = {task.key: task.cost * off[task.key.split("-")[0]] for task in full_study}
-        narrow = simulate(at_width_one(full_study), 64, actual=actual).makespan
-        bound = lower_bound([Task(t.key, t.upstream, actual[t.key], t.widest) for t in full_study], 64)
+        narrow = simulate(with_fewest_workers(full_study), 64, actual=actual).makespan
+        bound = lower_bound([Task(t.key, t.upstream, actual[t.key], t.max_workers) for t in full_study], 64)
         assert simulate(full_study, 64, actual=actual).makespan <= min(narrow, 1.10 * bound)
 
 
@@ -48,9 +48,9 @@ def check(row: MakespanRow, tasks: dict[str, Task]) -> None:
     assert set(ends) == set(tasks)
     for span in row.run.spans:
         assert span.begin >= max((ends[up] for up in tasks[span.key].upstream), default=0.0) - 1e-9
-        assert span.end - span.begin == pytest.approx(tasks[span.key].cost / speedup(span.width))
+        assert span.end - span.begin == pytest.approx(tasks[span.key].cost / speedup(span.num_workers))
     for moment in (span.begin for span in row.run.spans):
-        assert sum(s.width for s in row.run.spans if s.begin <= moment < s.end) <= row.slots
+        assert sum(s.num_workers for s in row.run.spans if s.begin <= moment < s.end) <= row.slots
 
 
 @settings(max_examples=300)
@@ -59,12 +59,12 @@ def test_any_graph_of_any_widths_is_run_once_in_order_and_within_capacity(data: 
     tasks = []
     for i in range(data.draw(st.integers(1, 20))):
         ups = data.draw(st.lists(st.integers(0, i - 1), max_size=3, unique=True)) if i else []
-        cost, widest = data.draw(st.floats(0.1, 10)), data.draw(st.integers(1, 16))
-        tasks.append(Task(f"k{i}", tuple(f"k{up}" for up in ups), cost, widest))
+        cost, max_workers = data.draw(st.floats(0.1, 10)), data.draw(st.integers(1, 16))
+        tasks.append(Task(f"k{i}", tuple(f"k{up}" for up in ups), cost, max_workers))
     row = compare(tasks, slots)
     check(row, {task.key: task for task in tasks})
     assert row.run.makespan >= row.bound - 1e-9
-    graham = (2 - 1 / slots) * lower_bound(at_width_one(tasks), slots) + 1e-9
+    graham = (2 - 1 / slots) * lower_bound(with_fewest_workers(tasks), slots) + 1e-9
     assert max(row.narrow, row.first_come) <= graham
 
 

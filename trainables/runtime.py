@@ -20,6 +20,7 @@ class RuntimeContext:
         scratch: folder on the node's own disk for checkpoints beside those; None where the study is near enough.
         depot: storage that holds data and weights for nodes that do not see the places above; None: all see them.
         pulse_seconds: how long at least lies between two signs of life of a stage.
+        data_since: start of the run, in seconds since the epoch: each node verifies prepared data once for each run.
     """
 
     data: dict[str, str]
@@ -29,6 +30,7 @@ class RuntimeContext:
     scratch: str | None = None
     depot: str | None = None
     pulse_seconds: float = 5.0
+    data_since: float = 0.0
 
 
 @dataclass(frozen=True)

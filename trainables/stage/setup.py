@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trainables.data.loading.batches import InputSpec, Part
+from trainables.data.packing.manifest import DamagedDataError
 from trainables.data.packing.prepare import Packed, load
 from trainables.errors import DamagedError
 from trainables.hashing import derive_seed, tidy_rate
@@ -18,7 +19,7 @@ from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
 from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, Stage, StageWeights
-from trainables.store.node_inputs import data_folder, weights_file
+from trainables.store.node_inputs import data_folder, discard_copy, weights_file
 from trainables.store.study import WEIGHTS, StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
@@ -53,13 +54,12 @@ def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: Dis
 
     Raises:
         StageError: if the data or weights at hand are not those that were planned.
-        UserError: if the weights do not fit the network, or it cannot be built.
+        UserError: if the weights do not fit the network, or it cannot be built, or the data are damaged.
     """
     memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
-    data = load(data_folder(runtime, stage.data.name))
-    _refuse_other_data(stage, data)
+    data = _data(stage, runtime)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
     backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
     upstream = _start_from(stage, study, runtime, backbone)
@@ -67,6 +67,22 @@ def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: Dis
     rate = _start_rate(stage, study)
     parts = {name: part.on(distributed.device) for name, part in _parts(stage, study, data).items()}
     return Setup(stage, runtime, study.folder(stage), distributed, backbone, input_spec, parts, rate, upstream)
+
+
+def _data(stage: Stage, runtime: RuntimeContext) -> Packed:
+    """Open the stage's data, all of it verified. A copy of this node that is damaged is fetched again."""
+    try:
+        return _verified(stage, runtime)
+    except DamagedDataError:
+        if not discard_copy(runtime, stage.data.name):
+            raise
+        return _verified(stage, runtime)
+
+
+def _verified(stage: Stage, runtime: RuntimeContext) -> Packed:
+    data = load(data_folder(runtime, stage.data.name), runtime.data_since)
+    _refuse_other_data(stage, data)
+    return data.verify()
 
 
 def _refuse_other_data(stage: Stage, data: Packed) -> None:

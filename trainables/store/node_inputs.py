@@ -53,6 +53,15 @@ def weights_file(runtime: RuntimeContext, sha256: str) -> Path:
     return found if found == file else found / file.name
 
 
+def discard_copy(runtime: RuntimeContext, name: str) -> bool:
+    """Have this node's own copy of a packed data set fetched again when it is next needed; return whether there is one."""
+    listed = node_cache() / "data" / Path(runtime.data[name]).name / LIST
+    if runtime.depot is None or not listed.is_file():
+        return False
+    listed.unlink(missing_ok=True)
+    return True
+
+
 def place_of(runtime: RuntimeContext, name: str) -> Path | None:
     """Return where a packed data set lies on this node, or will once a stage needed it; None of one that is unknown."""
     given = runtime.data.get(name)
@@ -147,7 +156,7 @@ def _write_list(place: Path, listed: Listed) -> None:
 
 def _stamp(file: Path) -> str:
     status = file.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"
 
 
 def _sha256(file: Path) -> str:

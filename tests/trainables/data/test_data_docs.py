@@ -14,7 +14,7 @@ from trainables.data.readers.builtin import DataSpec
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
-FILES = [*sorted((ROOT / "trainables" / "data").glob("*.py")), ROOT / "trainables" / "errors.py"]
+FILES = [*sorted((ROOT / "trainables" / "data").rglob("*.py")), ROOT / "trainables" / "errors.py"]
 SOURCE = "\n".join(file.read_text(encoding="utf-8") for file in FILES)
 MESSAGES = re.findall(r"^\| `([^`]+(?:`size:`[^`]*)?)` \|", PAGE.partition("## Messages")[2], re.M)
 

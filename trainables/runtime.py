@@ -20,6 +20,7 @@ class RuntimeContext:
         scratch: folder on the node's disk for more frequent checkpoints; None: those in the study suffice.
         artifact_store: storage from which nodes that do not see the paths above download them; None: all nodes see them.
         progress_seconds: least time between two progress reports within an epoch.
+        data_since: start of the run, seconds since the epoch: each node verifies prepared data once for each run.
     """
 
     data: dict[str, str]
@@ -29,6 +30,7 @@ class RuntimeContext:
     scratch: str | None = None
     artifact_store: str | None = None
     progress_seconds: float = 5.0
+    data_since: float = 0.0
 
 
 @dataclass(frozen=True)

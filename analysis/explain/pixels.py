@@ -17,7 +17,7 @@ from analysis.results.plan_file import explain
 from trainables.arrays import Pixels
 from trainables.data.loading import augment
 from trainables.data.packing.decode import decode, what_is_wrong
-from trainables.data.packing.packed_dataset import META
+from trainables.data.packing.manifest import META, DamagedDataError
 from trainables.data.packing.prepare import Packed, load, prepare
 from trainables.data.readers.base import IMAGE_ENDINGS
 from trainables.data.readers.builtin import DataSpec, Generated
@@ -54,7 +54,12 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
     spec = _specification(study)
     studies = Storage(Path(study.storage.location).parent) if study.storage.is_local else study.storage
     cache = cache_folder(studies) / "data"
-    packed = _packed(cache, fingerprint)
+    try:
+        packed = _packed(cache, fingerprint)
+    except DamagedDataError:
+        if data is None:
+            raise
+        packed = None
     if packed is None:
         packed = _prepared(study, spec, data, cache)
     if packed.fingerprint != fingerprint:
@@ -125,10 +130,10 @@ def _packed(cache: Path, fingerprint: str) -> Packed | None:
     for meta in sorted(cache.glob(f"*/{META}")):
         try:
             packed = load(meta.parent)
-        except (OSError, KeyError, ValueError):  # another version's, or under way
+        except (OSError, DamagedDataError):  # another version's, or under way
             continue
         if packed.fingerprint == fingerprint:
-            return packed
+            return packed.verify()
     return None
 
 

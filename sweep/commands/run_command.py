@@ -89,6 +89,8 @@ def _execute(arguments: argparse.Namespace, terminal: Terminal, signal_handler: 
         weights = Path(arguments.weights) if arguments.weights else None
         inputs = gather(grid, Path(arguments.data), weights, cache, progress)
         plan = make_plan(grid, inputs)
+    for line in inputs.repaired:
+        terminal.note(line)
     faults = _of_another_study(study, grid, inputs)
     if faults:
         raise UserError([*faults, *inputs.missing])

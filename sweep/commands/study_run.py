@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class StudyRun:
             self.asked.checkpoint,
             # An object store is far: between two checkpoints there, more lie on the node's own disk.
             scratch=None if self.study.storage.is_local else str(node_cache() / "checkpoints"),
+            data_since=time.time(),
         )
 
     def _site_of_cluster(self) -> RuntimeContext:

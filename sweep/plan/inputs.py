@@ -38,12 +38,14 @@ class Inputs:
         splits: the split of each data set that is at hand.
         weights: files of weights by (start, architecture).
         missing: one message for each thing that is absent or unusable.
+        repaired: one message for each prepared data set that was damaged and is prepared again.
     """
 
     data: dict[str, Packed] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
 
     def costs(self, stages: Iterable[Stage], file: GridFile) -> dict[str, float]:
         """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown).
@@ -81,6 +83,10 @@ def gather(
             data = prepare(name, spec, data_root, cache / "data", progress)
             inputs.splits[name] = _split(name, data, grid.file, cache / "splits")
             inputs.data[name] = data
+            if data.repaired:
+                inputs.repaired.append(
+                    f"data set {name} was damaged, and is prepared again: {'; '.join(data.repaired)}"
+                )
         except UserError as error:
             inputs.missing += [
                 fault if f"data set {name}" in fault else f"data set {name}: {fault}" for fault in error.faults

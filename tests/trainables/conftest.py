@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -79,7 +80,7 @@ def in_memory() -> Callable[..., Packed]:
             }
         )
         if images is not None:
-            packed.__dict__["_batches"] = [images]
+            packed.__dict__["_pixels"] = SimpleNamespace(take=lambda rows: images[rows])
         return packed
 
     return make

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ from trainables.hashing import canonical, derive_seed, digest, readable, tidy_ra
 from trainables.specs import Stage
 
 OLD = json.loads((Path(__file__).parents[1] / "fixtures/keys_f28a3ea.json").read_text(encoding="utf-8"))
-HASHES = {"derive_seed": lambda parts: derive_seed(*parts), "tidy_rate": tidy_rate, "readable": readable}
+HASHES: dict[str, Callable[[Any], Any]] = {
+    "derive_seed": lambda parts: derive_seed(*parts),
+    "tidy_rate": tidy_rate,
+    "readable": readable,
+}
 
 
 @pytest.mark.parametrize("old", OLD["stages"], ids=lambda old: old["case"])

@@ -70,6 +70,8 @@ def _prepare(arguments: argparse.Namespace) -> Iterator[str]:
     split = _read("--split", arguments.split, TypeAdapter(SplitSpec)) if arguments.split is not None else None
     with _bar() as progress:
         data = prepare(arguments.name, spec, Path(arguments.data), Path(arguments.cache), progress)
+    for line in data.repaired:
+        sys.stderr.write(f"was damaged, and is prepared again: {line}\n")
     yield from data_summary(arguments.name, data)
     if split is not None:
         yield from divided(cross_validation(arguments.name, data, split))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from trainables.data.loading.batches import InputSpec, Part
+from trainables.data.packing.manifest import DamagedDataError
 from trainables.data.packing.prepare import Packed, load
 from trainables.errors import DamagedError
 from trainables.hashing import derive_seed, file_sha256, short_key, tidy_rate
@@ -19,7 +20,7 @@ from trainables.models.weights import read_weights, unpack_weights
 from trainables.specs import FileWeights, Stage, StageWeights
 from trainables.stage.task import StageTask
 from trainables.store import layout
-from trainables.store.node_inputs import data_folder, weights_file
+from trainables.store.node_inputs import data_folder, discard_copy, weights_file
 from trainables.store.study import Document, StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
@@ -71,20 +72,35 @@ def set_up(task: StageTask, distributed: DistributedContext, micro_batch: int | 
     Raises:
         StageError: if the data or weights found are not those that were planned.
         DamagedError: if weights of an upstream stage are corrupt.
-        UserError: if the weights do not fit the network, or it cannot be built.
+        UserError: if the weights do not fit the network, or it cannot be built, or the prepared data are damaged.
     """
     stage, study = task.stage, task.study
     memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)
-    data = load(data_folder(task.runtime, stage.data.name))
-    _refuse_other_data(stage, data)
+    data = _data(task)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
     backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
     upstream_digests = _load_initial_weights(task, backbone)
     rate = _start_rate(stage, study)
     parts = {name: part.on(distributed.device) for name, part in _parts(stage, study, data).items()}
     return Setup(task, distributed, micro_batch, backbone, parts, rate, upstream_digests)
+
+
+def _data(task: StageTask) -> Packed:
+    """Open the stage's data, all of it verified. This node's own copy, where it is damaged, is downloaded again."""
+    try:
+        return _verified(task)
+    except DamagedDataError:
+        if not discard_copy(task.runtime, task.stage.data.name):
+            raise
+        return _verified(task)
+
+
+def _verified(task: StageTask) -> Packed:
+    data = load(data_folder(task.runtime, task.stage.data.name), task.runtime.data_since)
+    _refuse_other_data(task.stage, data)
+    return data.verify()
 
 
 def _refuse_other_data(stage: Stage, data: Packed) -> None:

@@ -79,6 +79,23 @@ def weights_file(runtime: RuntimeContext, sha256: str) -> Path:
     return found if found == file else found / file.name
 
 
+def discard_copy(runtime: RuntimeContext, name: str) -> bool:
+    """Have this node's own copy of a prepared data set downloaded again when it is next needed.
+
+    Args:
+        runtime: where the driver has it, and the storage of artifacts.
+        name: of the data set.
+
+    Returns:
+        whether this node has a copy of its own.
+    """
+    manifest = node_cache() / "data" / Path(runtime.data[name]).name / MANIFEST
+    if runtime.artifact_store is None or not manifest.is_file():
+        return False
+    manifest.unlink(missing_ok=True)
+    return True
+
+
 def expected_data_folder(runtime: RuntimeContext, name: str) -> Path | None:
     """Return the folder that ``data_folder`` would return, without downloading; None for an unknown data set.
 
@@ -176,4 +193,4 @@ def _write_manifest(copy: Path, manifest: Manifest) -> None:
 
 def _stamp(file: Path) -> str:
     status = file.stat()
-    return f"{status.st_size}:{status.st_mtime_ns}"
+    return f"{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}:{status.st_ino}"

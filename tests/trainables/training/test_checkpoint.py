@@ -136,7 +136,7 @@ def test_a_stage_that_is_stopped_while_it_scores_goes_on_from_there(tmp_path: Pa
     while signs[-len(last_signs) :] != last_signs:
         progress = next(running)
         signs.append((progress.epoch, bool(progress.metrics)))
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     assert stopped.folder(stage).result() is None
     list(run_stage(stage, stopped, seldom))
     [log] = (tmp_path / "stopped").glob("stages/*/log.txt")

@@ -108,7 +108,7 @@ def test_colours_are_learnt(coloured: Packed) -> None:
 def test_wrong_labels_are_not_learnt(coloured: Packed, in_memory: Callable[..., Packed]) -> None:
     """Guards the test above: with labels that have nothing to do with their images, val stays at chance."""
     labels = np.random.default_rng(1).permutation(coloured.labels)
-    other = in_memory(labels.tolist(), images=coloured._batches[0])
+    other = in_memory(labels.tolist(), images=coloured.gather(np.arange(len(labels))))
     assert list(training(other).run())[-1].val["accuracy"] < 0.7
 
 

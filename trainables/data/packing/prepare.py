@@ -1,24 +1,28 @@
-"""Preparing a data set: listed, decoded, written, described. One that was killed goes on with what it had decoded."""
+"""Preparing a data set: listed, decoded, written, described. A preparation that was killed goes on with its whole shards."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from trainables.data.packing.arrow_images import ImageWriter
-from trainables.data.packing.decode import UNDECODABLE, UnreadableError, decode_all
-from trainables.data.packing.packed_dataset import IMAGES, META, Packed, load
-from trainables.data.packing.resume_log import Journal
+from trainables.data.packing.decode import UNDECODABLE, UnreadableError
+from trainables.data.packing.manifest import LAYOUT, DamagedDataError, digest_of_bytes, write_manifest
+from trainables.data.packing.packed_dataset import INDEX, PROBLEMS, Packed, load
+from trainables.data.packing.shard_writer import write_shards
+from trainables.data.packing.shards import Shard
+from trainables.data.packing.verification import note_written
 from trainables.data.readers.base import ImageEntry, Listing
 from trainables.data.readers.builtin import DataSpec
 from trainables.errors import UserError
@@ -26,18 +30,23 @@ from trainables.hashing import digest, readable
 
 __all__ = ["Packed", "Progress", "load", "prepare"]
 
-CACHE_VERSION = 2
-PROGRESS_EVERY = 32
 Progress = Callable[[str, int, int], None]
 """Told often: what is prepared, images done, images in all."""
-JOURNAL = "journal.jsonl"
 
 
 def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progress | None = None) -> Packed:
-    """Return the packed form of a data set, making it first where the cache has none.
+    """Return the prepared form of a data set, every file of it verified, making it first where the cache has none.
 
-    Several processes may ask at once: one prepares, the others wait for it. One that was killed or interrupted
-    is gone on with; one that cannot succeed (a full disk, too many broken images) leaves nothing behind.
+    What does not verify is prepared again; ``Packed.repaired`` names it. Several processes may ask at once: one prepares,
+    the others wait for it. A preparation that was killed or interrupted is resumed; one that cannot succeed (a full disk,
+    too many broken images) leaves nothing behind.
+
+    Args:
+        name: what the grid calls the data set.
+        spec: how it is read.
+        root: folder of the data sets.
+        cache: folder of the prepared data sets.
+        progress: is told how far it is.
 
     Raises:
         UserError: if the data are absent, of the wrong layout, too broken, or the disk is too small.
@@ -47,33 +56,55 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
     except OSError as error:
         raise UserError(f"cannot read the data set {name}: {error}") from error
     _refuse_repeats(name, listing)
-    folder = cache / f"{readable(name)}-{_listing_digest(spec, listing)[:16]}"
-    if not (folder / META).is_file():
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(f"{folder.name}.lock")):
-                if not (folder / META).is_file():
-                    _pack(name, spec, listing, folder, progress or (lambda *_: None))
-        except OSError as error:
-            raise UserError(
-                f"cannot prepare the data set {name} in {folder.parent}: {error}. Give --storage a place that can hold it"
-            ) from error
-    return load(folder)
+    source = _listing_digest(spec, listing)
+    folder = cache / f"{readable(name)}-{source[:16]}"
+    found = _open(folder)
+    if isinstance(found, Packed):
+        return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            found = _open(folder)  # another process may have prepared it meanwhile
+            if isinstance(found, Packed):
+                return found
+            _pack(name, spec, listing, source, folder, progress or (lambda *_: None))
+    except OSError as error:
+        raise UserError(
+            f"cannot prepare the data set {name} in {folder.parent}: {error}. Give --storage a place that can hold it"
+        ) from error
+    return replace(load(folder), repaired=found)
 
 
-def _pack(name: str, spec: DataSpec, listing: Listing, folder: Path, progress: Progress) -> None:
+def _open(folder: Path) -> Packed | tuple[str, ...]:
+    """Return a prepared set, verified; or what is damaged in it, nothing where there is none."""
+    try:
+        return load(folder).verify()
+    except FileNotFoundError:
+        return ()
+    except DamagedDataError as error:
+        return error.found
+
+
+def _pack(name: str, spec: DataSpec, listing: Listing, source: str, folder: Path, progress: Progress) -> None:
     partial = folder.with_name(f"{folder.name}.partial")
     _clear_abandoned(name, partial)
     partial.mkdir(exist_ok=True)
+    for file in folder.glob("*"):  # of a damaged set, whose whole shards are kept
+        with suppress(OSError):
+            os.link(file, partial / file.name)
     try:
-        _write(name, spec, listing, partial, progress)
-        (partial / JOURNAL).unlink()
-        partial.replace(folder)
+        shards = _write(name, spec, listing, source, partial, progress)
     except UnreadableError:
         raise  # what is decoded is good, and the source may be back the next time
     except (UserError, OSError):
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    damaged = folder.with_name(f"{folder.name}.damaged")
+    if folder.exists():
+        folder.rename(damaged)
+    partial.rename(folder)
+    shutil.rmtree(damaged, ignore_errors=True)
+    note_written(folder, shards)
 
 
 def _clear_abandoned(name: str, mine: Path) -> None:
@@ -87,42 +118,46 @@ def _clear_abandoned(name: str, mine: Path) -> None:
                 continue
 
 
-def _write(name: str, spec: DataSpec, listing: Listing, partial: Path, progress: Progress) -> None:
+def _write(
+    name: str, spec: DataSpec, listing: Listing, source: str, partial: Path, progress: Progress
+) -> tuple[Shard, ...]:
     items = listing.items
-    journal = Journal.open(partial / JOURNAL, partial / IMAGES, CACHE_VERSION)
-    with ImageWriter(partial / IMAGES, len(items), journal.kept, spec.size) as writer:
-        progress(name, len(journal.outcomes), len(items))
-        for outcome, image in decode_all(listing, spec.size, start=len(journal.outcomes)):
-            item = items[len(journal.outcomes)]
-            journal.add(outcome)
-            if image is not None and writer.add(image, item.image_id):
-                journal.commit(writer.kept)
-            if len(journal.outcomes) % PROGRESS_EVERY == 0 or len(journal.outcomes) == len(items):
-                progress(name, len(journal.outcomes), len(items))
-        outcomes = list(zip(items, journal.outcomes, strict=True))
-        problems = [{"image_id": item.image_id, "what": what} for item, what in outcomes if _is_broken(what)]
-        _refuse_too_broken(name, spec, len(items), problems)
-        writer.finish()
+    written = write_shards(listing, spec.size, partial, source, lambda done: progress(name, done, len(items)))
+    outcomes = list(zip(items, written.outcomes, strict=True))
+    problems = [{"image_id": item.image_id, "what": what} for item, what in outcomes if _is_broken(what)]
+    _refuse_too_broken(name, spec, len(items), problems)
     good = [(item, sha256) for item, sha256 in outcomes if not _is_broken(sha256)]
-    meta = {"name": name, "classes": sorted({item.label for item in items}), "size": writer.size}
-    _describe(meta, good, problems, partial)
+    classes = sorted({item.label for item in items})
+    table = _index(good, classes)
+    schema = pa.schema([("image_id", pa.string()), ("what", pa.string())])
+    found = pa.Table.from_pylist([*problems, *_duplicates(table)], schema=schema)
+    meta = {
+        "name": name,
+        "source": source,
+        "classes": classes,
+        "size": written.edge,
+        "fingerprint": _fingerprint(table, classes),
+        "shards": {shard.file: shard.rows for shard in written.shards},
+        "tables": {INDEX: _write_table(partial / INDEX, table), PROBLEMS: _write_table(partial / PROBLEMS, found)},
+    }
+    write_manifest(partial, meta)
+    return written.shards
+
+
+def _write_table(file: Path, table: pa.Table) -> str:
+    """Write a table as Parquet; return the digest of the file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    content = sink.getvalue().to_pybytes()
+    with file.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return digest_of_bytes(content)
 
 
 def _is_broken(outcome: str) -> bool:
     return outcome.startswith(UNDECODABLE)
-
-
-def _describe(
-    meta: dict[str, Any], good: Sequence[tuple[ImageEntry, str]], problems: list[dict[str, str]], partial: Path
-) -> None:
-    """Write what is known of the images: the index, the problems, and last the file that marks it whole."""
-    table = _index(good, meta["classes"])
-    pq.write_table(table, partial / "index.parquet")
-    schema = pa.schema([("image_id", pa.string()), ("what", pa.string())])
-    found = pa.Table.from_pylist([*problems, *_duplicates(table)], schema=schema)
-    pq.write_table(found, partial / "problems.parquet")
-    whole = meta | {"fingerprint": _fingerprint(table, meta["classes"])}
-    (partial / META).write_text(json.dumps(whole, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _refuse_repeats(name: str, listing: Listing) -> None:
@@ -173,7 +208,7 @@ def _fingerprint(table: pa.Table, classes: Sequence[str]) -> str:
 
 
 def _listing_digest(spec: DataSpec, listing: Listing) -> str:
-    total = hashlib.sha256(digest([CACHE_VERSION, spec.model_dump(mode="json")]).encode())
+    total = hashlib.sha256(digest([LAYOUT, spec.model_dump(mode="json")]).encode())
     lines = (f"{item.image_id}\0{item.label}\0{item.group}\0{item.part}\0{item.stamp}\n" for item in listing.items)
     total.update("".join(lines).encode())
     return total.hexdigest()

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from trainables.data.packing.arrow_images import BATCH_ROWS
 from trainables.data.packing.decode import decode
 from trainables.data.packing.prepare import Packed, load, prepare
+from trainables.data.packing.shards import MOST_ROWS, rows_per_shard
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]
@@ -52,8 +52,12 @@ def all_images(packed: Packed) -> np.ndarray:
 
 
 def left_in(cache: Path) -> list[Path]:
-    """What lies in a cache but the files that only ever serve as locks."""
-    return [path for path in cache.iterdir() if path.suffix != ".lock"] if cache.exists() else []
+    """What lies in a cache but the files that only ever serve as locks, and the nodes' notes of what they verified."""
+    return [path for path in cache.iterdir() if path.suffix not in (".lock", ".verified")] if cache.exists() else []
+
+
+def shards(packed: Packed) -> list[Path]:
+    return sorted(packed.folder.glob("*.rgb"))
 
 
 # What is packed
@@ -150,8 +154,8 @@ def test_images_of_mixed_sizes_are_packed_at_a_size(
     assert np.array_equal(packed.gather(np.array([ids(packed).index("a/wide.png")]))[0], expected)
 
 
-def test_more_images_than_a_record_batch_are_found_in_any_order(tmp_path: Path, data_spec: Spec) -> None:
-    count = BATCH_ROWS + 40
+def test_more_images_than_a_shard_holds_are_found_in_any_order(tmp_path: Path, data_spec: Spec) -> None:
+    count = MOST_ROWS + 40
     pixels = np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
     (tmp_path / "pcam").mkdir()
     for part, rows in {
@@ -167,7 +171,8 @@ def test_more_images_than_a_record_batch_are_found_in_any_order(tmp_path: Path, 
     mixed = np.random.default_rng(1).permutation(count)
     assert np.array_equal(packed.gather(mixed), pixels[mixed])
     assert packed.gather(np.zeros(0, dtype=np.int64)).shape == (0, 96, 96, 3)
-    assert told == [("pcam", done, count) for done in [*range(0, count, 32), count]], "told often enough for a bar"
+    assert [shard.rows for shard in packed.shards] == [rows_per_shard(96), count - rows_per_shard(96)]
+    assert told == [("pcam", done, count) for done in range(0, count + 1, 8)], "told often enough for a bar"
     assert Counter(packed.index.column("part").to_pylist()) == {"train": count - 4, "val": 2, "test": 2}
 
 
@@ -190,11 +195,11 @@ def test_labels_are_places_in_the_sorted_classes(tmp_path: Path, data_spec: Spec
 
 def test_a_second_preparation_reads_the_cache(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
     first = prepare("set", folder_spec(), root, tmp_path / "cache")
-    before = (first.folder / "images.arrow").stat().st_mtime_ns
+    before = [file.stat().st_mtime_ns for file in sorted(first.folder.iterdir())]
     told: list[Any] = []
     again = prepare("set", folder_spec(), root, tmp_path / "cache", lambda *now: told.append(now))
     assert again == first == load(first.folder)
-    assert (first.folder / "images.arrow").stat().st_mtime_ns == before
+    assert [file.stat().st_mtime_ns for file in sorted(first.folder.iterdir())] == before
     assert told == []
 
 
@@ -264,8 +269,7 @@ def test_other_content_has_another_fingerprint(
         options = {"groups": "groups.csv"}
     other = prepare("set", folder_spec(**options), root, tmp_path / "cache")
     assert other.fingerprint != first.fingerprint
-    assert (other.folder / "images.arrow").is_file()
-    assert (first.folder / "images.arrow").is_file()
+    assert len(shards(other)) == len(shards(first)) == 1
 
 
 def test_image_numbers_come_from_the_id_alone(

@@ -85,7 +85,7 @@ def test_a_range_test_is_named_with_its_rule_and_reason(small: Any) -> None:
 def test_cost_adds_up_by_device(small: Any) -> None:
     history = pa.table({"images_per_second": [90.0, 100.0, 110.0]})
     name = "resnet18-Random-f0-r0.01"
-    digest = StageFolder(small.study.storage, small.folder(name).name).write_table("history.parquet", history)
+    digest = StageFolder(small.study.storage, small.folder(name).name).files.write_table("history.parquet", history)
     cell = small.study.find(small.folder(name).name[-16:]).result()
     gpu = {"device": "NVIDIA A100", "world_size": 4, "peak_memory_bytes": 3_000_000_000}
     small.edit_result(name, digests=cell["digests"] | {"history.parquet": digest}, environment=gpu, seconds=900)

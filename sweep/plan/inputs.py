@@ -14,8 +14,8 @@ from sweep.grid.grid import Grid, published
 from sweep.grid.schema import GridFile
 from trainables.data.packing.prepare import Packed, Progress, prepare
 from trainables.data.readers.builtin import DataSpec
-from trainables.data.splits.cache import kept_split
-from trainables.data.splits.splits import Split, cross_validation, single
+from trainables.data.splits.cache import cached_split
+from trainables.data.splits.splits import Split, cross_validation, train_val_split
 from trainables.errors import UserError
 from trainables.hashing import file_sha256
 from trainables.specs import ModelSpec, Stage
@@ -110,8 +110,8 @@ def gather(
 def _split(name: str, data: Packed, file: GridFile, cache: Path) -> Split:
     spec = file.split
     if name == file.target:
-        return kept_split("folds", data, spec, cache, lambda: cross_validation(name, data, spec))
-    return kept_split("single", data, spec, cache, lambda: single(data, spec))
+        return cached_split("folds", data, spec, cache, lambda: cross_validation(name, data, spec))
+    return cached_split("single", data, spec, cache, lambda: train_val_split(data, spec))
 
 
 def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:

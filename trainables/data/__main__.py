@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from trainables.data.packing.prepare import Progress, prepare
 from trainables.data.readers.builtin import DataSpec
 from trainables.data.splits.splits import SplitSpec, cross_validation
-from trainables.data.summary import data_summary, divided
+from trainables.data.summary import data_summary, split_summary
 from trainables.errors import UserError, suggestion
 
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this
@@ -74,7 +74,7 @@ def _prepare(arguments: argparse.Namespace) -> Iterator[str]:
         sys.stderr.write(f"was damaged, and is prepared again: {line}\n")
     yield from data_summary(arguments.name, data)
     if split is not None:
-        yield from divided(cross_validation(arguments.name, data, split))
+        yield from split_summary(cross_validation(arguments.name, data, split))
 
 
 def _read(option: str, text: str, kind: TypeAdapter[Any]) -> Any:

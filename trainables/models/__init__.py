@@ -1,1 +1,1 @@
-"""Networks by name, their initial weights, their parameters and FLOPs."""
+"""Networks by name, with their initial weights, parameters and FLOPs."""

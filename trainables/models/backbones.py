@@ -1,7 +1,7 @@
-"""Networks by name: torchvision, timm, or one's own class; their head, input and normalisation.
+"""Networks by name, of torchvision, timm or a class of the user's: head, input size and normalisation.
 
-The one place that knows how a family differs. A new architecture of torchvision or timm needs nothing
-here; one's own ``nn.Module`` needs a constructor that takes ``num_classes``.
+Differences between families of networks are handled here and nowhere else. A new architecture of torchvision or timm
+needs no change; a user's ``nn.Module`` needs a constructor that takes ``num_classes``.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from trainables.specs import ModelSpec
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
-"""torchvision's networks that return a tuple in training, of the logits and those of more heads, and these heads.
-They are built without: a stage trains on the main logits, and weights that nothing trains are no part of it."""
+"""torchvision's networks with auxiliary heads for training (they return a tuple of logits), and the prefixes of these heads.
+They are built without: only the main logits are trained on, so the other weights would stay untrained."""
 INCEPTION = {"aux_logits": False, "init_weights": True, "transform_input": True}
-"""``transform_input``: their published weights want another normalisation, which they do themselves."""
+"""Options of the networks in ``AUXILIARY_HEADS``. With ``transform_input`` they convert ImageNet's normalisation to their own."""
 
 State = dict[str, torch.Tensor]
 
@@ -34,10 +34,10 @@ class Backbone:
     """A network with a head for a number of classes.
 
     Attributes:
-        module: takes float images (n, 3, edge, edge), gives logits (n, classes).
-        head: names of the parameters that depend on the number of classes.
-        mean, std: of the normalisation it expects, channels red, green, blue in [0, 1].
-        dropped: prefixes of published weights that the network is built without: heads for training alone.
+        module: maps float images, shape (n, 3, edge, edge), to logits, shape (n, classes).
+        head: names of the parameters whose shape depends on the number of classes.
+        mean, std: normalisation of the input; red, green, blue in [0, 1].
+        dropped: prefixes of published weights that the network has no parameters for: its auxiliary heads.
     """
 
     module: nn.Module
@@ -47,14 +47,18 @@ class Backbone:
     dropped: tuple[str, ...] = ()
 
     def without_head(self, state: State) -> State:
-        """Return the part of a state dict that pre-training hands on."""
+        """Return a state dict without the head: the weights that pre-training passes on."""
         return {n: tensor for n, tensor in state.items() if n not in self.head and not n.startswith(self.dropped)}
 
     def load_backbone(self, state: State, origin: str) -> None:
-        """Load weights into all but the head, which stays as it was initialised.
+        """Load weights into everything but the head, which keeps its initialisation.
+
+        Args:
+            state: weights by name; those of a head are ignored.
+            origin: where they come from, for the message.
 
         Raises:
-            UserError: if a weight is missing, unknown or of another shape; all are listed.
+            UserError: if weights are missing, unknown or of another shape; the first eight are listed.
         """
         own = self.without_head(self.module.state_dict())
         given = self.without_head(state)
@@ -66,13 +70,18 @@ class Backbone:
             if own[name].shape != given[name].shape
         ]
         if faults:
-            shown = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
-            raise UserError(f"the weights of {origin} do not fit the architecture: {shown}")
+            listed = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
+            raise UserError(f"the weights of {origin} do not fit the architecture: {listed}")
         self.module.load_state_dict(given, strict=False)
 
 
 def build(spec: ModelSpec, image_size: int, classes: int) -> Backbone:
-    """Build a network with random weights, from torch's global random state.
+    """Build a network with random weights, drawn from torch's global random state.
+
+    Args:
+        spec: name and options.
+        image_size: edge of the input, pixels.
+        classes: number of classes.
 
     Raises:
         UserError: if the name or its options are unknown.
@@ -86,10 +95,10 @@ def build(spec: ModelSpec, image_size: int, classes: int) -> Backbone:
 
 @contextmanager
 def without_memory() -> Iterator[None]:
-    """Within, the parameters of new modules have a shape but neither memory nor values.
+    """Context in which new modules get their parameters on the meta device: shapes without memory or values.
 
-    ``torch.device("meta")`` would do the same to all tensors, and some networks (RegNet) compute
-    their widths with tensors while they are built.
+    ``torch.device("meta")`` would do so for all tensors, but some networks (RegNet) compute their layer widths with
+    tensors in their constructor.
     """
     register = nn.Module.register_parameter
 
@@ -105,9 +114,17 @@ def without_memory() -> Iterator[None]:
 
 
 def construct_shapes(spec: ModelSpec, image_size: int, classes: int) -> nn.Module:
-    """Build the bare network for the shapes of its parameters: without memory where it can be built so.
+    """Build a network for the shapes of its parameters, without memory if possible.
 
-    Some (Swin V2, hybrid ViTs) ask their parameters for values while they are built.
+    Some networks (Swin V2, hybrid ViTs) read the values of their parameters in their constructor.
+
+    Args:
+        spec: name and options.
+        image_size: edge of the input, pixels.
+        classes: number of classes.
+
+    Raises:
+        UserError: if the name or its options are unknown.
     """
     try:
         with without_memory():
@@ -117,14 +134,23 @@ def construct_shapes(spec: ModelSpec, image_size: int, classes: int) -> nn.Modul
 
 
 def construct(spec: ModelSpec, image_size: int, classes: int) -> nn.Module:
-    """Build the bare network. Raises UserError if the name or its options are unknown."""
+    """Build the plain ``nn.Module``.
+
+    Args:
+        spec: name and options.
+        image_size: edge of the input, pixels.
+        classes: number of classes.
+
+    Raises:
+        UserError: if the name or its options are unknown.
+    """
     library, _, name = spec.model.partition("/")
     try:
         if library == "torchvision":
             return _torchvision(name, image_size, classes, spec.options)
         if library == "timm":
             return _timm(name, image_size, classes, spec.options)
-        return _own(spec.model, classes, spec.options)
+        return _custom(spec.model, classes, spec.options)
     except (TypeError, ValueError, RuntimeError, ImportError, AttributeError, AssertionError) as error:
         raise UserError(
             f"cannot build {spec.model} with {spec.options or 'no options'} at {image_size} px: {error}"
@@ -149,14 +175,14 @@ def _timm(name: str, image_size: int, classes: int, options: dict[str, Any]) -> 
     return module
 
 
-def _own(path: str, classes: int, options: dict[str, Any]) -> nn.Module:
+def _custom(path: str, classes: int, options: dict[str, Any]) -> nn.Module:
     module_name, _, class_name = path.partition(":")
     module: nn.Module = getattr(importlib.import_module(module_name), class_name)(num_classes=classes, **options)
     return module
 
 
 def _head(spec: ModelSpec, image_size: int) -> frozenset[str]:
-    """The head is what changes its shape with the number of classes: true of every family, whatever its names."""
+    """Return the names of the parameters whose shape depends on the number of classes: the head in every family."""
     shapes = [{n: t.shape for n, t in construct_shapes(spec, image_size, c).state_dict().items()} for c in (2, 3)]
     return frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
 

@@ -1,7 +1,7 @@
-"""Parameters, FLOPs and published weights of every known architecture, as a table that needs no torch.
+"""Parameters, FLOPs and published weights of every known architecture, in a table that is read without torch.
 
-``python -m trainables.models.complexity`` counts them anew and rewrites ``complexity.json``; a test holds
-the table to the installed libraries. Planning reads the table only.
+``python -m trainables.models.complexity`` counts them and rewrites ``complexity.json``; a test compares the table with
+the installed libraries. Planning reads the table only.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Complexity(NamedTuple):
     """One row of the table.
 
     Attributes:
-        parameters: with a head of 1000 classes.
-        gflops: multiply-adds of one forward pass of one image, in 10^9, at ``edge``; None where it could not be counted.
-        edge: input edge in pixels at which they were counted.
-        weights: version -> URL of the published ImageNet weights.
+        parameters: number of parameters, with a head of 1000 classes.
+        gflops: multiply-adds of the forward pass of one image, in 10^9, at ``edge``; None if they could not be counted.
+        edge: of the input for which they were counted, pixels.
+        weights: version -> URL of published ImageNet weights.
     """
 
     parameters: int
@@ -36,15 +36,15 @@ class Complexity(NamedTuple):
 
 @cache
 def known() -> dict[str, Complexity]:
-    """Return the table: ``torchvision/NAME`` and ``timm/NAME`` -> complexity."""
+    """Return the table: ``torchvision/NAME`` or ``timm/NAME`` -> complexity."""
     return {name: Complexity(*row) for name, row in json.loads(TABLE.read_text()).items()}
 
 
 def full_name(name: str) -> str:
-    """Return ``torchvision/NAME`` or ``timm/NAME`` for a bare name; ``package.module:CLASS`` stays.
+    """Return ``torchvision/NAME`` or ``timm/NAME`` for a bare name; ``package.module:CLASS`` is returned as it is.
 
     Raises:
-        UserError: if neither library has it; the nearest valid names are given.
+        UserError: if neither library has it; the most similar names are suggested.
     """
     if ":" in name or name in known():
         return name
@@ -54,12 +54,17 @@ def full_name(name: str) -> str:
     bare = {known_name.partition("/")[2]: known_name for known_name in known()}
     hint = suggestion(name.rpartition("/")[2], bare)
     raise UserError(
-        f"unknown architecture {name}: neither torchvision nor timm has it{hint}; one's own is package.module:CLASS"
+        f"unknown architecture {name}: neither torchvision nor timm has it{hint}; a class of your own is package.module:CLASS"
     )
 
 
 def gflops(spec: ModelSpec, edge: int) -> float:
-    """Return the multiply-adds (10^9) of one image, scaled with the area from those counted; 1.0 where unknown."""
+    """Return the multiply-adds of one image, in 10^9, scaled with the area of the input; 1.0 if unknown.
+
+    Args:
+        spec: the network.
+        edge: of the input, pixels.
+    """
     row = known().get(spec.model)
     if row is None or row.gflops is None:
         return 1.0
@@ -67,10 +72,10 @@ def gflops(spec: ModelSpec, edge: int) -> float:
 
 
 def count(name: str) -> Complexity:
-    """Count an architecture of torchvision or timm from shapes alone: no memory, no arithmetic.
+    """Count parameters and FLOPs of an architecture of torchvision or timm on the meta device.
 
     Raises:
-        UserError: if it cannot be built by its name alone.
+        UserError: if it cannot be built without options.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
@@ -84,7 +89,7 @@ def count(name: str) -> Complexity:
         with counter, torch.no_grad(), torch.device("meta"):
             module(torch.empty(1, 3, edge, edge))
         gigaflops: float | None = float(f"{counter.get_total_flops() / 2e9:.4g}")
-    except Exception:  # noqa: BLE001 - some networks ask a real tensor for its values: their FLOPs stay unknown
+    except Exception:  # noqa: BLE001 - some networks read values of tensors, which meta tensors lack: unknown
         gigaflops = None
     return Complexity(sum(p.numel() for p in module.parameters()), gigaflops, edge, weights)
 
@@ -118,7 +123,7 @@ def write_table() -> None:
     for name in names():
         try:
             rows[name] = count(name)
-        except UserError:  # it cannot be built without more options: not usable by name alone
+        except UserError:  # it cannot be built without options
             continue
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows.items())
     TABLE.write_text("{\n" + lines + "\n}\n")

@@ -1,4 +1,4 @@
-"""Files of weights: read without pickle, written as safetensors."""
+"""Weights in files: read without pickle, written as safetensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def read_weights(file: Path) -> State:
     """Read a safetensors file, or a state dict saved by torch (``weights_only=True``).
 
     Raises:
-        UserError: if the file is absent or is neither.
+        UserError: if the file is absent or neither of them.
     """
     if not file.is_file():
         raise UserError(f"no file of weights at {file}")
@@ -27,13 +27,13 @@ def read_weights(file: Path) -> State:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise UserError(f"{file} cannot be read as weights: {error}") from error
-    except Exception as error:  # pickle.UnpicklingError. What torch says of it advises to load it all the same
+    except Exception as error:  # pickle.UnpicklingError; torch's message advises to load the file nevertheless
         raise UserError(
-            f"{file} holds more than tensors and is not read: it could run code. Ask its maker for a safetensors file, or for "
-            "a state dict saved by itself (`torch.save(model.state_dict(), FILE)`)"
+            f"{file} holds more than tensors and is not read: it could run code. Ask its author for a safetensors file, or for "
+            "a state dict (`torch.save(model.state_dict(), FILE)`)"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{file} is no state dict of names and tensors")
+        raise UserError(f"{file} is not a state dict of names and tensors")
     return state
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import ImageFolder
-from trainables.data.splits.splits import SplitSpec, cross_validation, single
+from trainables.data.splits.splits import SplitSpec, cross_validation, train_val_split
 from trainables.data.synthetic import generated
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData, StageWeights
@@ -50,7 +50,7 @@ def make(folder: Path) -> TrainedStudy:
     }
     study = Study(Storage(folder / "study"))
     spec = SplitSpec(folds=FOLDS, val_fraction=0.25)
-    split, tissue_split = cross_validation("cells", sets["cells"], spec), single(sets["tissue"], spec)
+    split, tissue_split = cross_validation("cells", sets["cells"], spec), train_val_split(sets["tissue"], spec)
     for one in (split, tissue_split):
         study.write_split(one.digest, one.table)
     runtime = RuntimeContext({name: str(packed.folder) for name, packed in sets.items()}, {})

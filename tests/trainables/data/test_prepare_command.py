@@ -47,7 +47,7 @@ def test_it_says_what_a_data_set_holds(root: Path, capsys: pytest.CaptureFixture
     assert lines[7] == (
         "divided: no groups are given: 0 of 6 images shared between train, val and test, 3 folds; every image tested once"
     )
-    assert lines[8].startswith("  class a (3 images): 1 test images and 1 on val a fold")
+    assert lines[8].startswith("  class a (3 images): 1 test and 1 val images per fold: ")
     assert err == ""
 
 

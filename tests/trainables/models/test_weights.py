@@ -62,7 +62,7 @@ def test_a_pickle_that_would_do_harm_is_not_run(tmp_path: Path, write: Callable[
 )
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, value: Any) -> None:
     torch.save(value, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"w\.pth is no state dict of names and tensors"):
+    with pytest.raises(UserError, match=r"w\.pth is not a state dict of names and tensors"):
         read_weights(tmp_path / "w.pth")
 
 

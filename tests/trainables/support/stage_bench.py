@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import Generated
-from trainables.data.splits.splits import Split, SplitSpec, cross_validation, single
+from trainables.data.splits.splits import Split, SplitSpec, cross_validation, train_val_split
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
 from trainables.stage.run import run_stage
@@ -111,4 +111,4 @@ def make_bench(cache: Path) -> Bench:
 
     cells, tissue = made("cells", "blood_cells"), made("tissue", "tissue_patches")
     spec = SplitSpec(folds=3, val_fraction=0.25)
-    return Bench(cells, tissue, cross_validation("cells", cells, spec), single(tissue, spec))
+    return Bench(cells, tissue, cross_validation("cells", cells, spec), train_val_split(tissue, spec))

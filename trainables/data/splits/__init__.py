@@ -1,1 +1,1 @@
-"""Folds: how images are divided into train, val and test."""
+"""Splits: how images are divided into train, val and test."""

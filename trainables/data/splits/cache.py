@@ -1,69 +1,51 @@
-"""Splits that were made before, kept beside the packed images: dividing 171,374 images and proving it takes seconds."""
+"""Splits cached beside the prepared images: dividing 171,374 images and verifying the result takes seconds."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from trainables.data.packing.prepare import Packed
 from trainables.data.splits.splits import Split, SplitSpec
 from trainables.hashing import digest
+from trainables.store.arrow import read_parquet
+from trainables.store.storage import Storage
 
-VERSION = 1
-"""Raise it when the same data and specification are divided, proven or noted in another way."""
+VERSION = 2
+"""Raise it when the same data and specification give another split, or its proof or notes other words."""
 
 
-def kept_split(kind: str, data: Packed, spec: SplitSpec, cache: Path, make: Callable[[], Split]) -> Split:
-    """Return the split of a data set: the one made before of the same data and specification, or a new one.
-
-    What is kept is believed only as it was written: the file of the table is compared with its SHA-256.
+def cached_split(kind: str, data: Packed, spec: SplitSpec, cache: Path, make: Callable[[], Split]) -> Split:
+    """Return the cached split of the same data and specification; make and cache it if there is none.
 
     Args:
-        kind: of split: whether it has folds.
+        kind: of split: with folds or without.
         data: what is divided.
         spec: how.
-        cache: folder of kept splits; where nothing can be written there, nothing is kept.
-        make: makes it.
-
-    Raises:
-        UserError: as ``make`` does.
+        cache: folder of cached splits; if it is not writable, nothing is cached.
+        make: makes the split; its UserError is raised as it is.
     """
     # The folder's name stands for the listing, and so for the order of the images.
     name = digest([VERSION, kind, data.folder.name, data.fingerprint, spec.model_dump(mode="json")])[:32]
-    split = _read(cache / name)
+    storage = Storage(cache)
+    split = _read(storage, name)
     if split is None:
         split = make()
-        _write(cache / name, split)
+        with suppress(OSError):
+            sha256 = storage.write_table(f"{name}.parquet", split.table)
+            storage.write_json(f"{name}.json", {**split.document(), "sha256": sha256})
     return split
 
 
-def _read(place: Path) -> Split | None:
+def _read(storage: Storage, name: str) -> Split | None:
+    """Return a cached split whose table has the SHA-256 it was written with; None if it is absent or damaged."""
     try:
-        known = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))
-        content = place.with_suffix(".parquet").read_bytes()
+        known = storage.read_json(f"{name}.json")
+        content = storage.read(f"{name}.parquet")
         if hashlib.sha256(content).hexdigest() != known["sha256"]:
             return None
-        table = pq.ParquetFile(pa.BufferReader(content)).read()
-        return Split(table, str(known["digest"]), str(known["proof"]), tuple(map(str, known["notes"])))
-    except (OSError, ValueError, KeyError, TypeError):  # absent or torn: it is made anew
+        return Split(read_parquet(content), str(known["digest"]), str(known["proof"]), tuple(map(str, known["notes"])))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(place: Path, split: Split) -> None:
-    with suppress(OSError):
-        sink = pa.BufferOutputStream()
-        pq.write_table(split.table, sink)
-        content = sink.getvalue().to_pybytes()
-        known = {**split.document(), "sha256": hashlib.sha256(content).hexdigest()}
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for suffix, text in ((".parquet", content), (".json", json.dumps(known).encode())):
-            partial = place.with_suffix(f".{os.getpid()}.partial")
-            partial.write_bytes(text)
-            partial.replace(place.with_suffix(suffix))

@@ -1,4 +1,4 @@
-"""What a split cannot give each class: refused where no score could mean anything, said where one means less."""
+"""Class coverage of a split: refused if a class could have no meaningful score, noted if its score means less."""
 
 from __future__ import annotations
 
@@ -7,18 +7,28 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.arrays import Ints
+from trainables.arrays import Ints, Mask
 from trainables.data.packing.prepare import Packed
 from trainables.data.splits.grouping import SplitUnits
 from trainables.errors import UserError
 
 TRAIN, VAL, TEST = 0, 1, 2
 FEW = 5
-"""A class with fewer test images than this in a fold is named: one image moves its recall by a fifth or more."""
+"""A class with fewer test images in a fold is noted: one image changes its recall by more than a fifth."""
 
 
 def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, folds: int) -> None:
-    """Refuse what cannot be divided at all. Raises UserError with every fault."""
+    """Refuse a data set that cannot be divided into folds.
+
+    Args:
+        name: of the data set, for messages.
+        classes: names of its classes.
+        units: sets of images that stay together.
+        folds: number of folds.
+
+    Raises:
+        UserError: with every fault: classes with too few images or groups, fewer units than folds.
+    """
     images = np.bincount(units.labels, minlength=len(classes))
     apart = units.of_class()
     small = [f"{c} ({n})" for c, n in zip(classes, images.tolist(), strict=True) if n < folds]
@@ -47,7 +57,16 @@ def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, f
 
 
 def refuse_unlearnable(name: str, data: Packed, parts: NDArray[np.int8]) -> None:
-    """Refuse a split in which some class is never both trained on and tested in one fold. Raises UserError."""
+    """Refuse a split with a class that no fold both trains on and tests.
+
+    Args:
+        name: of the data set, for messages.
+        data: the data set, N images.
+        parts: part of each image in each fold, shape (folds, N).
+
+    Raises:
+        UserError: with the names of such classes.
+    """
     counts = _counts(data, parts)
     both = np.any((counts[:, TRAIN] > 0) & (counts[:, TEST] > 0), axis=0).tolist()
     hopeless = [c for c, learnable in zip(data.classes, both, strict=True) if not learnable]
@@ -58,12 +77,12 @@ def refuse_unlearnable(name: str, data: Packed, parts: NDArray[np.int8]) -> None
 
 
 def note_classes(data: Packed, units: SplitUnits, parts: NDArray[np.int8]) -> list[str]:
-    """Say which classes some fold does not train on, choose on or test, and which are tested on few images.
+    """Return notes on classes that are absent from train, val or test in some fold, or tested on few images.
 
     Args:
         data: the data set, N images.
-        units: its units.
-        parts: part of each image in each fold, shape (folds, N); one fold is a pre-training set.
+        units: sets of images that stay together.
+        parts: part of each image in each fold, shape (folds, N); one row: a pre-training set.
     """
     counts = _counts(data, parts)
     images, apart = np.bincount(data.labels, minlength=len(data.classes)), units.of_class()
@@ -72,30 +91,29 @@ def note_classes(data: Packed, units: SplitUnits, parts: NDArray[np.int8]) -> li
         what = f"class {name} ({images[label]:,} images in {apart[label]:,} groups)"
         if apart[label] == images[label]:
             what = f"class {name} ({images[label]:,} images)"
-        trained, shown, tested = counts[:, :, label].T
-        notes += [f"{what}: {note}" for note in _notes(trained, shown, tested, folds=len(parts))]
+        notes += [f"{what}: {note}" for note in _notes(*counts[:, :, label].T)]
     return notes
 
 
-def _notes(trained: Ints, shown: Ints, tested: Ints, folds: int) -> list[str]:
-    notes = []
-    untrained, unseen, untested = (np.flatnonzero(count == 0) for count in (trained, shown, tested))
-    if len(untrained):
-        notes.append(f"nothing of it is in train{_of(untrained, folds)}; it cannot be learnt there")
-    if len(unseen):
-        notes.append(f"nothing of it is on val{_of(unseen, folds)}; nothing is chosen by it there")
-    if folds > 1 and len(untested):
-        notes.append(f"nothing of it is tested{_of(untested, folds)}; its recall there is 0/0, counted as 0")
-    few = tested[tested > 0]
+def _notes(train: Ints, val: Ints, test: Ints) -> list[str]:
+    """Return the notes on one class, from its images in each part, shape (folds,) each."""
+    folds = len(train)
+    effects = [("train", train, "it cannot be learnt there"), ("val", val, "it has no part in what is chosen there")]
+    if folds > 1:
+        effects.append(("test", test, "its recall there is 0/0, counted as 0"))
+    notes = [
+        f"absent from {part}{_in_folds(count == 0)}: {effect}" for part, count, effect in effects if (count == 0).any()
+    ]
+    few = test[test > 0]
     if folds > 1 and few.min(initial=FEW) < FEW:
         notes.append(
-            f"{_range(few)} test images and {_range(shown)} on val a fold; its scores, and with them the macro scores, move in large steps"
+            f"{_range(few)} test and {_range(val)} val images per fold: its scores, and with them the macro scores, change in large steps"
         )
     return notes
 
 
-def _of(which: Ints, folds: int) -> str:
-    return f" of fold {', '.join(map(str, which.tolist()))}" if folds > 1 else ""
+def _in_folds(absent: Mask) -> str:
+    return f" in fold {', '.join(map(str, np.flatnonzero(absent).tolist()))}" if len(absent) > 1 else ""
 
 
 def _range(counts: Ints) -> str:
@@ -104,7 +122,7 @@ def _range(counts: Ints) -> str:
 
 
 def _counts(data: Packed, parts: NDArray[np.int8]) -> Ints:
-    """Count images, shape (folds, 3, classes)."""
+    """Return the number of images, shape (folds, 3, classes)."""
     classes = len(data.classes)
     rows = [np.bincount(row * np.int64(classes) + data.labels, minlength=3 * classes) for row in parts]
     return np.stack(rows).reshape(len(parts), 3, classes)

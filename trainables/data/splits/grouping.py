@@ -1,8 +1,8 @@
-"""Images that must stay together, and how they are dealt out to parts.
+"""Units: sets of images that must stay together, and their assignment to parts.
 
-Images of one group, and images of identical bytes, form one *unit*. Units are dealt out the largest
-first, each to the part that lacks most of its classes. Where many are alike (of one size and one class,
-as all single images of a class are), how many go to each part is computed at once, not tried one by one.
+Images of one group, and images with identical bytes, form one *unit*. Units are assigned in order of size, the largest
+first, each to the part that lacks most of its classes. For equal units (of one size and one class, as all single
+images of a class are) the number that goes to each part is computed at once.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from trainables.arrays import Ints
+from trainables.arrays import Floats, Ints
 from trainables.data.packing.prepare import Packed
+from trainables.data.splits.verification import IDENTICAL
 from trainables.store.arrow import codes
-
-IDENTICAL = "identical-"
-"""Begins the effective group of images of identical bytes that have no group of their own."""
 
 
 class SplitUnits:
     """The units of a data set of N images.
 
     Attributes:
-        of_image: the unit of each image, shape (N,), numbered in order of appearance.
+        count: number of units.
+        of_image: unit of each image, shape (N,), numbered in order of appearance.
         labels: label of each image, shape (N,).
-        sizes: images of each unit, shape (count,).
-        classes: how many classes there are.
+        sizes: number of images in each unit, shape (count,).
+        classes: number of classes.
     """
 
     def __init__(self, data: Packed) -> None:
@@ -43,17 +41,17 @@ class SplitUnits:
         self._first = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
 
     def images(self, unit: int) -> Ints:
-        """Return the images of a unit."""
+        """Return the indices of a unit's images."""
         return self._images[self._first[unit] : self._first[unit + 1]]
 
     def of_class(self) -> Ints:
-        """Return how many units hold each class, shape (classes,)."""
+        """Return the number of units with images of each class, shape (classes,)."""
         pairs = np.unique(self.of_image * max(self.classes, 1) + self.labels)
         return np.bincount(pairs % max(self.classes, 1), minlength=self.classes).astype(np.int64)
 
     @cached_property
     def content(self) -> list[list[tuple[int, int]]]:
-        """What each unit holds: pairs of a label and how many images."""
+        """Labels in each unit, each with its number of images."""
         width = max(self.classes, 1)
         pairs, counts = np.unique(self.of_image * width + self.labels, return_counts=True)
         content: list[list[tuple[int, int]]] = [[] for _ in range(self.count)]
@@ -63,33 +61,41 @@ class SplitUnits:
             content[unit].append((label, images))
         return content
 
-    def deal(
-        self, which: Ints, shares: Sequence[float], rng: np.random.Generator, apart: frozenset[int] = frozenset()
+    def assign(
+        self, which: Ints, shares: Sequence[float], rng: np.random.Generator, scarce: frozenset[int] = frozenset()
     ) -> Ints:
-        """Give each of the units named to one of ``len(shares)`` parts; return the part of each, shape (len(which),).
+        """Assign units to parts.
 
-        A part's target for a class is its share of it, and one image at least where the class has two.
-        Ties go to the part with fewest images for its share. Units of the classes ``apart`` go to parts
-        that have none of them yet, as long as there are such, whatever else they hold.
+        A part's target for a class is its share of the images, and at least one image if the class has two. Ties go
+        to the part with the fewest images for its share.
+
+        Args:
+            which: the units, shape (n,).
+            shares: of each part; they add up to 1.
+            rng: draws the order of units of one size.
+            scarce: classes whose units go to parts that have no image of them, as long as there is such a part.
+
+        Returns:
+            part of each unit, shape (n,).
         """
         members = np.zeros(self.count, dtype=bool)
         members[which] = True
-        hand = _Hand(shares, np.bincount(self.labels[members[self.of_image]], minlength=self.classes), apart)
+        quotas = _Quotas(shares, np.bincount(self.labels[members[self.of_image]], minlength=self.classes), scarce)
         order = rng.permutation(len(which))
         sizes, labels = self.sizes[which[order]], self._label[which[order]]
         part_of = np.empty(len(which), dtype=np.int64)
         for size in np.unique(sizes)[::-1].tolist():
             of_size = sizes == size
             for i in order[of_size & (labels < 0)].tolist():
-                part_of[i] = hand.give(self.content[which[i]])
+                part_of[i] = quotas.assign(self.content[which[i]])
             for label in np.unique(labels[of_size & (labels >= 0)]).tolist():
-                alike = order[of_size & (labels == label)]
-                part_of[alike] = np.repeat(np.arange(len(shares)), hand.fill(label, len(alike), size))
+                equal = order[of_size & (labels == label)]
+                part_of[equal] = np.repeat(np.arange(len(shares)), quotas.assign_equal(label, len(equal), size))
         return part_of
 
     @cached_property
     def _label(self) -> Ints:
-        """The class of each unit of one class; -1 for the others."""
+        """The class of each unit that has one class only, shape (count,); -1 for the others."""
         low = np.full(self.count, self.classes, dtype=np.int64)
         high = np.full(self.count, -1, dtype=np.int64)
         np.minimum.at(low, self.of_image, self.labels)
@@ -97,7 +103,7 @@ class SplitUnits:
         return np.where(low == high, low, -1)
 
     def names(self, data: Packed) -> pa.Array:
-        """Return the effective group of each unit: its own name, one made from its bytes, or null for an image alone."""
+        """Return the effective group of each unit: a group's name, one made from its bytes, or null for a single image."""
         known: dict[int, str] = {}
         for unit, group in zip(self.of_image.tolist(), data.index.column("group").to_pylist(), strict=True):
             if group is not None:
@@ -109,60 +115,60 @@ class SplitUnits:
         return pa.array([known.get(unit) for unit in range(self.count)], pa.string())
 
 
-class _Hand:
-    """What each part still lacks while units are dealt out."""
+class _Quotas:
+    """The images that each part still lacks while units are assigned."""
 
-    def __init__(self, shares: Sequence[float], total: Ints, apart: frozenset[int]) -> None:
+    def __init__(self, shares: Sequence[float], total: Ints, scarce: frozenset[int]) -> None:
         self._shares = list(shares)
-        self._holds: dict[int, set[int]] = {label: set() for label in apart}
+        self._holders: dict[int, set[int]] = {label: set() for label in scarce}
         self._total = total.tolist()
         self._images = [0] * len(self._shares)
-        # Images still lacking, by class and part. A small part wants one image at least of a class that has two.
+        # By class and part. A small part should have at least one image of a class that has two.
         self._lacking = [[max(s * n, 1.0 if s < 0.5 and n > 1 else 0.0) for s in self._shares] for n in self._total]
 
-    def give(self, content: list[tuple[int, int]]) -> int:
-        """Give a unit that holds (label, images) to the part that lacks most of it; return that part."""
+    def assign(self, content: list[tuple[int, int]]) -> int:
+        """Assign a unit, given as (label, images) pairs, to the part that lacks most of it; return that part."""
         need = [0.0] * len(self._shares)
         for label, images in content:
             for part, lacking in enumerate(self._lacking[label]):
                 need[part] += images * lacking / self._total[label]
-        kept_apart = [self._holds[label] for label, _ in content if label in self._holds]
-        part = self._first(need, kept_apart)
-        for held in kept_apart:
-            held.add(part)
+        holders = [self._holders[label] for label, _ in content if label in self._holders]
+        part = self._neediest(need, holders)
+        for parts in holders:
+            parts.add(part)
         for label, images in content:
             self._lacking[label][part] -= images
             self._images[part] += images
         return part
 
-    def fill(self, label: int, count: int, size: int) -> Ints:
-        """Give ``count`` units of ``size`` images of one class, each to the part that lacks most of it.
+    def assign_equal(self, label: int, count: int, size: int) -> Ints:
+        """Assign ``count`` units of ``size`` images of one class, each to the part that lacks most of it.
 
         Returns:
-            how many units each part gets: what giving them one by one would come to.
+            number of units for each part, as if they were assigned one by one.
         """
         lacking = np.array(self._lacking[label]) / size
-        given = _nearly(lacking, count)
+        given = _water_level(lacking, count)
         self._images = [images + n * size for images, n in zip(self._images, given.tolist(), strict=True)]
         for _ in range(count - int(given.sum())):
-            part = self._first((lacking - given).tolist())
+            part = self._neediest((lacking - given).tolist())
             given[part] += 1
             self._images[part] += size
         self._lacking[label] = ((lacking - given) * size).tolist()
-        if label in self._holds:
-            self._holds[label].update(np.flatnonzero(given).tolist())
+        if label in self._holders:
+            self._holders[label].update(np.flatnonzero(given).tolist())
         return given
 
-    def _first(self, need: Sequence[float], kept_apart: Sequence[set[int]] = ()) -> int:
+    def _neediest(self, need: Sequence[float], holders: Sequence[set[int]] = ()) -> int:
         def rank(part: int) -> tuple[int, float, float]:
-            met = sum(part in held for held in kept_apart)
-            return -met, round(need[part], 9), -self._images[part] / self._shares[part]
+            held = sum(part in parts for parts in holders)
+            return -held, round(need[part], 9), -self._images[part] / self._shares[part]
 
         return max(range(len(need)), key=rank)
 
 
-def _nearly(lacking: NDArray[np.float64], count: int) -> Ints:
-    """Return what each part surely gets of ``count``: filled up to one level, short of it by an image or two."""
+def _water_level(lacking: Floats, count: int) -> Ints:
+    """Return the share of ``count`` units with which all parts lack equally much, rounded down by a unit or two."""
     active = np.ones(len(lacking), dtype=bool)
     while True:
         level = (lacking[active].sum() - count) / active.sum()
@@ -173,7 +179,7 @@ def _nearly(lacking: NDArray[np.float64], count: int) -> Ints:
 
 
 def _connected(hashes: Ints, groups: Ints) -> Ints:
-    """Number the connected components of images that share a hash or a group, in order of appearance."""
+    """Return the connected component of each image, linked by shared hash or group, numbered in order of appearance."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""Folds: which images train, validate and test. Stratified by class, and no group on two sides."""
+"""Splits into train, val and test: stratified by class, with no group in two parts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = ("train", "val", "test")
 
 
 class SplitSpec(Frozen):
-    """How the target data are divided."""
+    """How a data set is divided."""
 
     folds: int = Field(5, ge=2, description="outer parts of the cross-validation; each is the test part once")
     val_fraction: float = Field(0.2, gt=0, lt=1, description="share of a fold's training images kept to choose on")
@@ -46,10 +46,10 @@ class Split:
     """A divided data set.
 
     Attributes:
-        table: columns fold, image_id, label, group, split.
+        table: fold, image_id, label, group, split: one row per fold and image.
         digest: of the table's content.
-        proof: one sentence that says what was checked on the table: groups shared (none), folds, images tested once.
-        notes: what a reader of the scores must know: classes that a fold does not test, or val does not show, and why.
+        proof: a sentence that states what was verified on the table: groups shared (none), folds, images tested once.
+        notes: what limits the scores: classes that are absent from a part of a fold, or tested on few images.
     """
 
     table: pa.Table
@@ -58,12 +58,17 @@ class Split:
     notes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return what is known of it as plain values, its table left out."""
+        """Return everything but the table as plain values."""
         return {"digest": self.digest, "proof": self.proof, "notes": list(self.notes)}
 
 
 def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     """Divide a data set into folds, each with a train, a val and a test part.
+
+    Args:
+        name: of the data set, for messages.
+        data: the data set.
+        spec: folds, share of val, seed.
 
     Raises:
         UserError: if a class has fewer images than folds, there are fewer units than folds, a part stays
@@ -72,9 +77,9 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     units = SplitUnits(data)
     refuse_small_classes(name, data.classes, units, spec.folds)
     rng = np.random.default_rng(derive_seed("folds", spec.seed))
-    # Two units of a class in one fold, and it is neither tested elsewhere nor, if they are all, trained on there.
-    few = frozenset(np.flatnonzero(units.of_class() <= spec.folds).tolist())
-    test_fold = units.deal(np.arange(units.count), [1 / spec.folds] * spec.folds, rng, apart=few)
+    # With two of its few units in one fold, a class is not tested in another; with all of them, never learnt where tested.
+    scarce = frozenset(np.flatnonzero(units.of_class() <= spec.folds).tolist())
+    test_fold = units.assign(np.arange(units.count), [1 / spec.folds] * spec.folds, rng, scarce)
     parts = np.empty((spec.folds, len(data.labels)), dtype=np.int8)
     for fold in range(spec.folds):
         rng = np.random.default_rng(derive_seed("val", spec.seed, fold))
@@ -87,8 +92,12 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
     return _split(data, units, parts, note_classes(data, units, parts))
 
 
-def single(data: Packed, spec: SplitSpec) -> Split:
-    """Divide a pre-training set into train and val: its own parts where it has them, dealt out otherwise.
+def train_val_split(data: Packed, spec: SplitSpec) -> Split:
+    """Divide a pre-training set into train and val: by its own parts if it has both, stratified otherwise.
+
+    Args:
+        data: the data set.
+        spec: share of val, seed.
 
     Raises:
         UserError: if a part stays empty.
@@ -96,7 +105,7 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     units = SplitUnits(data)
     given = np.array(data.index.column("part").to_pylist(), dtype=object)
     if all(part is not None for part in given) and {"train", "val"} <= set(given):
-        parts, notes = _mended(given, units)
+        parts, notes = _own_parts(given, units)
     else:
         rng = np.random.default_rng(derive_seed("val", spec.seed, None))
         parts = _train_or_val(units, np.arange(units.count), spec.val_fraction, rng)[units.of_image]
@@ -106,27 +115,27 @@ def single(data: Packed, spec: SplitSpec) -> Split:
     return _split(data, units, parts[np.newaxis, :], [*notes, *note_classes(data, units, parts[np.newaxis, :])])
 
 
-def _mended(given: NDArray[np.object_], units: SplitUnits) -> tuple[Parts, list[str]]:
-    """Take out of val what is in train as well, by group or by identical bytes."""
+def _own_parts(given: NDArray[np.object_], units: SplitUnits) -> tuple[Parts, list[str]]:
+    """Return the data set's own parts; val images that share a group or their bytes with train go to train."""
     own = np.array([NAMES.index(part) for part in given], dtype=np.int8)
     in_train = np.isin(units.of_image, units.of_image[own == TRAIN])
     moved = (own == VAL) & in_train
-    notes = [f"{moved.sum():,} images of its val part share a group or their bytes with train: they train"]
+    notes = [f"{moved.sum():,} images of its val part share a group or their bytes with train: moved to train"]
     return np.where(moved, np.int8(TRAIN), own), notes if moved.any() else []
 
 
 def _train_or_val(units: SplitUnits, which: Ints, val_fraction: float, rng: np.random.Generator) -> Parts:
-    """Deal the units named out to train and val; return the part of each.
+    """Assign units to train and val; return the part of each.
 
-    Val never holds all of a class: its smallest unit trains then.
+    If val would get all units of a class, its smallest one goes to train.
     """
-    parts = units.deal(which, [1 - val_fraction, val_fraction], rng).astype(np.int8)
+    parts = units.assign(which, [1 - val_fraction, val_fraction], rng).astype(np.int8)
     of_image = np.full(units.count, TEST, dtype=np.int8)
     of_image[which] = parts
     of_image = of_image[units.of_image]
     trained = np.bincount(units.labels[of_image == TRAIN], minlength=units.classes)
-    shown = np.bincount(units.labels[of_image == VAL], minlength=units.classes)
-    for label in np.flatnonzero((trained == 0) & (shown > 0)).tolist():
+    validated = np.bincount(units.labels[of_image == VAL], minlength=units.classes)
+    for label in np.flatnonzero((trained == 0) & (validated > 0)).tolist():
         holding = np.unique(units.of_image[(of_image == VAL) & (units.labels == label)])
         parts[which == holding[np.argmin(units.sizes[holding])]] = TRAIN
     return parts

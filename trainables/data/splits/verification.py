@@ -1,4 +1,4 @@
-"""What a split promises, checked on its table alone: nothing is believed that the table does not show."""
+"""Verification of a split from its table alone, independent of the code that made it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ import pyarrow.compute as pc
 from trainables.arrays import Ints
 from trainables.store.arrow import codes, equal
 
+IDENTICAL = "identical-"
+"""Prefix of the group of images with identical bytes that have no group of their own."""
+
 
 def verify_split(table: pa.Table) -> str:
-    """Return one sentence that says what holds for a split: groups shared, folds, how often an image is tested.
+    """Verify a split, and return a sentence that states what holds: groups shared (none), folds, images tested once.
 
     Args:
         table: fold, image_id, label, group, split: one row per fold and image.
 
     Raises:
-        ValueError: if an image is missing or repeated in a fold, a group lies in two parts of one, or (where
-            there are several folds) an image is not tested exactly once.
+        ValueError: if an image is missing or repeated in a fold, a group lies in two parts of a fold, or (with
+            several folds) an image is not tested exactly once.
     """
     fold, image, group, part = (codes(table.column(name)) for name in ("fold", "image_id", "group", "split"))
     folds, images, groups = int(fold.max()) + 1, int(image.max()) + 1, int(group.max(initial=-1)) + 1
     faults = []
     if (np.bincount(fold * images + image, minlength=folds * images) != 1).any():
         faults.append("an image is missing or repeated in a fold")
-    used = ~equal(table.column("split"), "test") | (folds > 1)  # pre-training leaves test images alone
+    used = ~equal(table.column("split"), "test") | (folds > 1)  # pre-training does not use test images
     grouped = (group >= 0) & used
     shared = _shared(fold[grouped], group[grouped], part[grouped], groups)
     if shared:
@@ -34,19 +37,19 @@ def verify_split(table: pa.Table) -> str:
     if folds > 1 and (tested != 1).any():
         faults.append(f"{int((tested != 1).sum())} images are not tested exactly once")
     if faults:
-        raise ValueError("the split does not hold what it promises: " + "; ".join(faults))
+        raise ValueError("the split is not valid: " + "; ".join(faults))
     return _sentence(table, folds, images, groups)
 
 
 def _sentence(table: pa.Table, folds: int, images: int, groups: int) -> str:
     given = pc.unique(table.column("group").combine_chunks()).drop_null()
-    identical = pc.sum(pc.starts_with(given, "identical-")).as_py() or 0
+    identical = pc.sum(pc.starts_with(given, IDENTICAL)).as_py() or 0
     what = [f"{groups - identical:,} groups"] if groups > identical else []
     what += [f"{identical:,} sets of identical images"] if identical else []
     parts = "train, val and test" if folds > 1 else "train and val"
-    shown = " and ".join(f"0 of {one}" for one in what) or f"no groups are given: 0 of {images:,} images"
+    shared = " and ".join(f"0 of {one}" for one in what) or f"no groups are given: 0 of {images:,} images"
     ends = f", {folds} folds; every image tested once" if folds > 1 else ""
-    return f"{shown} shared between {parts}{ends}"
+    return f"{shared} shared between {parts}{ends}"
 
 
 def _shared(fold: Ints, group: Ints, part: Ints, groups: int) -> int:

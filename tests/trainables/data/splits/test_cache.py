@@ -9,8 +9,8 @@ import pytest
 
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin import Generated
-from trainables.data.splits.cache import kept_split
-from trainables.data.splits.splits import Split, SplitSpec, cross_validation, single
+from trainables.data.splits.cache import cached_split
+from trainables.data.splits.splits import Split, SplitSpec, cross_validation, train_val_split
 from trainables.errors import UserError
 
 SPEC = SplitSpec(folds=2, val_fraction=0.3)
@@ -32,8 +32,8 @@ def make(data: Packed) -> Callable[[], Split]:
 
 
 def test_what_is_kept_is_what_was_made(data: Packed, make: Callable[[], Split], tmp_path: Path) -> None:
-    made = kept_split("folds", data, SPEC, tmp_path, make)
-    kept = kept_split("folds", data, SPEC, tmp_path, refused)
+    made = cached_split("folds", data, SPEC, tmp_path, make)
+    kept = cached_split("folds", data, SPEC, tmp_path, refused)
     assert made.notes, "something to be remembered"
     assert (kept.digest, kept.proof, kept.notes) == (made.digest, made.proof, made.notes)
     assert kept.table.equals(made.table)
@@ -43,7 +43,7 @@ def test_what_is_kept_is_what_was_made(data: Packed, make: Callable[[], Split], 
 def test_another_kind_specification_or_data_is_another_split(
     data: Packed, make: Callable[[], Split], tmp_path: Path
 ) -> None:
-    kept_split("folds", data, SPEC, tmp_path, make)
+    cached_split("folds", data, SPEC, tmp_path, make)
     other = Packed(data.folder, data.classes, "another fingerprint", data.size)
     for kind, of, spec in (
         ("single", data, SPEC),
@@ -51,7 +51,7 @@ def test_another_kind_specification_or_data_is_another_split(
         ("folds", other, SPEC),
     ):
         with pytest.raises(AssertionError, match="made again"):
-            kept_split(kind, of, spec, tmp_path, refused)
+            cached_split(kind, of, spec, tmp_path, refused)
 
 
 @pytest.mark.parametrize("suffix", [".json", ".parquet"])
@@ -59,26 +59,26 @@ def test_another_kind_specification_or_data_is_another_split(
 def test_what_is_torn_is_made_again(
     data: Packed, make: Callable[[], Split], tmp_path: Path, suffix: str, spoil: Callable[[bytes], bytes]
 ) -> None:
-    made = kept_split("folds", data, SPEC, tmp_path, make)
+    made = cached_split("folds", data, SPEC, tmp_path, make)
     [file] = tmp_path.glob(f"*{suffix}")
     file.write_bytes(spoil(file.read_bytes()))
-    assert kept_split("folds", data, SPEC, tmp_path, make).digest == made.digest
-    assert kept_split("folds", data, SPEC, tmp_path, refused).digest == made.digest
+    assert cached_split("folds", data, SPEC, tmp_path, make).digest == made.digest
+    assert cached_split("folds", data, SPEC, tmp_path, refused).digest == made.digest
 
 
 def test_a_table_of_another_split_is_not_believed(data: Packed, make: Callable[[], Split], tmp_path: Path) -> None:
-    kept_split("folds", data, SPEC, tmp_path, make)
+    cached_split("folds", data, SPEC, tmp_path, make)
     [file] = tmp_path.glob("*.parquet")
-    kept_split("single", data, SPEC, tmp_path / "other", lambda: single(data, SPEC))
+    cached_split("single", data, SPEC, tmp_path / "other", lambda: train_val_split(data, SPEC))
     [other] = (tmp_path / "other").glob("*.parquet")
     file.write_bytes(other.read_bytes())
     with pytest.raises(AssertionError, match="made again"):
-        kept_split("folds", data, SPEC, tmp_path, refused)
+        cached_split("folds", data, SPEC, tmp_path, refused)
 
 
 def test_without_a_place_to_write_nothing_is_kept(data: Packed, make: Callable[[], Split], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert kept_split("folds", data, SPEC, tmp_path / "file", make).digest == make().digest
+    assert cached_split("folds", data, SPEC, tmp_path / "file", make).digest == make().digest
 
 
 def test_a_refusal_is_no_split(data: Packed, tmp_path: Path) -> None:
@@ -87,5 +87,5 @@ def test_a_refusal_is_no_split(data: Packed, tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(UserError, match="too few"):
-            kept_split("folds", data, SPEC, tmp_path, refuse)
+            cached_split("folds", data, SPEC, tmp_path, refuse)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Print the command lines of the README's Quick start, one a line."""
+"""Print the command lines in the section "Quick start" of README.md, one per line."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Drawn landscapes, for the generated set `scenes` (package-private)."""
+"""Drawn landscapes, for the generated set `scenes`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _BODIES = ((70, 130, 60), (200, 120, 50), (170, 60, 50), (220, 205, 170), (150, 
 _DETAILS = ((95, 65, 45), (60, 50, 60), (150, 110, 80), (120, 60, 45))
 
 
-def paint_scene(rng: Generator, look: SlideAppearance, name: str, size: int) -> Picture:
-    """Draw one landscape; see `generated.Recipe` for the arguments. It has no mask."""
+def paint_scene(rng: Generator, appearance: SlideAppearance, name: str, size: int) -> Picture:
+    """Draw one landscape, without a mask: a `paint` of `generated.GeneratorRecipe`."""
     side = size * draw.SUPERSAMPLING
     scene = np.empty((side, side, 3), np.float32)
     horizon = rng.uniform(0.45, 0.7) * side
@@ -33,7 +33,7 @@ def paint_scene(rng: Generator, look: SlideAppearance, name: str, size: int) -> 
         place = np.array([rng.uniform(0.15, 0.85) * side, foot])
         paint = _draw_house if name == "houses" else _draw_tree
         paint(rng, scene, place, height)
-    light = (look.light / draw.NEUTRAL_LOOK.light).astype(np.float32)
+    light = (appearance.light / draw.NEUTRAL_APPEARANCE.light).astype(np.float32)
     return draw.photograph(rng, draw.shrink(scene) * light, (0.3, 0.8), (2, 6)), None
 
 
@@ -47,7 +47,7 @@ def _draw_land(rng: Generator, scene: Layer, horizon: float) -> None:
     for _ in range(int(rng.integers(0, 3))):
         cloud = rng.uniform(0, side), rng.uniform(0, 0.6) * horizon
         radii = side * rng.uniform(0.06, 0.2), side * rng.uniform(0.03, 0.08)
-        _fill_ellipse(scene, np.array(cloud), np.array(radii), np.array([0.95, 0.95, 0.97]))
+        draw.draw_ellipse(scene, cloud, radii, 0, (0.95, 0.95, 0.97))
 
 
 def _draw_house(rng: Generator, scene: Layer, foot: NDArray[np.float64], height: float) -> None:
@@ -71,7 +71,7 @@ def _draw_tree(rng: Generator, scene: Layer, foot: NDArray[np.float64], height: 
     for _ in range(int(rng.integers(5, 12))):
         place = foot + height * np.array([rng.uniform(-0.25, 0.25), -rng.uniform(0.45, 0.85)])
         leaves = np.clip(crown * rng.uniform(0.8, 1.15), 0, 1)
-        _fill_ellipse(scene, place, height * rng.uniform(0.1, 0.22, 2), leaves)
+        draw.draw_ellipse(scene, place, height * rng.uniform(0.1, 0.22, 2), 0, leaves.tolist())
 
 
 def _pick(rng: Generator, colours: tuple[draw.Colour, ...]) -> NDArray[np.float32]:
@@ -92,11 +92,3 @@ def _fill_polygon(
     """Fill a polygon in place; its points are (pixels right of, pixels above) the foot."""
     corners = np.rint(foot + np.array(points) * (1, -1)).astype(np.int32)
     cv2.fillPoly(scene, [corners], colour.tolist())
-
-
-def _fill_ellipse(
-    scene: Layer, centre: NDArray[np.float64], radii: NDArray[np.float64], colour: NDArray[np.floating]
-) -> None:
-    x, y = np.rint(centre).astype(int).tolist()
-    a, b = np.rint(radii).astype(int).tolist()
-    cv2.ellipse(scene, (x, y), (a, b), 0, 0, 360, colour.tolist(), cv2.FILLED)

@@ -1,4 +1,4 @@
-"""H&E-like tissue, for the generated set `tissue_patches` (package-private)."""
+"""H&E-like tissue, for the generated set `tissue_patches`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _EOSIN: Colour = (232, 160, 196)
 _HAEMATOXYLIN: Colour = (92, 70, 150)
 
 
-def paint_tissue(rng: Generator, look: SlideAppearance, name: str, size: int) -> Picture:
-    """Draw one patch; see `generated.Recipe` for the arguments. It has no mask."""
+def paint_tissue(rng: Generator, appearance: SlideAppearance, name: str, size: int) -> Picture:
+    """Draw one patch, without a mask: a `paint` of `generated.GeneratorRecipe`."""
     stroma, nuclei = draw.blank(size), draw.blank(size)
     side = nuclei.shape[0]
     stroma[:] = 0.75
@@ -26,16 +26,16 @@ def paint_tissue(rng: Generator, look: SlideAppearance, name: str, size: int) ->
         _draw_nuclei(rng, nuclei, int(rng.integers(14, 26)), 0.26, (0.034, 0.062), (0.7, 1.15))
     elif rng.uniform() < 0.5:  # inflammation: crowded at the centre too, but with small nuclei
         _draw_nuclei(rng, nuclei, int(rng.integers(14, 40)), 0.26, (0.018, 0.034), (0.6, 1.0))
-    parts = draw.shrink(draw.bend(rng, [stroma, nuclei], 9, 0.012 * side))
+    parts = draw.shrink(draw.warp(rng, [stroma, nuclei], 9, 0.012 * side))
     fibres = 1 + 0.2 * draw.smooth_noise(rng, size, 9) + 0.12 * draw.smooth_noise(rng, size, 28)
     chromatin = 1 + 0.18 * draw.smooth_noise(rng, size, 24)
     stains = np.stack([parts[..., 0] * fibres, parts[..., 1] * chromatin], axis=-1)
-    picture = draw.shine_through(rng, stains, draw.absorbance(_EOSIN, _HAEMATOXYLIN), look)
+    picture = draw.transmit(rng, stains, draw.absorbance(_EOSIN, _HAEMATOXYLIN), appearance)
     return draw.photograph(rng, picture, (0.3, 0.8), (2, 6)), None
 
 
 def _draw_nuclei(rng: Generator, layer: Layer, count: int, reach: float, radius: Range, darkness: Range) -> None:
-    """Draw nuclei within `reach` of the middle; reach and radius are in sides of the layer."""
+    """Draw nuclei in place, within `reach` of the middle; reach and radius are in edges of the layer."""
     side = layer.shape[0]
     distance = side * reach * np.sqrt(rng.uniform(size=count))
     places = side / 2 + draw.polar(distance, rng.uniform(0, 2 * np.pi, count))

@@ -429,7 +429,7 @@ def test_an_image_listed_twice_is_refused(listed: Path, data_spec: Spec) -> None
 
 
 def test_generated_images_are_those_of_the_generator(tmp_path: Path, data_spec: Spec) -> None:
-    from trainables.data.synthetic.generated import generate
+    from tests.trainables.support.generated_set import generate
 
     spec = data_spec(reader="generated", generator="blood_cells", images_per_class=2, size=40, seed=3)
     listing, made = spec.scan(tmp_path), generate("blood_cells", 2, 40, 3)

@@ -1,4 +1,4 @@
-"""The axes of a grid, combined: which go together, which matter to a scenario, and which cells are left out."""
+"""The product of a grid's axes: zipped axes, axes that change only some scenarios, and excluded cells."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from sweep.grid.rules import matches
 from sweep.grid.schema import ALL, GridFile, Scenario
 
 NAMED = ("architecture", "scenario", "seed", "fold", "learning_rate")
-"""Axes that a cell is known by. Every other axis is a setting, by its dotted name."""
+"""Axes with a key of their own under ``axes``. Every other axis is a setting, named by its dotted path."""
 SECTIONS = ("recipe", "pretrain", "finetune", "data")
-"""What the dotted name of a setting begins with."""
+"""First part of the dotted name of a setting."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One combination of the axes, over all its learning rates.
+    """One combination of the axes other than the learning rate.
 
     Attributes:
-        scenario: its name under ``scenarios:``.
-        label: the same with the settings that tell it from others: what tables show.
-        settings: dotted name -> value, of the axes that matter to it.
-        rate: the learning rate, where that axis goes together with another; None: all that the grid gives.
+        architecture: its name in the grid.
+        scenario: its name in the grid.
+        label: the scenario with the settings that tell the point from others, as tables show it.
+        seed: of the stages.
+        fold: outer fold, from 0.
+        settings: dotted name -> value of the axes that are settings and change the scenario.
+        rate: the learning rate, if that axis is zipped with another; None: all rates of the grid.
     """
 
     architecture: str
@@ -38,20 +41,24 @@ class Point:
     rate: float | None = None
 
     def labels(self) -> dict[str, Any]:
-        """Return what a rule can match on, of the cells of this point."""
+        """Return what a rule can match on in the cells of this point, besides the learning rate."""
         named = {"architecture": self.architecture, "scenario": self.scenario, "seed": self.seed, "fold": self.fold}
         return {**named, **self.settings}
 
 
 @dataclass(frozen=True)
 class Combination:
-    """All points of a grid, in the order of its axes."""
+    """All points of a grid, in the order of its axes.
+
+    Attributes:
+        file: the grid.
+    """
 
     file: GridFile
 
     @cached_property
     def values(self) -> dict[str, tuple[Any, ...]]:
-        """The values of each axis that is a list, in the order in which axes are walked: the last the fastest."""
+        """Values of each axis. The last axis varies fastest. The learning rate is one of them only if it is zipped."""
         axes, file = self.file.axes, self.file
         named = {
             "architecture": axes.architecture,
@@ -65,27 +72,27 @@ class Combination:
 
     @cached_property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """The axes, those that go together in one group, where the first of them stands."""
+        """The axes in their order; zipped axes form one group, at the place of the first."""
         zipped = {axis: group for group in self.file.zip for axis in group}
         return tuple(dict.fromkeys(zipped.get(axis, (axis,)) for axis in self.values))
 
     @cached_property
     def shown(self) -> dict[str, str]:
-        """The settings that a label shows -> the name it shows: not those that go together with a named axis."""
+        """Settings that labels show -> the name they show. A setting zipped with a named axis is not shown."""
         named = {axis for group in self.file.zip if set(group) & set(NAMED) for axis in group}
         shown = [axis for axis in self.file.axes.settings if axis not in named]
         last = [axis.rpartition(".")[2] for axis in shown]
         return {axis: name if last.count(name) == 1 else axis for axis, name in zip(shown, last, strict=True)}
 
     def points(self) -> Iterator[Point]:
-        """Yield every point once: where an axis does not matter to a scenario, its values are one."""
+        """Yield every point once: values of an axis that does not change a scenario make one point of it."""
         steps = [[dict(zip(group, v, strict=True)) for v in self._together(group)] for group in self.groups]
-        irrelevant = any(not _matters_to_all(axis) for axis in self.file.axes.settings)
+        may_repeat = any(axis.partition(".")[0] not in ("recipe", "finetune") for axis in self.file.axes.settings)
         seen: set[str] = set()
         for chosen in product(*steps):
             at: dict[str, Any] = {axis: value for step in chosen for axis, value in step.items()}
             point = self._point(at)
-            if irrelevant:
+            if may_repeat:
                 identity = repr((point, sorted(point.settings.items())))
                 if identity in seen:
                     continue
@@ -97,7 +104,7 @@ class Combination:
 
     def _point(self, at: dict[str, Any]) -> Point:
         scenario = self.file.scenarios[at["scenario"]]
-        settings = {axis: at[axis] for axis in self.file.axes.settings if matters(axis, scenario)}
+        settings = {axis: at[axis] for axis in self.file.axes.settings if changes(axis, scenario)}
         shown = ", ".join(f"{self.shown[axis]}={text(v)}" for axis, v in settings.items() if axis in self.shown)
         return Point(
             at["architecture"],
@@ -110,17 +117,22 @@ class Combination:
         )
 
     @cached_property
-    def wanted(self) -> tuple[Point, ...]:
-        """The points that no ``exclude`` rule leaves out at every rate."""
+    def included(self) -> tuple[Point, ...]:
+        """The points that have a cell: those that no ``exclude`` rule leaves out at every rate."""
         return tuple(point for point in self.points() if not self.excluding(point))
 
     @cached_property
     def by_rate(self) -> bool:
-        """Whether an ``exclude`` rule matches on the learning rate; else all rates of a point go the same way."""
+        """Whether an ``exclude`` rule matches on the learning rate. If not, all rates of a point are kept or left out."""
         return any("learning_rate" in rule for rule in self.file.exclude)
 
     def excluding(self, point: Point, rate: Rate | None = None) -> list[int]:
-        """Return the numbers of the ``exclude`` rules that leave out a cell; without a rate, all cells of the point."""
+        """Return the indices of the ``exclude`` rules that leave out a cell.
+
+        Args:
+            point: of the cell.
+            rate: of the cell; None: the rules that leave out every cell of the point.
+        """
         rules = self.file.exclude
         if not rules:
             return []
@@ -128,18 +140,19 @@ class Combination:
         return [i for i, rule in enumerate(rules) if matches(rule, labels)]
 
 
-def matters(axis: str, scenario: Scenario) -> bool:
-    """Say whether a setting matters to a scenario: one of pre-training does not where there is none."""
+def changes(axis: str, scenario: Scenario) -> bool:
+    """Return whether a setting changes the cells of a scenario: one of pre-training needs a scenario that pre-trains.
+
+    Args:
+        axis: dotted name of the setting.
+        scenario: the scenario.
+    """
     section, _, rest = axis.partition(".")
     if section == "pretrain":
         return bool(scenario.pretrain)
     return section != "data" or rest.partition(".")[0] in scenario.pretrain
 
 
-def _matters_to_all(axis: str) -> bool:
-    return axis.partition(".")[0] in ("recipe", "finetune")
-
-
 def text(value: Any) -> str:
-    """Return a value as a label shows it."""
+    """Return the value of a setting as labels show it."""
     return f"{value:g}" if isinstance(value, float) else str(value)

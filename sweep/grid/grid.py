@@ -1,4 +1,4 @@
-"""The grid: what a study varies, and what every stage of it is to be done with."""
+"""A checked grid: what a study varies, and the data, model, weights, rates and recipe of every stage."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ from trainables.models.complexity import full_name, known
 from trainables.specs import ModelSpec, Recipe
 
 MATCHABLE = ("kind", "architecture", "scenario", "data", "fold", "seed")
-"""What a default rule matches on, beside the axes that are settings."""
+"""What a default rule matches on, besides the axes that are settings."""
 _DATA_SPEC: TypeAdapter[DataSpec] = TypeAdapter(DataSpec)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A checked grid: every name in it is known, every recipe is complete."""
+    """A checked grid: every name in it is known, every recipe is complete.
+
+    Attributes:
+        file: its content.
+        document: its content with lines, for messages.
+        kept_precision: what ``precision: auto`` means in the study; None: what it means on this machine.
+        rehearsal: whether every stage takes a handful of images and steps.
+    """
 
     file: GridFile
     document: Document
     kept_precision: Precision | None = None
-    """What ``auto`` means in the study that this is the grid of; None: what this machine says."""
     rehearsal: bool = False
-    """Whether all is done with a handful of images and steps."""
 
     @cached_property
     def combination(self) -> Combination:
-        """The axes, combined."""
+        """The product of the axes."""
         return Combination(self.file)
 
     @property
@@ -56,12 +61,12 @@ class Grid:
 
     @property
     def data_sets(self) -> tuple[str, ...]:
-        """The data sets the stages use: the target first."""
+        """Names of the data sets that the stages use, the target first."""
         return tuple(self.data_specs)
 
     @cached_property
     def data_specs(self) -> dict[str, DataSpec]:
-        """The same with what each is. An axis that changes a data set makes several of it."""
+        """The same -> their specifications. An axis that changes a data set makes several of it."""
         specs = {self.file.target: self.file.data[self.file.target]}
         for point in self._examples:
             for name in self.scenarios[point.scenario].pretrain:
@@ -74,8 +79,8 @@ class Grid:
 
     @cached_property
     def _examples(self) -> tuple[Point, ...]:
-        """A wanted point of each architecture, scenario and choice of settings."""
-        return tuple({(p.architecture, p.scenario, repr(p.settings)): p for p in self.combination.wanted}.values())
+        """One point of each architecture, scenario and combination of settings that has a cell."""
+        return tuple({(p.architecture, p.scenario, repr(p.settings)): p for p in self.combination.included}.values())
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -84,18 +89,18 @@ class Grid:
 
     @property
     def weights(self) -> tuple[tuple[str, str], ...]:
-        """The (set of initial weights, architecture) that the cells start from."""
+        """The pairs (set of initial weights, architecture) that the cells start from."""
         wanted = ((self.scenarios[scenario].start, architecture) for architecture, scenario in self.pairs)
         return tuple(dict.fromkeys(pair for pair in wanted if pair[0] != "random"))
 
     def data_name(self, name: str, settings: Mapping[str, Any]) -> str:
-        """Return the name of a data set as the axes change it, a key of ``data_sets``."""
-        return _variant(name, _changes_of(name, settings))
+        """Return the name of a data set as the axes change it, one of ``data_sets``.
 
-    @property
-    def starts(self) -> tuple[str, ...]:
-        """The sets of initial weights the scenarios start from."""
-        return tuple(dict.fromkeys(start for start, _ in self.weights))
+        Args:
+            name: in the grid file.
+            settings: dotted name -> value of the axes that are settings.
+        """
+        return _variant(name, _changes_of(name, settings))
 
     @cached_property
     def models(self) -> dict[str, ModelSpec]:
@@ -103,19 +108,39 @@ class Grid:
         return {name: model_of(self.file, name) for name in self.file.axes.architecture}
 
     def weights_source(self, start: str, architecture: str) -> WeightsSource:
-        """Return where an architecture's weights of a set come from."""
+        """Return where initial weights come from.
+
+        Args:
+            start: name of the set of weights.
+            architecture: its name in the grid.
+        """
         return self.file.weights[start][architecture]
 
     def cell_rates(self, scenario: str, architecture: str) -> tuple[Rate, ...]:
-        """Return the fine-tuning start rates of an architecture in a scenario, ascending."""
+        """Return the start rates of fine-tuning, ascending.
+
+        Args:
+            scenario: its name in the grid.
+            architecture: its name in the grid.
+        """
         return rates_of(self.file.axes.learning_rate, scenario, architecture)
 
     def pretrain_rate(self, scenario: str, architecture: str) -> Rate:
-        """Return the pre-training start rate of an architecture in a scenario."""
+        """Return the start rate of pre-training.
+
+        Args:
+            scenario: its name in the grid.
+            architecture: its name in the grid.
+        """
         return rates_of(parse_rates(self.file.pretrain["learning_rate"]), scenario, architecture)[0]
 
     def recipe(self, labels: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe:
-        """Return the recipe of a stage, given its labels (see ``MATCHABLE``) and the axes that are settings."""
+        """Return the recipe of a stage.
+
+        Args:
+            labels: of the stage, which default rules match on (see ``MATCHABLE``).
+            settings: dotted name -> value of the axes that are settings.
+        """
         matching = tuple(i for i, rule in enumerate(self.rules) if matches(rule.match, labels))
         known = (labels["kind"] == "pretrain", matching, repr(settings or {}))
         if known not in self._recipes:
@@ -131,7 +156,10 @@ class Grid:
         merged: dict[str, Any] = {}
         for change in (self.file.recipe, getattr(self.file, own), *(self.rules[i].set for i in matching)):
             merged = _merge(merged, change)
-        for axis in sorted(settings, key=lambda axis: not axis.startswith("recipe.")):  # that of its kind goes over it
+        general_first = sorted(
+            settings, key=lambda axis: not axis.startswith("recipe.")
+        )  # finetune.x overrides recipe.x
+        for axis in general_first:
             section, *path = axis.split(".")
             if section in ("recipe", own):
                 merged = _merge(merged, nested(path, settings[axis]))
@@ -147,18 +175,22 @@ class Grid:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The default rules, the most specific last; among equals the later wins."""
+        """The default rules in the order in which they apply: the most specific last, equals as they are written."""
         return tuple(sorted(self.file.defaults, key=lambda rule: len(rule.match)))
 
     def resolved(self) -> str:
-        """Return the grid as YAML with every default written out: the study's ``grid.yaml``."""
+        """Return the grid as YAML with every default written out, as ``grid.yaml`` of the study."""
         content = self.file.model_dump(mode="json")
         content["recipe"] = resolve(content["recipe"], lambda: self.auto_precision)
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def model_of(file: GridFile, name: str) -> ModelSpec:
-    """Return the model of an architecture: one named in the grid, or a library's.
+    """Return the model of an architecture.
+
+    Args:
+        file: the grid.
+        name: one under ``architectures``, or of torchvision or timm.
 
     Raises:
         UserError: if the name is unknown.
@@ -176,6 +208,7 @@ def published(model: ModelSpec) -> dict[str, str]:
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return the first mapping with the second laid over it, at every level."""
     merged = dict(below)
     for name, value in above.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
@@ -184,7 +217,12 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def nested(path: list[str], value: Any) -> dict[str, Any]:
-    """Return ``{"a": {"b": value}}`` for the path a, b."""
+    """Return mappings in mappings that hold a value: ``{"a": {"b": value}}``.
+
+    Args:
+        path: keys from the outermost to the innermost: ``["a", "b"]``.
+        value: the value.
+    """
     for name in reversed(path):
         value = {name: value}
     return dict(value)

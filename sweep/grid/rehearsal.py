@@ -1,6 +1,6 @@
-"""A rehearsal: the same grid through the same code, every stage, with a handful of images and steps.
+"""A rehearsal: the same grid through the same code, every stage of it, with a handful of images and steps.
 
-It finds the typo before the paid hours do. It lies in a folder of its own, and its keys are its own.
+It finds a mistake before it costs GPU-hours. It has a study folder and keys of its own.
 """
 
 from __future__ import annotations
@@ -10,22 +10,28 @@ from typing import Any
 from trainables.specs import Ramp
 
 SUFFIX = "-rehearsal"
+"""Ends the name of the study of a rehearsal."""
 RECIPE: dict[str, Any] = {"epochs": 1, "threads": 1, "precision": "auto", "warmup_epochs": 0}
-BATCH = 4
+BATCH_SIZE = 4
 IMAGES_PER_FOLD = 2
 PRETRAIN_IMAGES = 6
 
 
 def images(folds: int, is_target: bool) -> dict[str, int]:
-    """Return what is changed of a data set: so many images of each class are used."""
+    """Return the change of a data set: how many images of each class are used.
+
+    Args:
+        folds: of the target.
+        is_target: whether the data set is the target, of which every fold needs images.
+    """
     return {"at_most": IMAGES_PER_FOLD * folds if is_target else PRETRAIN_IMAGES}
 
 
-def recipe(merged: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe as it is rehearsed: the network and its input stay, the work shrinks."""
-    return {**merged, **RECIPE, "batch_size": min(BATCH, merged.get("batch_size", BATCH))}
+def recipe(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe with less work: network and input stay."""
+    return {**settings, **RECIPE, "batch_size": min(BATCH_SIZE, settings.get("batch_size", BATCH_SIZE))}
 
 
 def ramp(real: Ramp) -> Ramp:
-    """Return a range test as it is rehearsed."""
+    """Return a range test with fewer steps and images."""
     return real.model_copy(update={"steps": 10, "val_images": 8})

@@ -12,17 +12,19 @@ from sweep.grid.axes import NAMED, Point
 from sweep.grid.faults import Fault
 from sweep.grid.grid import MATCHABLE, Grid
 from sweep.grid.learning_rates import Rate
-from sweep.grid.rules import matches, said
+from sweep.grid.rules import describe, matches
 from sweep.grid.yaml_document import Path
 from trainables.errors import UserError, suggestion
 
 
 @dataclass(frozen=True)
 class RuleCoverage:
-    """A rule and the number of cells it is about.
+    """A rule and the cells that it applies to.
 
     Attributes:
-        place: where it stands in the grid.
+        place: path of the rule in the grid's document.
+        text: the rule, as tables show it.
+        cells: how many cells it applies to.
     """
 
     place: tuple[str | int, ...]
@@ -30,10 +32,10 @@ class RuleCoverage:
     cells: int
 
 
-def touches(grid: Grid) -> list[RuleCoverage]:
-    """Count, for each rule, the cells: left out by it (``exclude``), or (the others) kept and made with it.
+def rule_coverage(grid: Grid) -> list[RuleCoverage]:
+    """Count the cells that each rule excludes (``exclude``), or that are not excluded and made with it (the others).
 
-    A default rule for pre-training is about the cells that start from it.
+    A default rule for pre-training applies to the cells that start from it.
     """
     file = grid.file
     excluded, made_with, kept = [0] * len(file.exclude), [0] * len(file.defaults), 0
@@ -52,15 +54,19 @@ def touches(grid: Grid) -> list[RuleCoverage]:
             made_with[i] += cells
     return [
         *(RuleCoverage(("zip", i), f"zip {', '.join(group)}", kept) for i, group in enumerate(file.zip)),
-        *(RuleCoverage(("exclude", i), f"exclude {said(rule)}", excluded[i]) for i, rule in enumerate(file.exclude)),
         *(
-            RuleCoverage(("defaults", i), f"defaults for {said(rule.match)}", made_with[i])
+            RuleCoverage(("exclude", i), f"exclude {describe(rule)}", excluded[i])
+            for i, rule in enumerate(file.exclude)
+        ),
+        *(
+            RuleCoverage(("defaults", i), f"defaults for {describe(rule.match)}", made_with[i])
             for i, rule in enumerate(file.defaults)
         ),
     ]
 
 
 def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
+    """Return the learning rates of a point; one unknown rate (None) if they cannot be resolved."""
     if point.rate is not None:
         return (point.rate,)
     try:
@@ -70,7 +76,7 @@ def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
 
 
 def _defaults_of(grid: Grid, point: Point) -> list[int]:
-    """Return the numbers of the default rules that a cell, or a pre-training it starts from, matches."""
+    """Return the indices of the default rules that match a cell of a point, or a pre-training that it starts from."""
     labels: list[dict[str, Any]] = [{"kind": "finetune", "data": grid.file.target, **point.labels()}]
     for data in grid.scenarios[point.scenario].pretrain:
         labels.append({"kind": "pretrain", "data": data, **point.labels(), "fold": None})
@@ -88,11 +94,11 @@ def check_rule_names(grid: Grid) -> Iterator[Fault]:
 
 def check_rule_coverage(grid: Grid) -> Iterator[Fault]:
     """Yield the rules that apply to no cell."""
-    if not grid.combination.wanted:
+    if not grid.combination.included:
         yield ("exclude",), "exclude leaves no cell: nothing would be done"
         return
     misnamed = {path[:2] for path, _ in check_rule_names(grid)}
-    for rule in touches(grid):
+    for rule in rule_coverage(grid):
         if rule.cells == 0 and rule.place not in misnamed:
             yield _applies_to_nothing(grid, rule.place)
 
@@ -105,7 +111,7 @@ def _applies_to_nothing(grid: Grid, at: Path) -> Fault:
     match = grid.file.defaults[number].match if of_stages else grid.file.exclude[number]
     hints = (hint for name, wanted in match.items() for hint in _hints(grid, name, wanted))
     why = next(hints, ": is a name or value in it mistyped?")
-    text = f"the rule for {said(match)} matches {'no stage' if of_stages else 'no cell'}{why}"
+    text = f"the rule for {describe(match)} matches {'no stage' if of_stages else 'no cell'}{why}"
     return (*at, "match") if of_stages else at, text
 
 

@@ -1,4 +1,4 @@
-"""Rules of a grid: what they match, and how that reads."""
+"""Rules of a grid (``exclude`` and ``defaults``): whether one matches, and how it reads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from typing import Any
 
 
 def matches(match: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
-    """Say whether all that a rule asks for is so; of several values in a list one must be."""
-    for name, wanted in match.items():  # a plain loop: it is asked hundreds of thousands of times
+    """Return whether a rule matches a cell or stage.
+
+    Args:
+        match: label -> the value it must have, or a list of values of which it must have one.
+        labels: of the cell or stage.
+    """
+    for name, wanted in match.items():  # a plain loop: it runs hundreds of thousands of times
         if name not in labels:
             return False
         found = labels[name]
@@ -17,7 +22,7 @@ def matches(match: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     return True
 
 
-def said(match: Mapping[str, Any]) -> str:
-    """Return a match as a person reads it."""
-    one = (f"{name}: {' or '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in match.items())
-    return ", ".join(one) or "everything"
+def describe(match: Mapping[str, Any]) -> str:
+    """Return what a rule matches on, as messages and tables show it."""
+    parts = (f"{name}: {' or '.join(map(str, v)) if isinstance(v, list) else v}" for name, v in match.items())
+    return ", ".join(parts) or "everything"

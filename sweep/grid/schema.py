@@ -1,4 +1,4 @@
-"""The grid as it is written: its keys, their types and defaults. Unknown keys are refused."""
+"""The grid as it is written: its keys, their types and defaults. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from trainables.specs import Frozen, ModelSpec, Ramp
 
 ALL: Literal["all"] = "all"
 CHECKED_LATER = ConfigDict(allow_inf_nan=True)
-"""Rates are checked with a message of their own: see ``tidy_rate``."""
+"""Rates that are not finite are refused with a message of their own: see ``tidy_rate``."""
 
 
 class WeightsSource(Frozen):
-    """Where initial weights come from: a file, or a published version of torchvision or timm."""
+    """Source of initial weights: a file, or a version that torchvision or timm publishes."""
 
     file: str | None = Field(None, description="name below --weights")
     version: str | None = Field(None, description="e.g. IMAGENET1K_V2 (torchvision) or a1_in1k (timm)")
@@ -32,6 +32,7 @@ class Scenario(Frozen):
     @field_validator("pretrain", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
+        """Allow a single name in the place of a list."""
         return (value,) if isinstance(value, str) else value
 
 
@@ -44,7 +45,7 @@ class RateTable(Frozen):
 
 
 class RangeTest(Ramp):
-    """A learning-rate range test, as a grid asks for it: by default one for each fold, on its train and val."""
+    """A learning-rate range test: by default one for each fold, on its train and val parts."""
 
     share: bool = Field(
         False,
@@ -63,7 +64,8 @@ class RangeRates(Frozen):
     )
 
 
-def _sort_of_rates(value: Any) -> str:
+def _kind_of_rates(value: Any) -> str:
+    """Return the tag of the member of ``Rates`` that a value is meant to be."""
     if isinstance(value, dict):
         return "of_range_test" if "range_test" in value else "of_table"
     if isinstance(value, RateTable | RangeRates):
@@ -76,15 +78,15 @@ Rates = Annotated[
     | Annotated[tuple[float, ...], Tag("several")]
     | Annotated[RateTable, Tag("of_table")]
     | Annotated[RangeRates, Tag("of_range_test")],
-    Discriminator(_sort_of_rates),
+    Discriminator(_kind_of_rates),
 ]
 
 
 class Axes(Frozen):
     """What is varied. Every combination is a cell.
 
-    Beside the axes named here any setting of the recipe or of a pre-training set may be one, by its dotted
-    name: ``recipe.batch_size: [16, 32]``.
+    Besides the axes below, any setting of a recipe or of a pre-training set may be an axis, by its dotted name:
+    ``recipe.batch_size: [16, 32]``.
     """
 
     model_config = ConfigDict(allow_inf_nan=True, extra="allow")
@@ -102,16 +104,16 @@ class Axes(Frozen):
 
 
 class Rule(Frozen):
-    """Settings for the stages that match. Of two rules that set the same thing the more specific wins."""
+    """Settings for the stages that match. If two rules set the same key, the more specific one counts."""
 
     match: dict[str, Any]
     set: dict[str, Any]
 
 
 class GridFile(Frozen):
-    """The grid as written."""
+    """The content of a grid file."""
 
-    study: str | None = Field(None, description="name of the study, where the command line gives none")
+    study: str | None = Field(None, description="name of the study, if the command line gives none")
     target: str = Field(description="the data set that is divided into folds and reported on")
     data: dict[str, DataSpec]
     split: SplitSpec = SplitSpec()
@@ -120,9 +122,7 @@ class GridFile(Frozen):
     scenarios: dict[str, Scenario]
     axes: Axes
     zip: tuple[tuple[str, ...], ...] = Field((), description="groups of axes that go together, value by value")
-    exclude: tuple[dict[str, Any], ...] = Field(
-        (), description="cells that are not wanted: all that match are left out"
-    )
+    exclude: tuple[dict[str, Any], ...] = Field((), description="rules: the cells that match one are left out")
     recipe: dict[str, Any] = Field({}, description="how every stage trains")
     pretrain: dict[str, Any] = Field({}, description="changes of the recipe, and learning_rate, for pre-training")
     finetune: dict[str, Any] = Field({}, description="changes of the recipe for fine-tuning")

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.grid.axes import NAMED, SECTIONS, matters
+from sweep.grid.axes import NAMED, SECTIONS, changes
 from sweep.grid.faults import Fault, schema_faults
 from sweep.grid.grid import Grid, changed_data, nested
 from sweep.grid.precision import AUTO
@@ -77,7 +77,7 @@ def _axis_faults(file: GridFile, axis: str, values: tuple[Any, ...]) -> Iterator
         yield at, f"the axis {axis} is empty: give it at least one value"
     if not any(axis in group for group in file.zip):
         yield from (((*at, i), f"{value!r} is given twice in the axis {axis}") for i, value in repeated(values))
-    pretrains = any(matters(axis, scenario) for scenario in file.scenarios.values())
+    pretrains = any(changes(axis, scenario) for scenario in file.scenarios.values())
     if section == "data":
         yield from _data_faults(file, axis, values, pretrains)
     elif not pretrains:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from sweep.grid.grid import Grid
-from sweep.grid.rule_coverage import RuleCoverage, touches
+from sweep.grid.rule_coverage import RuleCoverage, rule_coverage
 from sweep.plan.inputs import Inputs
 from sweep.plan.planner import Excluded, Planner
 from trainables.errors import UserError
@@ -45,7 +45,7 @@ class Plan:
     @cached_property
     def touched(self) -> list[RuleCoverage]:
         """Each rule of the grid (zip, exclude, defaults) with the number of cells it is about."""
-        return touches(self.grid)
+        return rule_coverage(self.grid)
 
     def document(self, study: str, inputs: Inputs) -> dict[str, Any]:
         """Return the content of ``plan.json``."""

@@ -11,7 +11,7 @@ from sweep.grid import rehearsal
 from sweep.grid.axes import Point
 from sweep.grid.grid import Grid
 from sweep.grid.learning_rates import RangeTestRate, Rate
-from sweep.grid.rules import said
+from sweep.grid.rules import describe
 from sweep.plan.inputs import Inputs
 from trainables.errors import UserError
 from trainables.hashing import readable
@@ -125,7 +125,7 @@ class Planner:
 
     def _leave_out(self, point: Point, rate: Rate | None, rule: int) -> None:
         known = rate if isinstance(rate, float) else None
-        text = said(self._grid.file.exclude[rule])
+        text = describe(self._grid.file.exclude[rule])
         self.excluded.append(Excluded(point.architecture, point.label, point.fold, known, point.seed, text))
 
     def _cell(self, point: Point, rate: Rate) -> Stage:

@@ -39,8 +39,8 @@ def test_only_the_data_and_weights_that_are_used_are_asked_for(load: Load, docum
     document["scenarios"]["A"] = {"start": "a", "pretrain": ["tissue"]}
     grid = load(document)
     assert grid.data_sets == ("cells", "tissue")
-    assert grid.starts == ("a",)
-    assert load(document, "scenario=[Random]").starts == ()
+    assert grid.weights == (("a", "tiny"),)
+    assert load(document, "scenario=[Random]").weights == ()
 
 
 def test_an_architecture_is_the_librarys_or_ones_own(load: Load, document: dict[str, Any]) -> None:

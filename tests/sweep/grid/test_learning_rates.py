@@ -132,6 +132,17 @@ def test_a_faulty_test_is_refused(load: Callable[..., Grid], grid_text: str, rat
         assert f"--set {key}=" in fault
 
 
+def test_a_faulty_test_is_no_error_of_the_rules_that_need_its_rates(
+    load: Callable[..., Grid], ranged: Document
+) -> None:
+    ranged["axes"]["learning_rate"]["overrides"] = {"Random": {"tiny": {"ends": 1}}}
+    ranged["exclude"] = [{"fold": 1}]
+    with pytest.raises(UserError) as caught:
+        load(ranged)
+    [fault] = caught.value.faults
+    assert "unknown key axes.learning_rate.overrides.Random.tiny.ends; did you mean end" in fault
+
+
 def test_a_pretraining_has_one_factor(load: Callable[..., Grid], grid_text: str) -> None:
     with pytest.raises(UserError, match="pre-training has one rate, found 2"):
         load(grid_text, "pretrain.learning_rate={range_test: {fallback: 0.1}, times: [1, 2]}")

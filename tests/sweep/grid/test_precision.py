@@ -31,7 +31,7 @@ from trainables.store.study import Study
     ],
 )
 def test_bf16_where_the_hardware_gains(capabilities: list[float], flags: set[str], expected: str) -> None:
-    assert precision.gains(capabilities, flags) == expected
+    assert precision.fastest(capabilities, flags) == expected
 
 
 @pytest.mark.parametrize(

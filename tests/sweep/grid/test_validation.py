@@ -98,7 +98,7 @@ def test_weights_that_a_scenario_starts_from_must_be_named_once(
 
 
 def test_weights_that_no_scenario_starts_from_need_not_be_complete(load: Load, grid_text: str) -> None:
-    assert load(grid_text, "weights.imagenet={}").starts == ()
+    assert load(grid_text, "weights.imagenet={}").weights == ()
 
 
 def test_faults_of_several_sorts_are_found_at_once(load: Load, grid_text: str) -> None:

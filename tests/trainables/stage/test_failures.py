@@ -60,7 +60,7 @@ def test_a_stage_that_is_stopped_leaves_its_log_and_no_failure(bench: Bench, tmp
     study, stage = bench.study(tmp_path), bench.stage()
     running = run_stage(stage, study, bench.runtime)
     next(running)
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     assert study.folder(stage).result() is study.folder(stage).failure() is None
     assert "epoch 0" in Path(study.folder(stage).path("log.txt")).read_text()
     assert study.states() == {}

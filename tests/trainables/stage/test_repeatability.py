@@ -22,7 +22,7 @@ def test_the_same_stage_in_another_study_ends_with_the_same_bits(bench: Bench, f
 
 def test_another_seed_or_fold_ends_with_other_bits(bench: Bench, finetuned: Ran, tmp_path: Path) -> None:
     study = bench.study(tmp_path)
-    others = [run(bench.stage(**change), study, bench.runtime) for change in ({"seed": 1}, {"fold": 2})]
+    others = [run(stage, study, bench.runtime) for stage in (bench.stage(seed=1), bench.stage(fold=2))]
     digests = {ran.result["digests"]["weights.safetensors"] for ran in (finetuned, *others)}
     assert len(digests) == 3
 

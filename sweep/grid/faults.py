@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+
 
 from sweep.grid.schema import GridFile
 from sweep.grid.yaml_document import Path

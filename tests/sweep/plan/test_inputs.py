@@ -106,6 +106,19 @@ def test_data_are_prepared_once_and_the_progress_told(load: Load, grid_text: str
     }
 
 
+def test_prepared_data_that_are_damaged_are_named_and_prepared_again(load: Load, grid_text: str, look: Any) -> None:
+    grid = load(grid_text)
+    first = look(grid)
+    assert first.repaired == []
+    (first.data["cells"].folder / "meta.json").write_text("{")
+    again = look(grid)
+    (line,) = again.repaired
+    assert line.startswith("data set cells was damaged, and is prepared again: meta.json cannot be read: ")
+    assert again.data == first.data
+    assert again.missing == []
+    assert look(grid).repaired == []
+
+
 def test_costs_count_the_training_images_of_one_fold(load: Load, grid_text: str, look: Any) -> None:
     grid = load(grid_text)
     inputs = look(grid)

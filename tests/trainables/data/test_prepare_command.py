@@ -51,6 +51,24 @@ def test_it_says_what_a_data_set_holds(root: Path, capsys: pytest.CaptureFixture
     assert err == ""
 
 
+def test_what_is_damaged_is_named_and_prepared_again(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = "{reader: image_folder, path: my cells, max_undecodable: 0.2}"
+    assert prepare(root, spec) == 0
+    said = capsys.readouterr().out
+    (shard,) = root.glob("cache/cells-*/shard-*.rgb")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:5] + b"?" + whole[6:])
+    assert prepare(root, spec) == 0
+    out, err = capsys.readouterr()
+    assert out == said
+    found = re.fullmatch(r"was damaged, and is prepared again: (\S+) has the digest (\w+), expected (\w+)\n", err)
+    assert found is not None
+    assert (found[1], found[3]) == (shard.name, shard.stem.rpartition("-")[2])
+    assert shard.read_bytes() == whole
+    assert prepare(root, spec) == 0
+    assert capsys.readouterr() == (said, "")
+
+
 def test_groups_are_counted(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "my cells" / "a" / "broken.png").unlink()
     rows = [f"{file.relative_to(root / 'my cells').as_posix()},p1" for file in (root / "my cells").rglob("*.png")]

@@ -26,6 +26,8 @@ from trainables.store.storage import node_cache
 
 CLOCK_TICK = 0.02
 """Seconds in which two changes of a file may get the same time: Linux notes them by ticks of up to 10 ms."""
+KEPT_SECONDS = 30 * 86400
+"""A note, or its lock, that was not written to for so long is deleted: its shards are then verified once more."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -128,27 +130,22 @@ def _let_clock_tick(folder: Path, shards: Sequence[Shard]) -> None:
 
 
 def _note_file(folder: Path) -> Path:
-    if os.access(folder.parent, os.W_OK):
-        return folder.with_name(f"{folder.name}.{platform.node()}.verified")
-    place = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
-    return node_cache() / "verified" / f"{folder.name}-{place}.{platform.node()}.verified"
-
-
-def _boot() -> str:
-    """Return what names this start of this machine: another one, of the same name perhaps, has verified nothing."""
+    """Return where this node notes what it verified. Its name holds that of the machine's start: names of hosts repeat."""
     try:
-        return _BOOT.read_text().strip()
+        node = _BOOT.read_text().strip()
     except OSError:
-        return ""
+        node = platform.node()
+    if os.access(folder.parent, os.W_OK):
+        return folder.with_name(f"{folder.name}.{node}.verified")
+    place = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+    return node_cache() / "verified" / f"{folder.name}.{place}.{node}.verified"
 
 
 def _read(note: Path) -> dict[str, Checked]:
     try:
         content = json.loads(note.read_bytes())
-        if content["boot"] != _boot():
-            return {}
-        return {file: Checked(str(mark), float(asked)) for file, (mark, asked) in content["checked"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {file: Checked(str(mark), float(since)) for file, (mark, since) in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
 
 
@@ -157,8 +154,11 @@ def _write(note: Path, checked: dict[str, Checked]) -> None:
     partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
     with suppress(OSError):
         note.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps({"boot": _boot(), "checked": checked}))
+        partial.write_text(json.dumps(checked))
         partial.replace(note)
+        for other in note.parent.glob("*.verified*"):  # of machines that were started anew since
+            if time.time() - other.stat().st_mtime > KEPT_SECONDS:
+                other.unlink()
 
 
 @contextmanager

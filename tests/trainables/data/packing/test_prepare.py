@@ -1,8 +1,7 @@
-"""Tests of packed data sets."""
+"""Tests of preparing a data set: what identifies it, what is refused, where it lies."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
@@ -15,179 +14,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
-from trainables.data.packing.decode import decode
-from trainables.data.packing.prepare import Packed, load, prepare
-from trainables.data.packing.shards import MOST_ROWS, rows_per_shard
+from tests.trainables.support.prepared_sets import all_images, ids, left_in
+from trainables.data.packing.prepare import load, prepare
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]
 Write = Callable[..., Path]
-
-
-@pytest.fixture
-def root(tmp_path: Path, write_image: Write) -> Path:
-    """Two classes of four images, in a folder whose name is not plain."""
-    for number in range(4):
-        write_image(tmp_path / "my dätä" / "set" / "a" / f"{number}.png", number)
-        write_image(tmp_path / "my dätä" / "set" / "b" / f"{number}.png", 10 + number)
-    return tmp_path / "my dätä"
-
-
-@pytest.fixture
-def folder_spec(data_spec: Spec) -> Spec:
-    return lambda **fields: data_spec(reader="image_folder", path="set", **fields)
-
-
-def ids(packed: Packed) -> list[str]:
-    return packed.index.column("image_id").to_pylist()
-
-
-def all_images(packed: Packed) -> np.ndarray:
-    return packed.gather(np.arange(len(packed.labels)))
-
-
-def left_in(cache: Path) -> list[Path]:
-    """What lies in a cache but the files that only ever serve as locks, and the nodes' notes of what they verified."""
-    return [path for path in cache.iterdir() if path.suffix not in (".lock", ".verified")] if cache.exists() else []
-
-
-def shards(packed: Packed) -> list[Path]:
-    return sorted(packed.folder.glob("*.rgb"))
-
-
-# What is packed
-
-
-def test_images_are_what_pil_decodes(root: Path, folder_spec: Spec, tmp_path: Path) -> None:
-    packed = prepare("set", folder_spec(), root, tmp_path / "cache")
-    assert packed.size == 24
-    for image_id, image in zip(ids(packed), all_images(packed), strict=True):
-        assert np.array_equal(image, np.asarray(Image.open(root / "set" / image_id)))
-
-
-def saved(folder: Path, image: Image.Image, name: str, **options: Any) -> Path:
-    image.save(folder / name, **options)
-    return folder / name
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA"])
-def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    image = Image.fromarray(pixels).convert(mode)
-    file = saved(tmp_path, image, "x.tif" if mode == "CMYK" else "x.png")
-    decoded = decode(file.read_bytes(), None)
-    assert decoded.shape == (20, 30, 3)
-    assert decoded.dtype == np.uint8
-    assert np.array_equal(decoded, np.asarray(image.convert("RGB")))
-
-
-@pytest.mark.parametrize(
-    ("name", "tolerance"), [("x.jpg", 12), ("x.webp", 12), ("x.bmp", 0), ("x.tif", 0), ("x.png", 0)]
-)
-def test_every_format_is_decoded(tmp_path: Path, name: str, tolerance: int) -> None:
-    ramp = np.linspace(40, 200, 32 * 32).reshape(32, 32, 1).repeat(3, 2).astype(np.uint8)
-    decoded = decode(saved(tmp_path, Image.fromarray(ramp), name).read_bytes(), None)
-    assert np.abs(decoded.astype(int) - ramp).max() <= tolerance
-
-
-@pytest.mark.parametrize(
-    ("mode", "options"),
-    [
-        ("RGB", {"quality": 75}),
-        ("RGB", {"quality": 99, "subsampling": 0}),
-        ("RGB", {"quality": 30, "subsampling": 1}),
-        ("RGB", {"quality": 85, "progressive": True, "optimize": True}),
-        ("L", {"quality": 80}),
-        ("CMYK", {"quality": 90}),
-    ],
-)
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_jpeg_has_the_bits_that_pil_decodes(tmp_path: Path, mode: str, options: dict[str, Any], turned: bool) -> None:
-    """Whoever decodes it; and, as with Pillow, a note of how the camera was held turns nothing."""
-    noise = np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8)
-    image = Image.fromarray(noise).resize((77, 53), Image.Resampling.BICUBIC).convert(mode)
-    exif = Image.Exif()
-    exif[0x0112] = 6 if turned else 1
-    content = saved(tmp_path, image, "x.jpg", exif=exif, **options).read_bytes()
-    assert np.array_equal(decode(content, None), np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB")))
-    square = ImageOps.fit(Image.open(tmp_path / "x.jpg").convert("RGB"), (32, 32), Image.Resampling.BILINEAR)
-    assert np.array_equal(decode(content, 32), np.asarray(square))
-
-
-@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-@pytest.mark.parametrize("ending", [b"", b"\xff\xd9", b"\0" * 512])
-def test_a_jpeg_that_is_cut_off_comes_out_as_with_pil(tmp_path: Path, share: float, ending: bytes) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
-    whole = saved(tmp_path, Image.fromarray(noise), "x.jpg").read_bytes()
-    content = whole[: int(len(whole) * share)] + ending
-    try:
-        expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-    except OSError:
-        with pytest.raises(OSError, match="truncated"):
-            decode(content, None)
-    else:
-        assert np.array_equal(decode(content, None), expected)
-
-
-def test_a_size_scales_the_shorter_side_and_cuts_the_centre_out() -> None:
-    wide = np.zeros((40, 80, 3), dtype=np.uint8)
-    wide[:, 20:60] = 200  # the centre; what is beside it is black
-    decoded = decode(wide, 20)
-    assert decoded.shape == (20, 20, 3)
-    assert decoded[:, 1:-1].min() == 200
-    assert decode(wide.transpose(1, 0, 2).copy(), 20).shape == (20, 20, 3)
-    assert np.array_equal(decode(wide[:, 20:60].copy(), 40), wide[:, 20:60])
-
-
-def test_images_of_mixed_sizes_are_packed_at_a_size(
-    root: Path, folder_spec: Spec, tmp_path: Path, write_image: Write
-) -> None:
-    write_image(root / "set" / "a" / "wide.png", 7, width=60, height=30)
-    packed = prepare("set", folder_spec(size=16), root, tmp_path / "cache")
-    assert all_images(packed).shape == (9, 16, 16, 3)
-    expected = decode((root / "set" / "a" / "wide.png").read_bytes(), 16)
-    assert np.array_equal(packed.gather(np.array([ids(packed).index("a/wide.png")]))[0], expected)
-
-
-def test_more_images_than_a_shard_holds_are_found_in_any_order(tmp_path: Path, data_spec: Spec) -> None:
-    count = MOST_ROWS + 40
-    pixels = np.random.default_rng(0).integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
-    (tmp_path / "pcam").mkdir()
-    for part, rows in {
-        "train": slice(0, count - 4),
-        "valid": slice(count - 4, count - 2),
-        "test": slice(-2, None),
-    }.items():
-        for axis, value in {"x": pixels[rows], "y": np.arange(len(pixels[rows])) % 2}.items():
-            with h5py.File(tmp_path / "pcam" / f"camelyonpatch_level_2_split_{part}_{axis}.h5", "w") as stream:
-                stream[axis] = value
-    told: list[tuple[str, int, int]] = []
-    packed = prepare("pcam", data_spec(reader="pcam"), tmp_path, tmp_path / "cache", lambda *now: told.append(now))
-    mixed = np.random.default_rng(1).permutation(count)
-    assert np.array_equal(packed.gather(mixed), pixels[mixed])
-    assert packed.gather(np.zeros(0, dtype=np.int64)).shape == (0, 96, 96, 3)
-    assert [shard.rows for shard in packed.shards] == [rows_per_shard(96), count - rows_per_shard(96)]
-    assert told == [("pcam", done, count) for done in range(0, count + 1, 8)], "told often enough for a bar"
-    assert Counter(packed.index.column("part").to_pylist()) == {"train": count - 4, "val": 2, "test": 2}
-
-
-def test_labels_are_places_in_the_sorted_classes(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
-    for number, name in enumerate(["zeta/1.png", "Alpha/1.png", "beta/1.png", "zeta/2.png"]):
-        write_image(tmp_path / "set" / name, number)
-    packed = prepare("set", data_spec(reader="image_folder", path="set"), tmp_path, tmp_path / "cache")
-    assert packed.classes == ("Alpha", "beta", "zeta")
-    assert dict(zip(ids(packed), packed.labels.tolist(), strict=True)) == {
-        "Alpha/1.png": 0,
-        "beta/1.png": 1,
-        "zeta/1.png": 2,
-        "zeta/2.png": 2,
-    }
-    assert packed.labels.dtype == np.int64
 
 
 # Identity
@@ -269,19 +105,7 @@ def test_other_content_has_another_fingerprint(
         options = {"groups": "groups.csv"}
     other = prepare("set", folder_spec(**options), root, tmp_path / "cache")
     assert other.fingerprint != first.fingerprint
-    assert len(shards(other)) == len(shards(first)) == 1
-
-
-def test_image_numbers_come_from_the_id_alone(
-    root: Path, folder_spec: Spec, tmp_path: Path, write_image: Write
-) -> None:
-    first = prepare("set", folder_spec(), root, tmp_path / "cache")
-    write_image(root / "set" / "a" / "0.png", 99)
-    (root / "set" / "a" / "1.png").unlink()
-    other = prepare("set", folder_spec(size=16), root, tmp_path / "cache")
-    numbers = dict(zip(ids(first), first.image_numbers.tolist(), strict=True))
-    assert len(set(numbers.values())) == len(numbers)
-    assert dict(zip(ids(other), other.image_numbers.tolist(), strict=True)).items() <= numbers.items()
+    assert len(other.shards) == len(first.shards) == 1
 
 
 # What is wrong with the data
@@ -443,11 +267,6 @@ def test_processes_that_prepare_at_once_do_it_once(tmp_path: Path) -> None:
     assert [int(told) > 0 for told, _, _ in answers].count(True) == 1
     assert {(count, fingerprint) for _, count, fingerprint in answers} == {("200", answers[0][2])}
     assert len(left_in(tmp_path / "cache")) == 1
-
-
-def test_nothing_prepared_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nowhere"):
-        load(tmp_path / "nowhere")
 
 
 # Real data

@@ -209,7 +209,7 @@ class StudyRun:
                 largest=slots,
             )
             progress_stats = ProgressStats(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
-            watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, progress_stats.snapshot))
+            watch = stack.enter_context(self.terminal.live_view(self.plan.stages, scores, progress_stats.snapshot))
             heartbeat = Heartbeat(self.study, progress_stats.snapshot)
             stack.callback(heartbeat.end)
             watchers.add(pace, progress_stats, watch, heartbeat)

@@ -1,1 +1,1 @@
-"""Estimates of time and money: work from FLOPs, throughput that was measured, prices, ETA."""
+"""Estimates of time and money: work from FLOPs, measured throughput, prices, ETA."""

@@ -1,4 +1,4 @@
-"""What is left of a run: the schedule once more, in simulated time, from where the run is now. Pure."""
+"""The rest of a run: the schedule in simulated time, from the state the run is in. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweep.schedule.graph import Task
 from sweep.schedule.scheduler import State
 from sweep.schedule.simulator import SimulatedRun, simulate
 
-OVER: frozenset[State] = frozenset({"done", "failed", "blocked", "stopped", "excluded"})
+FINAL: frozenset[State] = frozenset({"done", "failed", "blocked", "stopped", "excluded"})
 
 
 def remaining_run(
@@ -20,19 +20,22 @@ def remaining_run(
     seconds_of: Callable[[str], float | None],
     at_work: Mapping[str, int],
 ) -> SimulatedRun | None:
-    """Return the run from now until all that can be done is done; None while nothing is known about some stage.
+    """Simulate a run from now until all stages that can be done are done.
 
     Args:
         tasks: all stages.
-        states: of each, as the schedule has them.
-        progress: share done, 0 to 1, of a stage that runs or was given back.
+        states: key -> state, of each.
+        progress: key -> share done, 0 to 1, of a stage that runs or was preempted.
         slots: of the cluster.
-        seconds_of: seconds a stage takes in all on one slot, or None.
-        at_work: slots of each stage that is being worked on. One that was handed out ahead of its place still waits.
+        seconds_of: key -> seconds of the whole stage on one worker; None if unknown.
+        at_work: key -> workers of each stage that has its slots: a stage may be "running" and still wait for them.
+
+    Returns:
+        The simulated run, or None while the seconds of some stage are unknown.
     """
     left: list[Task] = []
     running: dict[str, int] = {}
-    tasks = [task for task in tasks if states[task.key] not in OVER]
+    tasks = [task for task in tasks if states[task.key] not in FINAL]
     present = {task.key for task in tasks}
     for task in tasks:
         seconds = seconds_of(task.key)
@@ -42,5 +45,5 @@ def remaining_run(
         left.append(replace(task, cost=rest, upstream=tuple(up for up in task.upstream if up in present)))
         if task.key in at_work:
             running[task.key] = at_work[task.key]
-    room = max(slots, sum(running.values()), 1)
-    return simulate([task for task in left if task.min_workers <= room], room, running=running)
+    slots = max(slots, sum(running.values()), 1)
+    return simulate([task for task in left if task.min_workers <= slots], slots, running=running)

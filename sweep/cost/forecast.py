@@ -23,7 +23,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes: weights that stay, checkpoints of stages under way, packed images. None: not known."""
+    """Bytes of the weights that are kept, the checkpoints of running stages, and the packed images (None: unknown)."""
 
     weights: int
     checkpoints: int
@@ -32,22 +32,23 @@ class Disk:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is left of a plan will take, by estimate.
+    """Estimate of what remains of a plan.
 
     Attributes:
-        gflop: work of each stage, by key (or name).
-        seconds: of each stage on one slot.
-        to_do: seconds on one slot of all that is not done.
+        gflop: key (or name) -> work of each stage.
+        seconds: key (or name) -> seconds of each stage on one slot.
+        to_do: seconds on one slot of all stages that are not done.
         whole: seconds on one slot of all stages.
         unshared: the same, if each cell trained its own upstream stages.
-        slots: of the cluster it is made for.
-        wall: seconds until all is done on it.
-        slot_seconds: that are paid for: more than ``to_do``, because widening costs something.
-        busy: share of the cluster's time in use.
-        chain: seconds on one slot of the longest chain that is left, and its stages.
-        measured: architectures with something to do whose speed was measured.
-        assumed: those whose speed comes from FLOPs and an assumed utilisation.
-        device: the kind of device it is made for, and its price.
+        slots: of the cluster.
+        wall: seconds until all stages are done on it.
+        slot_seconds: slots × seconds in use; more than ``to_do``, because several workers scale worse than linearly.
+        busy: share of the cluster's time in use, 0 to 1.
+        chain: seconds on one slot of the longest chain that remains, and the keys (or names) of its stages.
+        measured: architectures with stages to do whose throughput was measured.
+        assumed: those whose throughput comes from FLOPs and an assumed utilisation.
+        device: the kind of device, with its price.
+        disk: bytes.
     """
 
     gflop: Mapping[str, float]
@@ -66,11 +67,11 @@ class Forecast:
     disk: Disk
 
     def money(self, spot: bool = False) -> float:
-        """Return the price of the slots' time in use (on a cluster that shrinks when idle), on demand or spot."""
+        """Return the price of ``slot_seconds``, on demand or as spot instances: idle slots are taken to be given back."""
         return self.slot_seconds / HOUR * (self.device.spot if spot else self.device.on_demand)
 
     def row(self, name: str) -> dict[str, float]:
-        """Return the estimates of one stage, as ``--plan --json`` has them."""
+        """Return the estimates of one stage for ``--plan --json``."""
         seconds = self.seconds[name]
         return {"gflop": self.gflop[name], "seconds": seconds, "gpu_hours": seconds / HOUR}
 
@@ -96,23 +97,18 @@ class Forecast:
         }
 
 
-def tasks_of(stages: Sequence[Stage], costs: Mapping[str, float], slots: int, wide: bool = True) -> list[Task]:
-    """Return the stages as the schedule sees them.
+def tasks_of(stages: Sequence[Stage], costs: Mapping[str, float], slots: int, ddp: bool = True) -> list[Task]:
+    """Return the stages as the scheduler sees them.
 
     Args:
         stages: of a plan.
-        costs: work or seconds at width 1, by key (or name).
+        costs: key (or name) -> work or seconds on one worker.
         slots: of the cluster.
-        wide: whether a stage may have several slots (on GPUs; on CPU batch norm over several workers is refused).
+        ddp: whether a stage may have several workers: on GPUs; batch norm over several CPU workers is refused.
     """
-    widths: dict[int, int] = {}  # by batch size: there are few
-    tasks = []
-    for stage in stages:
-        name, batch = stage.identifier, stage.recipe.batch_size
-        if batch not in widths:
-            widths[batch] = max_workers(stage.recipe, slots) if wide else 1
-        tasks.append(Task(name, stage.upstream, costs[name], widths[batch]))
-    return tasks
+    return [
+        Task(s.identifier, s.upstream, costs[s.identifier], max_workers(s.recipe, slots) if ddp else 1) for s in stages
+    ]
 
 
 def forecast(
@@ -125,24 +121,24 @@ def forecast(
     slots: int,
     images: int | None,
 ) -> Forecast:
-    """Estimate what is left of a plan.
+    """Estimate what remains of a plan.
 
     Args:
         stages: all stages of the plan.
-        file: the grid, for what stays on disk.
-        gflop: work of each stage, by key (or name).
-        done: keys of those that are done.
-        estimator: work into seconds.
-        device: its price.
+        file: the grid, for the weights that are kept.
+        gflop: key (or name) -> work of each stage.
+        done: keys of the stages that are done.
+        estimator: turns work into seconds.
+        device: the kind of device, with its price.
         slots: GPUs (or groups of CPU threads) of the cluster, declared or running.
-        images: bytes of the packed images; None: not known.
+        images: bytes of the packed images; None: unknown.
     """
     seconds = {stage.identifier: estimator.seconds(stage, gflop[stage.identifier]) for stage in stages}
-    tasks = tasks_of(stages, seconds, slots, wide=device.match != "cpu")
+    tasks = tasks_of(stages, seconds, slots, ddp=device.match != "cpu")
     graph = Graph(_without(tasks, done))
     run = simulate(graph, slots)
     chain, names = graph.longest_chain()
-    kinds = {(s.architecture, id(s.recipe)): s for s in stages if s.identifier not in done}  # far fewer than stages
+    kinds = {(s.architecture, id(s.recipe)): s for s in stages if s.identifier not in done}  # a few, of thousands
     assumed = dict.fromkeys(stage.architecture for stage in kinds.values() if not estimator.is_measured(stage))
     measured = dict.fromkeys(name for name, _ in kinds if name not in assumed)
     return Forecast(
@@ -174,7 +170,7 @@ def _without(tasks: list[Task], done: frozenset[str]) -> list[Task]:
 
 
 def _unshared(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:
-    """Seconds if every cell did its own upstream stages."""
+    """Seconds on one slot if each cell trained its own upstream stages."""
     chain: dict[str, float] = {}
     for stage in stages:  # upstream before downstream
         name = stage.identifier
@@ -183,11 +179,18 @@ def _unshared(stages: Sequence[Stage], seconds: Mapping[str, float]) -> float:
 
 
 def disk(stages: Sequence[Stage], file: GridFile, slots: int, images: int | None) -> Disk:
-    """Estimate the disk that a study takes: weights kept, checkpoints of as many stages as run at once, packed images."""
+    """Estimate the disk that a study takes.
+
+    Args:
+        stages: all stages of the plan.
+        file: the grid, for the weights that are kept.
+        slots: of the cluster: as many checkpoints exist at once, of the largest stages at worst.
+        images: bytes of the packed images; None: unknown.
+    """
     keeping = {"pretrain", "finetune"} if file.keep_weights == "all" else {"pretrain"}
     sizes = [(stage, _weight_bytes(stage)) for stage in stages if stage.kind != "lr_range"]
-    under_way = sorted((size * _copies(stage.recipe) for stage, size in sizes), reverse=True)[:slots]
-    return Disk(sum(size for stage, size in sizes if stage.kind in keeping), sum(under_way), images)
+    checkpoints = sorted((size * _copies(stage.recipe) for stage, size in sizes), reverse=True)[:slots]
+    return Disk(sum(size for stage, size in sizes if stage.kind in keeping), sum(checkpoints), images)
 
 
 def _weight_bytes(stage: Stage) -> int:
@@ -196,5 +199,5 @@ def _weight_bytes(stage: Stage) -> int:
 
 
 def _copies(recipe: Recipe) -> int:
-    """Copies of the weights in a checkpoint: now, the best so far, and what the optimizer keeps."""
+    """Copies of the weights in a checkpoint: current, best so far, and the optimizer's state."""
     return 2 + (2 if recipe.optimizer == "adamw" else 1)

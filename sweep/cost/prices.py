@@ -1,4 +1,4 @@
-"""What devices are assumed to do, and cost: a small table in a file, replaced by one of the user's own if he likes."""
+"""Peak FLOP/s, assumed utilisation and prices of devices: a table in a file, the project's or the user's own."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FLOPS_PER_MULTIPLY_ADD = 2
 class DevicePrice(Frozen):
     """A kind of device."""
 
-    match: str = Field(description="part of the name by which it calls itself")
+    match: str = Field(description="word in the name that the device reports")
     tflops: dict[str, float] = Field(description="precision -> dense peak of the data sheet, 10^12 FLOP/s")
     on_demand: float = Field(ge=0, description="price of one device-hour")
     spot: float = Field(ge=0, description="price of one device-hour that may be taken back")
     instance: str = Field("", description="what it was priced as")
 
     def is_called(self, name: str) -> bool:
-        """Say whether a device that calls itself so is of this kind."""
+        """Return whether a device that reports this name is of this kind."""
         return re.search(rf"\b{re.escape(self.match)}\b", name, re.IGNORECASE) is not None  # an L40S is no L4
 
 
@@ -43,10 +43,10 @@ class PriceTable(Frozen):
     devices: dict[str, DevicePrice]
 
     def find(self, name: str) -> tuple[str, DevicePrice]:
-        """Return a device by its name here, or by the one it calls itself (``NVIDIA A10G``).
+        """Return (name here, device) by the name here, or by the one it reports (``NVIDIA A10G``).
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is none; the message lists the devices.
         """
         for short, device in self.devices.items():
             if name.lower() == short or device.is_called(name):
@@ -56,16 +56,20 @@ class PriceTable(Frozen):
         )
 
     def price(self, names: Iterable[str]) -> float:
-        """Return the price of one device-hour on demand, of several kinds the highest; 0 where none is known."""
+        """Return the price of one device-hour on demand: the highest of several kinds of device; 0 if none is known.
+
+        Args:
+            names: that the devices report.
+        """
         known = [device.on_demand for name in names for device in self.devices.values() if device.is_called(name)]
         return max(known, default=0.0)
 
     def estimator(self, name: str, speeds: MeasuredThroughput | None = None) -> Estimator:
-        """Return how to estimate seconds on a device.
+        """Return the estimator of seconds on a kind of device.
 
         Args:
             name: of the device, as in ``find``.
-            speeds: what was measured, on devices of whatever kind.
+            speeds: measured throughput, on devices of any kind.
         """
         device = self.find(name)[1]
         rates = {
@@ -77,7 +81,10 @@ class PriceTable(Frozen):
 
 
 def load_prices(file: Path | None = None) -> PriceTable:
-    """Read a price table: the project's, or the user's own.
+    """Read a price table.
+
+    Args:
+        file: the user's own; None: the project's.
 
     Raises:
         UserError: if it cannot be read, with every fault in it.
@@ -86,9 +93,9 @@ def load_prices(file: Path | None = None) -> PriceTable:
     try:
         return PriceTable.model_validate(yaml.safe_load(place.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read the price table {place}: {error}. {OWN} shows the form") from error
+        raise UserError(f"cannot read the price table {place}: {error}. {OWN} is an example") from error
     except ValidationError as error:
         raise UserError(
-            f"{place}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}. {OWN} shows the form"
+            f"{place}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}. {OWN} is an example"
             for fault in error.errors()
         ) from error

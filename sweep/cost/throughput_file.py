@@ -1,4 +1,4 @@
-"""Measured speeds, kept between runs: learnt from committed results, in a small file of the user's cache."""
+"""The file that keeps measured throughput between runs, in the cache beside the studies."""
 
 from __future__ import annotations
 
@@ -15,29 +15,28 @@ from sweep.cost.estimator import MeasuredThroughput
 from trainables.specs import Stage
 
 SPEEDS = "speeds.json"
-"""Name of the file, in the cache beside the studies."""
+"""Name of the file."""
 
 
 def learn(
     speeds: MeasuredThroughput, stage: Stage, result: Mapping[str, Any], images_per_second: Sequence[float]
 ) -> None:
-    """Take in a committed training stage.
+    """Add the throughput of a training stage that is done.
 
     Args:
-        speeds: what is known so far; it is added to.
-        stage: what was done.
+        speeds: it is added to.
+        stage: the stage.
         result: its ``result.json``.
-        images_per_second: of its epochs, from its history. The median counts: the first epoch warms up.
-            Those of whole epochs, with their look at val, tell how long a stage takes.
+        images_per_second: of each epoch, its validation included. The median counts: the first epoch warms up.
     """
     environment = result.get("environment", {})
     device, usable = environment.get("device"), [value for value in images_per_second if value > 0]
     if device and usable:
-        speeds.measured(stage, device, median(usable), int(environment.get("world_size") or 1))
+        speeds.add(stage, device, median(usable), int(environment.get("world_size") or 1))
 
 
 def read_speeds(file: Path) -> MeasuredThroughput:
-    """Read what was kept; a file that is absent or torn is as good as an empty one: it is an estimate only."""
+    """Read the file. One that is absent or damaged counts as empty: it holds estimates only."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         rates = {str(name): float(rate) for name, rate in found.items()}
@@ -47,7 +46,12 @@ def read_speeds(file: Path) -> MeasuredThroughput:
 
 
 def write_speeds(file: Path, speeds: MeasuredThroughput) -> None:
-    """Keep what was measured, beside what others have kept meanwhile. Where there is no room for it, nothing is kept."""
+    """Write measured throughput, merged with what other runs have written; a disk that cannot be written to is no error.
+
+    Args:
+        file: to write.
+        speeds: what this run knows.
+    """
     table = read_speeds(file).table() | speeds.table()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-
 from sweep.grid.schema import GridFile
 from sweep.grid.yaml_document import Path
 from trainables.data.readers.builtin import DataSpec
@@ -94,7 +93,7 @@ def _path_in(value: Any, loc: Iterable[str | int]) -> Path:
     return tuple(path)
 
 
-def _unknown_reader(details: ErrorDetails) -> str:
+def _unknown_reader(details: Mapping[str, Any]) -> str:
     readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
     given = details["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"

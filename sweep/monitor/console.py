@@ -1,4 +1,4 @@
-"""The one place that owns the terminal: a live matrix where there is one, plain lines where there is not."""
+"""The one place that writes to the terminal: a live view if it is one, plain lines if it is a file or a pipe."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rich.text import Text
 
 from trainables.specs import Stage
 
-if TYPE_CHECKING:  # a program that only says something need not wait for these
+if TYPE_CHECKING:  # importing these would delay programs that only print lines
     from sweep.monitor.live_view import LiveView
     from sweep.monitor.progress_stats import ProgressSnapshot
 
 
 class Terminal:
-    """Says things to a person: results on standard output, faults on standard error."""
+    """Writes text for people: results to standard output, faults to standard error."""
 
     def __init__(self) -> None:
-        """Take over the standard streams."""
+        """Open the standard streams."""
         self.out = Console(highlight=False, soft_wrap=True)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -31,7 +31,7 @@ class Terminal:
         self.out.print(Text(text))
 
     def note(self, text: str) -> None:
-        """Write one line beside the output, on standard error."""
+        """Write one line to standard error."""
         self.err.print(Text(text))
 
     def show(self, table: RenderableType) -> None:
@@ -39,17 +39,17 @@ class Terminal:
         self.out.print(table)
 
     def raw(self, text: str) -> None:
-        """Write text for a program to read, untouched."""
+        """Write text for a program, without any formatting."""
         sys.stdout.write(text + "\n")
 
     def faults(self, faults: Iterable[str]) -> None:
-        """Write what is wrong, one line each."""
+        """Write errors, one line each."""
         for fault in faults:
             self.err.print(Text.assemble(("error:", "bold red"), f" {fault}"))
 
     @contextmanager
     def preparing(self) -> Iterator[Any]:
-        """Show how far the preparation of data sets is; yields the function to tell."""
+        """Show a progress bar of the preparation of data sets; yields the function that updates it."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         with Progress(
@@ -70,16 +70,25 @@ class Terminal:
             yield progress
 
     @contextmanager
-    def watching(
+    def live_view(
         self, stages: Sequence[Stage], done: Mapping[str, float | None], snapshot: Callable[[], ProgressSnapshot]
     ) -> Iterator[LiveView]:
-        """Show a running study; yields who is to be told."""
+        """Show a running study until the context ends.
+
+        Args:
+            stages: of the plan.
+            done: key -> val score (or None) of the stages that are done.
+            snapshot: returns the current progress.
+
+        Yields:
+            The callback that shows the run's events.
+        """
         from sweep.monitor.live_view import LiveView
 
-        watch = LiveView(self.out, stages, done, snapshot)
+        view = LiveView(self.out, stages, done, snapshot)
         if not self.out.is_terminal:
-            yield watch
+            yield view
             return
-        with Live(watch, console=self.out, refresh_per_second=2, transient=True) as live:
-            watch.live = live
-            yield watch
+        with Live(view, console=self.out, refresh_per_second=2, transient=True) as live:
+            view.live = live
+            yield view

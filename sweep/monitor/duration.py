@@ -1,10 +1,10 @@
-"""Seconds as people say them."""
+"""Seconds as text."""
 
 from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: ``48 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
+    """Return seconds as text, in the two largest units: ``48 s``, ``12 min``, ``3 h 05 min``, ``2 d 4 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

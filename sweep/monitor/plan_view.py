@@ -1,4 +1,4 @@
-"""The plan as a person reads it."""
+"""The plan as tables: what ``--plan`` prints."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sweep.plan.plan import Plan
 from sweep.schedule.parallelism import EXPONENT
 
 STATES = ("done", "failed", "stale")
-MOST_VALUES = 24
-"""So many values of an axis are written out."""
-FEW_VALUES = 12
-"""Of so many values at most each one's number of cells is told."""
-MOST_NOTES = 12
-"""So many notes on a split are written out; all are in the study's ``plan.json`` and ``data_problems.parquet``."""
+MAX_VALUES = 24
+"""Values of an axis that are listed."""
+MAX_COUNTED_VALUES = 12
+"""An axis with at most this many values shows the number of cells of each."""
+MAX_NOTES = 12
+"""Notes on a split that are listed; all are in the study's ``plan.json`` and ``data_problems.parquet``."""
 
 
 def plan_tables(
@@ -33,14 +33,14 @@ def plan_tables(
     forecast: Forecast | None = None,
     prices: PriceTable | None = None,
 ) -> Iterator[RenderableType]:
-    """Yield what ``--plan`` prints: axes, rules, splits, stages by kind and state, what it takes, what is missing.
+    """Yield what ``--plan`` prints: axes, rules, splits, stages by kind and state, estimates, missing inputs.
 
     Args:
         plan: the plan.
-        rows: of its stages, with ``kind`` and ``state``. All that are not done are to do: failed and stale ones again.
-        inputs: their splits, and what is not at hand.
-        forecast: what is left will take.
-        prices: where the forecast's money comes from.
+        rows: of its stages, with ``kind`` and ``state``. All that are not done are to do, failed and stale ones again.
+        inputs: the splits, and what is missing.
+        forecast: estimate of what remains; None: none is shown.
+        prices: the table that the forecast's money comes from.
     """
     yield _axes(plan)
     yield from _rules(plan)
@@ -56,30 +56,30 @@ def plan_tables(
         yield Text("\n".join(_assumptions(forecast, prices)), style="dim")
     if inputs.missing:
         yield Text(
-            f"\nnot at hand ({len(inputs.missing)}); until then the keys of the stages that need them are unknown, and a run is refused:"
+            f"\nnot at hand ({len(inputs.missing)}): the keys of the stages that need them are unknown, and a run is refused:"
         )
         yield from (Text(f"- {text}") for text in inputs.missing)
 
 
 def _axes(plan: Plan) -> Table:
-    """Each axis, its values, and how many cells each of them has."""
+    """Each axis with its values and the number of cells of each."""
     table = Table("axis", "values", "cells each", title="cells", title_justify="left", box=None)
     for axis, counts in plan.cells_of_axes().items():
         low, high = min(counts.values(), default=0), max(counts.values(), default=0)
-        told = low != high and len(counts) <= FEW_VALUES
-        names = [_short(value) + (f" ({cells})" if told else "") for value, cells in counts.items()]
-        rest = f", and {len(names) - MOST_VALUES} more" if len(names) > MOST_VALUES else ""
+        counted = low != high and len(counts) <= MAX_COUNTED_VALUES
+        names = [_short(value) + (f" ({cells})" if counted else "") for value, cells in counts.items()]
+        rest = f", and {len(names) - MAX_VALUES} more" if len(names) > MAX_VALUES else ""
         each = f"{low}" if low == high else f"{low} to {high}"
-        table.add_row(axis, Text(f"{len(names)}: {', '.join(names[:MOST_VALUES])}{rest}"), each)
+        table.add_row(axis, Text(f"{len(names)}: {', '.join(names[:MAX_VALUES])}{rest}"), each)
     return table
 
 
 def _rules(plan: Plan) -> Iterator[RenderableType]:
-    """Each rule of the grid, and how many cells it is about."""
-    if not plan.touched:
+    """Each rule of the grid with the number of cells it applies to."""
+    if not plan.rule_coverage:
         return
     table = Table("rule", "cells", "", "where", title="\nrules", title_justify="left", box=None)
-    for rule in plan.touched:
+    for rule in plan.rule_coverage:
         what = {"exclude": "left out", "defaults": "made with it", "zip": "made with it"}[str(rule.place[0])]
         table.add_row(Text(rule.text), str(rule.cells), what, Text(plan.grid.document.where(rule.place)))
     yield table
@@ -88,14 +88,14 @@ def _rules(plan: Plan) -> Iterator[RenderableType]:
 
 
 def _splits(inputs: Inputs) -> Iterator[RenderableType]:
-    """What was proven of each split, and what a reader of the scores must know of it."""
+    """What was verified of each split, and notes on it."""
     if inputs.splits:
         yield Text("\nsplits", style="italic")
     for name, split in inputs.splits.items():
         yield Text(f" {name}: {split.proof}")
-        yield from (Text(f"   {note}") for note in split.notes[:MOST_NOTES])
-        if len(split.notes) > MOST_NOTES:
-            yield Text(f"   and {len(split.notes) - MOST_NOTES} more: data_problems.parquet of the study lists them")
+        yield from (Text(f"   {note}") for note in split.notes[:MAX_NOTES])
+        if len(split.notes) > MAX_NOTES:
+            yield Text(f"   and {len(split.notes) - MAX_NOTES} more: data_problems.parquet of the study lists them")
 
 
 def _kinds(plan: Plan, rows: Sequence[dict[str, Any]], forecast: Forecast | None) -> Table:
@@ -113,7 +113,9 @@ def _kinds(plan: Plan, rows: Sequence[dict[str, Any]], forecast: Forecast | None
 
 
 def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
-    table = Table("what", "estimate", title="\nwhat is left takes", title_justify="left", box=None, show_header=False)
+    table = Table(
+        "what", "estimate", title="\nestimate of what remains", title_justify="left", box=None, show_header=False
+    )
     table.add_row("GPU-hours", _hours(forecast.slot_seconds))
     table.add_row("wall time", f"{duration(forecast.wall)} on {forecast.slots} ({forecast.busy:.0%} of them busy)")
     if prices is not None and forecast.device.on_demand:
@@ -122,9 +124,9 @@ def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
     seconds, keys = forecast.chain
     names = {stage.identifier: stage.name for stage in plan.stages}
     chain = " → ".join(names[key] for key in keys)
-    table.add_row("longest chain", Text(f"{duration(seconds)} on one of them: {chain}" if keys else "none"))
+    table.add_row("longest chain", Text(f"{duration(seconds)} on one slot: {chain}" if keys else "none"))
     disk = forecast.disk
-    images = "of a size not known before they are there" if disk.images is None else _bytes(disk.images)
+    images = "of a size that is unknown while they are missing" if disk.images is None else _bytes(disk.images)
     table.add_row(
         "disk", f"weights {_bytes(disk.weights)}, checkpoints {_bytes(disk.checkpoints)}, packed images {images}"
     )
@@ -132,16 +134,16 @@ def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
 
 
 def _assumptions(forecast: Forecast, prices: PriceTable | None) -> Iterator[str]:
-    yield f"\nspeeds: {_speeds(forecast)}; w GPUs at a stage are taken to be w^{EXPONENT} times as fast"
-    yield "every stage is counted with all its epochs: stopping early (patience) makes it less"
+    yield f"\nspeeds: {_speeds(forecast)}; w GPUs are assumed to be w^{EXPONENT} times as fast as one"
+    yield "all epochs are counted; early stopping (patience) makes it less"
     if prices is not None and forecast.device.on_demand:
-        yield f"prices change: {forecast.device.instance}, {prices.source}, {prices.as_of}; GPUs in use only"
+        yield f"prices change: {forecast.device.instance}, {prices.source}, {prices.as_of}; idle GPUs are not counted"
 
 
 def _speeds(forecast: Forecast) -> str:
     measured = f"measured of {', '.join(forecast.measured)}" if forecast.measured else ""
     assumed = f"from FLOPs and an assumed utilisation of {', '.join(forecast.assumed)}" if forecast.assumed else ""
-    return "; ".join(filter(None, (measured, assumed))) or "nothing is to do"
+    return "; ".join(filter(None, (measured, assumed))) or "nothing to do"
 
 
 def _hours(seconds: float) -> str:

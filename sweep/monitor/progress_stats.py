@@ -1,4 +1,4 @@
-"""What a run is at, in numbers: how busy the cluster is, how long still, what was spent and what it will come to."""
+"""Progress of a run in numbers: busy slots, expected end, money spent and expected."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from sweep.cost.eta import remaining_run
 from sweep.engine.callbacks import Callback
 from sweep.schedule.graph import Task
 from sweep.schedule.scheduler import State
-from trainables.specs import Stage
 
 HOUR = 3600.0
-COSTS_AT_MOST = 0.05
-"""Share of the driver's time that looking ahead may take."""
+MAX_TIME_SHARE = 0.05
+"""Share of the driver's time that the estimates of the rest of the run may take."""
 
 
 @dataclass(frozen=True)
 class ProgressSnapshot:
-    """The numbers of a moment.
+    """Progress at a moment.
 
     Attributes:
-        unit: what a slot is called: ``GPUs``, or ``workers`` on CPUs.
+        unit: name of a slot: ``GPUs``, or ``workers`` on CPUs.
         slots: of the cluster.
-        busy: slots that stages are trained on.
-        end: when all that can be done will be done, by the clock that told it; None while nothing is known.
-        spent: money, so far; None where a slot costs nothing.
-        bill: money in the end.
+        busy: slots that stages run on.
+        end: expected end of the run, seconds by the clock of ``ProgressStats``; None while it is unknown.
+        spent: money so far; None if slots cost nothing.
+        bill: money expected in the end; None while it is unknown.
     """
 
     unit: str
@@ -40,7 +39,7 @@ class ProgressSnapshot:
 
 
 class DriverView(Protocol):
-    """What is asked of a driver."""
+    """The part of a driver that progress is computed from."""
 
     @property
     def states(self) -> Mapping[str, State]: ...  # noqa: D102
@@ -52,7 +51,7 @@ class DriverView(Protocol):
 
 
 class CapacityView(Protocol):
-    """What is asked of the room of a cluster."""
+    """The part of a cluster's capacity that progress is computed from."""
 
     @property
     def price(self) -> float: ...  # noqa: D102
@@ -63,56 +62,52 @@ class CapacityView(Protocol):
 
 
 class ProgressStats(Callback):
-    """Looks ahead whenever something happens, but not all the time: what it sees last can be asked for at any time."""
+    """Computes the progress of a run on the driver's events, at a bounded rate, and keeps the last snapshot."""
 
     def __init__(
         self,
         driver: DriverView,
-        place: CapacityView,
+        capacity: CapacityView,
         tasks: Sequence[Task],
         seconds_of: Callable[[str], float | None],
         unit: str = "workers",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take a first look."""
-        self._driver, self._place, self._tasks, self._seconds_of = driver, place, tasks, seconds_of
+        """Compute a first snapshot.
+
+        Args:
+            driver: of the run.
+            capacity: of the cluster.
+            tasks: all stages.
+            seconds_of: key -> seconds of the whole stage on one worker; None if unknown.
+            unit: name of a slot.
+            clock: returns the time, seconds.
+        """
+        self._driver, self._capacity, self._tasks, self._seconds_of = driver, capacity, tasks, seconds_of
         self._unit, self._now = unit, clock
-        self._seen = self._look()
+        self._last = self._compute()
         self._next = self._now()
 
     def snapshot(self) -> ProgressSnapshot:
-        """Return what was seen last. Asked from another thread, it touches nothing that changes."""
-        return self._seen
+        """Return the last snapshot. Safe to call from another thread: a snapshot does not change."""
+        return self._last
 
-    def started(self, stage: Stage, attempt: int) -> None:
-        """Look again."""
-        self._look_again()
-
-    def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
-        """Look again."""
-        self._look_again()
-
-    def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Look again."""
-        self._look_again()
-
-    def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
-        """Look again."""
-        self._look_again()
-
-    def _look_again(self) -> None:
+    def _event(self, *args: Any, **kwargs: Any) -> None:
+        """Compute the next snapshot, unless that would take more than its share of the driver's time."""
         began = self._now()
         if began >= self._next:
-            self._seen = self._look()
-            self._next = self._now() + (self._now() - began) / COSTS_AT_MOST
+            self._last = self._compute()
+            self._next = self._now() + (self._now() - began) / MAX_TIME_SHARE
 
-    def _look(self) -> ProgressSnapshot:
-        driver, place = self._driver, self._place
-        slots, busy, now = place.slots(), sum(driver.at_work.values()), self._now()
+    started = progressed = finished = failed = _event
+
+    def _compute(self) -> ProgressSnapshot:
+        driver, capacity = self._driver, self._capacity
+        slots, busy, now = capacity.slots(), sum(driver.at_work.values()), self._now()
         rest = remaining_run(self._tasks, driver.states, driver.share, slots, self._seconds_of, driver.at_work)
         end = None if rest is None else now + rest.makespan
-        if not place.price:
+        if not capacity.price:
             return ProgressSnapshot(self._unit, slots, busy, end)
-        spent = place.spent()
-        bill = None if rest is None else spent + rest.slot_time * place.price / HOUR
+        spent = capacity.spent()
+        bill = None if rest is None else spent + rest.slot_time * capacity.price / HOUR
         return ProgressSnapshot(self._unit, slots, busy, end, spent, bill)

@@ -1,4 +1,4 @@
-"""What runs right now, kept in the study folder, so that its state can be seen from there alone."""
+"""``running.json`` of the study folder: the running stages, for ``python -m sweep.status`` in another process."""
 
 from __future__ import annotations
 
@@ -15,44 +15,50 @@ from trainables.store import layout
 from trainables.store.study import Study
 
 SECONDS = 5.0
+"""Shortest time between two writes."""
 STALE_SECONDS = 60.0
-"""Of a driver that has not been heard of for so long nothing is said to run."""
+"""A file older than this counts as absent: its driver is gone."""
 
 
 class Heartbeat(Callback):
-    """A watcher that writes down what runs, at a bounded rate."""
+    """A callback that writes the running stages to the study folder, at a bounded rate."""
 
     def __init__(self, study: Study, snapshot: Callable[[], ProgressSnapshot]) -> None:
-        """Begin with nothing running."""
+        """Write a file with no running stage.
+
+        Args:
+            study: in whose folder the file is.
+            snapshot: returns the current progress.
+        """
         self._study = study
-        self._outlook = snapshot
+        self._snapshot = snapshot
         self._running: dict[str, dict[str, Any]] = {}
         self._last = 0.0
         self._write(now=True)
 
     def started(self, stage: Stage, attempt: int) -> None:
-        """Note that an attempt began."""
+        """Add a running stage."""
         begun = {"name": stage.name, "kind": stage.kind, "attempt": attempt, "since": time.time()}
         self._running[str(stage.key)] = {**begun, "epoch": 0.0, "epochs": stage.recipe.epochs}
         self._write()
 
     def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
-        """Note how far a stage is."""
+        """Update the epoch of a running stage."""
         self._running.get(str(stage.key), {}).update(epoch=progress["epoch"], epochs=progress["epochs"])
         self._write()
 
     def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Note that a stage is committed."""
+        """Remove a stage that is done."""
         self._running.pop(str(stage.key), None)
         self._write()
 
     def failed(self, stage: Stage, error: str, again: bool, blocked: Sequence[Stage]) -> None:
-        """Note that an attempt failed."""
+        """Remove a stage whose attempt failed."""
         self._running.pop(str(stage.key), None)
         self._write()
 
     def end(self) -> None:
-        """Nothing runs any more."""
+        """Remove the file: the run ends."""
         self._running.clear()
         with suppress(OSError):
             self._study.storage.remove(layout.RUNNING)
@@ -61,10 +67,12 @@ class Heartbeat(Callback):
         if not now and time.monotonic() - self._last < SECONDS:
             return
         self._last = time.monotonic()
-        numbers = asdict(self._outlook())
-        if numbers["end"] is not None:  # by the time of day: the other clock is this process's own
+        numbers = asdict(self._snapshot())
+        if (
+            numbers["end"] is not None
+        ):  # in wall-clock time: the monotonic clock of this process means nothing to others
             numbers["end"] += time.time() - time.monotonic()
-        with suppress(OSError):  # a mirror for people: the study does without
+        with suppress(OSError):  # only people read it: a run does not fail for it
             self._study.storage.write_json(
                 layout.RUNNING, {"time": time.time(), "outlook": numbers, "running": self._running}
             )
@@ -72,11 +80,11 @@ class Heartbeat(Callback):
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What a driver wrote down last.
+    """What a driver wrote last.
 
     Attributes:
-        running: key -> name, kind, attempt, since, epoch, epochs of each stage that runs.
-        snapshot: its numbers, by the clock of this process.
+        running: key -> name, kind, attempt, since, epoch, epochs of each running stage.
+        snapshot: its progress, by the monotonic clock of this process.
     """
 
     running: dict[str, dict[str, Any]]
@@ -84,14 +92,14 @@ class RunStatus:
 
 
 def read(study: Study) -> RunStatus | None:
-    """Return what runs, as last written, or None where no driver was heard of lately."""
+    """Return the status that a driver wrote last; None if it is older than ``STALE_SECONDS``, absent or damaged."""
     try:
-        beat = dict(study.storage.read_json(layout.RUNNING))
-        if time.time() - float(beat["time"]) >= STALE_SECONDS:
+        status = dict(study.storage.read_json(layout.RUNNING))
+        if time.time() - float(status["time"]) >= STALE_SECONDS:
             return None
-        numbers = dict(beat["outlook"])
+        numbers = dict(status["outlook"])
         if numbers["end"] is not None:
             numbers["end"] += time.monotonic() - time.time()
-        return RunStatus(dict(beat["running"]), ProgressSnapshot(**numbers))
+        return RunStatus(dict(status["running"]), ProgressSnapshot(**numbers))
     except (OSError, ValueError, TypeError, KeyError):
         return None

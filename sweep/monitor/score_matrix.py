@@ -1,4 +1,4 @@
-"""The matrix architecture and scenario × fold, as large as a terminal has room for. Pure."""
+"""Table of val scores, (architecture, scenario) × fold, in as many rows and columns as a terminal has. Pure."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ NAMES = ("architecture", "scenario")
 FOLD_WIDTH = 8
 """Characters of a fold's column, with the gap beside it."""
 LEAST_NAMES = 24
-"""Characters that the two columns of names are left at least."""
+"""Smallest number of characters for the two columns of names."""
 STYLES = {"failed": "red", "blocked": "red", "running": "yellow", "done": "green", "waiting": "dim"}
 URGENCY = ("running", "failed", "blocked", "done", "waiting")
 
 
 def matrix(cells: Cells, width: int, lines: int) -> Table:
-    """Return the matrix: every fold where so many fit side by side, else what they come to.
+    """Return the table: a column for each fold if they fit, else counts over the folds.
 
     Args:
         cells: of the study.
-        width: characters there is room for.
-        lines: there is room for. If there are more rows, those where something happens go first, then those with scores.
+        width: characters of a line.
+        lines: of the table. Of more rows, those with running stages are kept first, then failed and done ones.
     """
     folds = sorted({fold for row in cells.values() for fold in row})
-    wide = FOLD_WIDTH * len(folds) + LEAST_NAMES <= width
-    heads = [f"fold {fold}" for fold in folds] if wide else ["done", "running", "failed", "best"]
+    folds_fit = FOLD_WIDTH * len(folds) + LEAST_NAMES <= width
+    heads = [f"fold {fold}" for fold in folds] if folds_fit else ["done", "running", "failed", "best"]
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for head, most in zip(NAMES, _name_widths(cells, width - FOLD_WIDTH * len(heads)), strict=True):
         table.add_column(head, no_wrap=True, overflow="ellipsis", max_width=most)
@@ -42,23 +42,23 @@ def matrix(cells: Cells, width: int, lines: int) -> Table:
     shown = _most_urgent(cells, lines - 1)
     for architecture, scenario in shown:
         row = cells[architecture, scenario]
-        texts = [_of_fold(row.get(fold, [])) for fold in folds] if wide else list(_in_all(row))
+        texts = [_of_fold(row.get(fold, [])) for fold in folds] if folds_fit else list(_in_all(row))
         table.add_row(Text(architecture), Text(scenario), *texts)
     if hidden := cells.keys() - shown:
         table.add_row(Text(f"… {len(hidden)} more", style="dim"), Text(_counted(cells, hidden), style="dim"))
     return table
 
 
-def _name_widths(cells: Cells, room: int) -> tuple[int, int]:
-    """The widths of the columns of names: what both need, or else a half each, and what one leaves goes to the other."""
+def _name_widths(cells: Cells, width: int) -> tuple[int, int]:
+    """The widths of the two columns of names: what both need, else half each, and one gets what the other leaves."""
     first, second = (max([len(NAMES[i]), *(cell_len(row[i]) for row in cells)]) for i in (0, 1))
-    room = max(2, room - 2)  # the gaps
-    first = min(first, max(room // 2, room - second))
-    return first, max(1, min(second, room - first))
+    width = max(2, width - 2)  # the gaps
+    first = min(first, max(width // 2, width - second))
+    return first, max(1, min(second, width - first))
 
 
 def _most_urgent(cells: Cells, lines: int) -> list[tuple[str, str]]:
-    """The rows there is room for, in their order; one line is left to speak of the others."""
+    """The rows that are shown, in their order; if some are not, one line is left to count them."""
     if len(cells) <= lines:
         return list(cells)
     urgent = sorted(cells, key=lambda name: min(URGENCY.index(state) for state in _states(cells[name])))
@@ -76,7 +76,7 @@ def _counted(cells: Cells, names: set[tuple[str, str]]) -> str:
 
 
 def _of_fold(cells: Sequence[Cell]) -> Text:
-    """The best val score of a fold's cells, or what they are at."""
+    """The best val score of a fold's cells, or their state."""
     states = {state for state, _ in cells}
     best = _best(cells)
     for state in ("failed", "blocked"):

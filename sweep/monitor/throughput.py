@@ -1,4 +1,4 @@
-"""How quick a run is: measured from the stages that end, and from the speeds that earlier runs left."""
+"""Seconds of stages, estimated from the throughput of this run and of earlier ones."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from trainables.specs import Stage
 
 
 class Throughput(Callback):
-    """A watcher that measures, and keeps the speeds of devices for the plans of later runs."""
+    """A callback that measures throughput and keeps it in a file for later plans and runs."""
 
     def __init__(
         self,
         stages: Sequence[Stage],
         costs: Mapping[str, float],
         images: Mapping[str, int],
-        widths: Mapping[str, int],
+        num_workers: Mapping[str, int],
         devices: Sequence[str],
         file: Path,
         clock: Callable[[], float] = time.monotonic,
@@ -31,54 +31,54 @@ class Throughput(Callback):
 
         Args:
             stages: of the plan.
-            costs: work of each, GFLOP, by key.
-            images: training images of a fold, by split digest.
-            widths: workers of each stage that runs; looked at when one begins.
-            devices: what the cluster's devices are called; what was measured on others does not count.
-            file: keeps the speeds.
-            clock: tells the time, seconds.
+            costs: key -> work, GFLOP.
+            images: split digest -> training images of a fold.
+            num_workers: key -> workers, of the running stages; read when a stage starts.
+            devices: names of the cluster's devices; measurements on others do not count.
+            file: that keeps the measurements.
+            clock: returns the time, seconds.
         """
         self._stages = {str(stage.key): stage for stage in stages}
-        self._costs, self._images, self._widths = costs, images, widths
+        self._costs, self._images, self._num_workers = costs, images, num_workers
         self._file, self._now = file, clock
         self._speeds = read_speeds(file)
-        own = [called for called in self._speeds.devices() if any(device in called for device in devices)]
-        self._before = Estimator({}, read_speeds(file), own)
-        self._clock = RunThroughput()
+        own = [name for name in self._speeds.devices() if any(device in name for device in devices)]
+        self._earlier_runs = Estimator({}, read_speeds(file), own)
+        self._this_run = RunThroughput()
         self._begun: dict[str, tuple[float, int]] = {}
         self._images_per_second: dict[str, list[float]] = {}
 
     def seconds(self, key: str) -> float | None:
-        """Return how long a stage takes in all on one worker; None while nothing is known of anything like it.
+        """Return the seconds of a whole stage on one worker; None if nothing was measured.
 
-        What this run measured of its architecture counts most, then what earlier runs did, then what this run measured
-        of the other architectures.
+        In this order count: this run's stages of its architecture, earlier runs' stages like it, this run's stages of
+        other architectures.
         """
         stage, work = self._stages[key], self._costs[key]
-        own = self._clock.own_seconds(stage.architecture, work)
+        own = self._this_run.own_seconds(stage.architecture, work)
         if own is not None:
             return own
-        before = self._before.measured_seconds(stage, work)
-        return self._clock.seconds(stage.architecture, work) if before is None else before
+        earlier = self._earlier_runs.measured_seconds(stage, work)
+        return self._this_run.seconds(stage.architecture, work) if earlier is None else earlier
 
     def started(self, stage: Stage, attempt: int) -> None:
-        """Note when an attempt began, and how wide."""
+        """Record the start of an attempt and its number of workers."""
         key = str(stage.key)
-        self._begun[key] = (self._now(), self._widths.get(key, 1))
+        self._begun[key] = (self._now(), self._num_workers.get(key, 1))
         self._images_per_second[key] = []
 
     def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
-        """Note how many images a second a whole epoch came to, with the look at its val part."""
+        """Record the images per second of a whole epoch, its validation included."""
         seconds = (progress.get("metrics") or {}).get("seconds")
         if seconds and stage.kind != "lr_range":
             self._images_per_second[str(stage.key)].append(self._images.get(str(stage.split), 0) / seconds)
 
     def finished(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Learn from a stage that is done. One that went on from a checkpoint took longer than this attempt."""
+        """Add a stage that is done. If it was resumed from a checkpoint it took longer than this attempt."""
         key = str(stage.key)
-        began, width = self._begun.pop(key, (self._now(), 1))
+        began, num_workers = self._begun.pop(key, (self._now(), 1))
         seconds = max(self._now() - began, float(result.get("seconds", 0.0)))
-        self._clock.measured(stage.architecture, self._costs[key], seconds * speedup(width))
+        self._this_run.add(stage.architecture, self._costs[key], seconds * speedup(num_workers))
         if images_per_second := self._images_per_second.pop(key, []):
             learn(self._speeds, stage, result, images_per_second)
             write_speeds(self._file, self._speeds)

@@ -1,4 +1,4 @@
-"""What a grid needs from outside: data sets and initial weights. Found, prepared and fingerprinted, or named as missing."""
+"""The inputs of a grid, data sets and files of weights: found, prepared and fingerprinted, or reported as missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trainables.specs import ModelSpec, Stage
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of initial weights that is at hand."""
+    """A file of initial weights."""
 
     path: Path
     sha256: str
@@ -48,17 +48,20 @@ class Inputs:
     repaired: list[str] = field(default_factory=list)
 
     def costs(self, stages: Iterable[Stage], file: GridFile) -> dict[str, float]:
-        """Return the work of each stage in GFLOP, by its key (or its name while the key is unknown).
+        """Return the work of stages: key (or name, while the key is unknown) -> GFLOP.
 
-        Of a data set that is not at hand the published size serves, where there is one.
+        Args:
+            stages: of a plan.
+            file: the grid, for data sets that are not at hand: their published sizes count, where there are any.
         """
         images = train_images(file, self.splits)
         return {stage.key or stage.name: cost(stage, images) for stage in stages}
 
     def packed_bytes(self, specs: Mapping[str, DataSpec]) -> int | None:
-        """Return the bytes of the packed images of data sets; None: not known.
+        """Return the bytes of the packed images of data sets; None if the size of one is not known.
 
-        Of a data set that is not at hand the published size serves, where there is one.
+        Args:
+            specs: of the data sets, by name. Where one is not at hand its published size counts, if there is one.
         """
         sizes = [
             self.data[name].packed_bytes if name in self.data else packed_bytes(spec) for name, spec in specs.items()
@@ -67,7 +70,7 @@ class Inputs:
 
     @property
     def problems(self) -> list[dict[str, str]]:
-        """What was found wrong in the data sets, and what their splits lack: data_set, image_id, what."""
+        """Rows of ``data_problems.parquet`` (data_set, image_id, what): faults of images, and notes on the splits."""
         found = [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
         notes = ((name, note) for name, split in self.splits.items() for note in split.notes)
         return [*found, *({"data_set": name, "image_id": "", "what": note} for name, note in notes)]
@@ -76,7 +79,18 @@ class Inputs:
 def gather(
     grid: Grid, data_root: Path, weights_root: Path | None, cache: Path, progress: Progress | None = None
 ) -> Inputs:
-    """Look for everything a grid needs; prepare the data sets that are there."""
+    """Look for everything a grid needs; prepare the data sets that are there.
+
+    Args:
+        grid: what is to be done.
+        data_root: folder of the data sets.
+        weights_root: folder of files of weights, or None.
+        cache: folder for prepared data, splits and digests.
+        progress: called with (data set, images done, images in all).
+
+    Returns:
+        What was found; what was not is in ``missing``.
+    """
     inputs = Inputs()
     for name, spec in grid.data_specs.items():
         try:
@@ -115,7 +129,7 @@ def _split(name: str, data: Packed, file: GridFile, cache: Path) -> Split:
 
 
 def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
-    """Say which pre-training sets hold images of the target: those would be trained on before they are tested on."""
+    """Return a message for each pre-training set with images of the target: pre-training would see test images."""
     if target not in data:
         return []
     import pyarrow.compute as pc
@@ -132,7 +146,7 @@ def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
 
 
 def _places(file: str | None, version: str | None, model: ModelSpec, root: Path | None) -> tuple[list[Path], str]:
-    """Where weights may lie, and how to get them where they do not."""
+    """The places where a file of weights is looked for, and how to get it if it is in none."""
     if file is not None:
         folder = root if root is not None else Path("weights")
         return [folder / file], "Give --weights the folder that holds it"
@@ -154,7 +168,7 @@ def _download_cache(model: str, version: str, name: str) -> Iterable[Path]:
 
 
 class _Digests:
-    """SHA-256 of large files, remembered by size and time so that a plan need not read gigabytes."""
+    """SHA-256 of files, cached by path, size and time of change: a plan does not read gigabytes each time."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -172,7 +186,7 @@ class _Digests:
         return self._known[name]
 
     def _save(self) -> None:
-        with suppress(OSError):  # no place to remember it: it is computed anew next time
+        with suppress(OSError):  # without a writable cache the digest is computed again next time
             self._file.parent.mkdir(parents=True, exist_ok=True)
             partial = self._file.with_suffix(f".{os.getpid()}.partial")
             partial.write_text(json.dumps(self._known, indent=1))

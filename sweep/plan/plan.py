@@ -1,4 +1,4 @@
-"""The plan: the stages of a grid as a directed acyclic graph, each once."""
+"""The plan of a study: the stages of its grid as a directed acyclic graph."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from trainables.specs import Stage
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a grid, upstream before downstream."""
+    """All stages of a grid.
+
+    Attributes:
+        grid: that they were made from.
+        stages: each once, upstream before downstream.
+        excluded: cells that the grid's ``exclude`` rules leave out.
+    """
 
     grid: Grid
     stages: tuple[Stage, ...]
     excluded: tuple[Excluded, ...] = ()
-    """Cells that the grid's ``exclude`` rules leave out."""
 
     @cached_property
     def cells(self) -> list[Stage]:
@@ -31,7 +36,7 @@ class Plan:
 
     @cached_property
     def unshared(self) -> int:
-        """How many stages it would be if every cell trained its own upstream stages."""
+        """Number of stages if each cell trained its own upstream stages."""
         by_id = {stage.identifier: stage for stage in self.stages}
         needed: dict[tuple[str, ...], frozenset[str]] = {(): frozenset()}
 
@@ -43,12 +48,17 @@ class Plan:
         return sum(1 + len(above(cell.upstream)) for cell in self.cells)
 
     @cached_property
-    def touched(self) -> list[RuleCoverage]:
-        """Each rule of the grid (zip, exclude, defaults) with the number of cells it is about."""
+    def rule_coverage(self) -> list[RuleCoverage]:
+        """Each rule of the grid (zip, exclude, defaults) with the number of cells it applies to."""
         return rule_coverage(self.grid)
 
     def document(self, study: str, inputs: Inputs) -> dict[str, Any]:
-        """Return the content of ``plan.json``."""
+        """Return the content of ``plan.json``.
+
+        Args:
+            study: its name.
+            inputs: data sets and splits that are at hand.
+        """
         file = self.grid.file
         target = inputs.data.get(file.target)
         split = inputs.splits.get(file.target)
@@ -61,26 +71,26 @@ class Plan:
             "splits": {name: split.document() for name, split in inputs.splits.items()},
             "axes": self.axes(),
             "rules": [
-                {"rule": touch.text, "cells": touch.cells, "where": self.grid.document.where(touch.place)}
-                for touch in self.touched
+                {"rule": rule.text, "cells": rule.cells, "where": self.grid.document.where(rule.place)}
+                for rule in self.rule_coverage
             ],
             "excluded": [cell.document() for cell in self.excluded],
             "stages": [summary(stage) for stage in self.stages],
         }
 
     def axes(self) -> dict[str, list[Any]]:
-        """Return the values that each axis takes in the cells; a rate that is yet to be found as its factor."""
+        """Return axis -> its values in the cells; a rate that a range test finds is shown by its factor."""
         return {axis: list(counts) for axis, counts in self.cells_of_axes().items()}
 
     def cells_of_axes(self) -> dict[str, dict[Any, int]]:
-        """Return for each axis its values, as in ``axes``, with the number of cells of each."""
+        """Return axis -> value, as in ``axes`` -> number of cells."""
         cells = self.cells
         named = ("architecture", "scenario", "fold", "seed")
         axes = {axis: dict(Counter(getattr(cell, axis) for cell in cells)) for axis in named}
         return {**axes, "learning_rate": dict(Counter(map(_rate, cells)))}
 
     def counts(self) -> dict[str, int]:
-        """Return how many stages there are of each kind."""
+        """Return kind -> number of stages."""
         return dict(Counter(stage.kind for stage in self.stages))
 
 
@@ -89,16 +99,23 @@ def _rate(cell: Stage) -> float | str | None:
 
 
 def summary(stage: Stage) -> dict[str, Any]:
-    """Return what lists of stages show of one."""
+    """Return the row of a stage in ``plan.json`` and ``--plan --json``."""
     fields = ("kind", "name", "key", "architecture", "scenario", "fold", "learning_rate", "seed")
     return {**{field: getattr(stage, field) for field in fields}, "upstream": list(stage.upstream)}
 
 
 def make_plan(grid: Grid, inputs: Inputs) -> Plan:
-    """Resolve a grid into stages. Keys are None where an input is not at hand.
+    """Resolve a grid into stages.
+
+    Args:
+        grid: what is to be done.
+        inputs: data sets, splits and weights that are at hand.
+
+    Returns:
+        The plan; keys are None of stages that need an input that is not at hand.
 
     Raises:
-        UserError: if two names of the grid stand for the same work.
+        UserError: if two stages would be the same work under two names.
     """
     planner = Planner(grid, inputs)
     stages = tuple(planner.stages())

@@ -1,4 +1,4 @@
-"""An edited grid against what a study holds: what is new, what no longer belongs, what is stale."""
+"""Compares a plan with a study: stages that are new, no longer planned, or stale."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class GridEdit:
     """What an edit of the grid means for a study.
 
     Attributes:
-        new: names of the planned stages that the study has not begun.
-        kept: names of those that it has, whatever became of them.
-        left_alone: folders of stages that the grid no longer asks for: they stay as they are.
+        new: names of the planned stages that the study has no folder of.
+        kept: names of the planned stages that it has a folder of, in whatever state.
+        left_alone: folders of stages that are no longer planned; they are not touched.
     """
 
     new: tuple[str, ...]
@@ -29,7 +29,12 @@ class GridEdit:
 
 
 def reconcile(plan: Plan, folders: Iterable[str]) -> GridEdit:
-    """Compare a plan with the names of the stage folders of a study. A renamed stage is known by its key."""
+    """Compare a plan with the stage folders of a study, by the keys in their names: a stage may have been renamed.
+
+    Args:
+        plan: of the edited grid.
+        folders: names of the study's stage folders.
+    """
     begun = {name.rpartition("-")[2]: name for name in folders}
     planned = {short_key(stage.key): stage for stage in plan.stages if stage.key is not None}
     return GridEdit(
@@ -40,15 +45,15 @@ def reconcile(plan: Plan, folders: Iterable[str]) -> GridEdit:
 
 
 def stale(stages: Iterable[Stage], results: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return the keys of the done stages that what they were made from no longer supports.
+    """Return the keys of the done stages whose inputs have changed since.
 
-    That is: their upstream stage no longer has the weights they started from, or their range test no longer
-    finds the rate they trained at. An upstream stage that is done again may end with the same; so what stands
-    further below is not stale before that is known: ask again when a stage is done.
+    A stage is stale if its upstream stage no longer has the weights it started from, or its range test no longer finds
+    the rate it trained at. Only direct upstream stages count: one that is done again may end with the same weights, so
+    call this again whenever a stage is done.
 
     Args:
         stages: of the plan.
-        results: the committed ``result.json`` of each stage that is done, by key.
+        results: key -> the committed ``result.json``, of each stage that is done.
     """
     done = [(stage, results[stage.key]) for stage in stages if stage.key is not None and stage.key in results]
     return {

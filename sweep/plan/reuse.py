@@ -1,4 +1,4 @@
-"""Finished stages of another study, taken over: verified, copied, with their origin."""
+"""Copies finished stages from another study: verified, with their origin."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from trainables.store.study import StageFolder, Study
 
 
 def take_over(stages: Sequence[Stage], study: Study, other: Study) -> tuple[list[Stage], list[str]]:
-    """Copy from another study the results of those stages that this one lacks.
+    """Copy the results that a study lacks and another one has. Stages with the same key are the same work.
 
-    A stage is the same where its key is the same: all that determines its result is in it.
+    Args:
+        stages: of the plan.
+        study: to copy to.
+        other: to copy from.
 
     Returns:
-        the stages taken over, and what is wrong with those that were not.
+        The stages that were copied, and one message for each that could not be.
 
     Raises:
         UserError: if the other study is this one.
@@ -38,13 +41,13 @@ def take_over(stages: Sequence[Stage], study: Study, other: Study) -> tuple[list
 
 
 def _copy(stage: Stage, source: StageFolder, target: StageFolder, result: dict[str, object], other: Study) -> None:
-    """Copy the files that the result names, the result last. Nothing is committed unless all are what they should be.
+    """Copy the files that the result names, the result last: nothing is committed unless all digests are right.
 
     Raises:
-        ValueError: if the specification is another, or a file is missing or damaged.
+        ValueError: if the specification is of another stage, or a file is missing or damaged.
     """
     if Stage.from_document(source.stage()).key != stage.key or result.get("key") != stage.key:
-        raise ValueError(f"{source.path(layout.STAGE)} is not of the stage it is named after")
+        raise ValueError(f"{source.path(layout.STAGE)} is of another stage than its folder is named after")
     digests = result.get("digests")
     contents = {file: source.read_verified(file, result) for file in (digests if isinstance(digests, dict) else {})}
     target.begin(stage)

@@ -1,4 +1,4 @@
-"""Why two stages are not the same work: the fields of their specifications that differ."""
+"""Why two stages have different keys: the fields of their specifications that differ."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ from trainables.store.study import Study
 
 ABSENT = "(absent)"
 LABELS = frozenset({"name", "architecture", "scenario", "data.name", "initial.name"})
-"""Fields that people read and that are in no key."""
+"""Fields for people, which are in no key."""
 Document = Mapping[str, Any]
 
 
 def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
-    """Return the fields in which two stage documents differ, beside their keys: (dotted name, value, value)."""
+    """Return the fields in which two stage documents differ, their keys left out.
+
+    Args:
+        one: as ``Stage.document`` returns.
+        other: the same of the other stage.
+
+    Returns:
+        (dotted name, value of one, value of the other) of each field.
+    """
     flat = [_flat(document) for document in (one, other)]
     fields = [field for field in dict.fromkeys([*flat[0], *flat[1]]) if field != "key"]
     pairs = ((field, flat[0].get(field, ABSENT), flat[1].get(field, ABSENT)) for field in fields)
@@ -28,44 +36,55 @@ def differences(one: Document, other: Document) -> list[tuple[str, Any, Any]]:
 
 
 def stage_diff(plan: Plan, study: Study, one: str, other: str) -> str:
-    """Return how two stages differ, as text. Each is one of the plan or one that the study holds.
+    """Return how two stages differ, as text for ``--why``.
+
+    Args:
+        plan: whose stages are looked at first.
+        study: whose folders are looked at for stages that are not in the plan.
+        one: name, or beginning of the key, of a stage.
+        other: the same of the other stage.
 
     Raises:
-        UserError: if a name or key is that of no stage, or of several.
+        UserError: if a name or key matches no stage, or several.
     """
     documents = [stage_document(plan, study, wanted) for wanted in (one, other)]
     lines = [f"{'AB'[i]}: {document['name']} ({document['key']})" for i, document in enumerate(documents)]
     found = differences(*documents)
     names = {stage.key: f"{short_key(stage.key)} ({stage.name})" for stage in plan.stages if stage.key is not None}
     lines += [
-        f"{field}{' (a label, not in the key)' if field in LABELS else ''}: {_said(a, names)} | {_said(b, names)}"
+        f"{field}{' (a label, not in the key)' if field in LABELS else ''}: {_text(a, names)} | {_text(b, names)}"
         for field, a, b in found
     ]
     pairs = zip(*(document["upstream"] for document in documents), strict=False)
-    lines += [f"what they start from differs as well: --why {_short(a)} {_short(b)}" for a, b in pairs if a != b]
+    lines += [f"their upstream stages differ too: --why {_short(a)} {_short(b)}" for a, b in pairs if a != b]
     return "\n".join(lines if found else [*lines, "they do not differ"])
 
 
 def _short(upstream: str) -> str:
-    """The beginning of a key; a name, where the key is not known, as it is."""
+    """The beginning of a key; a name, where the key is not known, in full."""
     return short_key(upstream) if re.fullmatch(r"[0-9a-f]{64}", upstream) else upstream
 
 
-def _said(value: Any, names: Mapping[str, str]) -> str:
-    """A value as a person reads it: keys by the names of their stages."""
+def _text(value: Any, names: Mapping[str, str]) -> str:
+    """A value as text; a key as the name of its stage."""
     if isinstance(value, list):
-        return ", ".join(_said(one, names) for one in value) or "none"
+        return ", ".join(_text(one, names) for one in value) or "none"
     return names.get(str(value), str(value))
 
 
 def stage_document(plan: Plan, study: Study, wanted: str) -> dict[str, Any]:
-    """Return the document of the one stage of a name or of the beginning of a key: of the plan, or of the study.
+    """Return the document of a stage of the plan, or else of the study.
+
+    Args:
+        plan: whose stages are looked at first.
+        study: whose folders are looked at for stages that are not in the plan.
+        wanted: name, or beginning of the key, of the stage.
 
     Raises:
-        UserError: if there is no such stage, or several.
+        UserError: if it matches no stage, or several.
     """
     found = {stage.identifier: stage.document() for stage in planned_stages(plan.stages, wanted)}
-    if not found:  # of an earlier grid: only its folder knows it
+    if not found:  # of an earlier grid: only its folder is left
         for folder in begun_stages(study.folders(), wanted):
             try:
                 found[folder.name] = folder.stage()

@@ -11,7 +11,12 @@ Admits = Callable[[str, int], str | None]
 
 
 def anything(key: str, num_workers: int) -> str | None:
-    """Admit every stage on any number of workers: no limits."""
+    """Admit every stage: there are no limits.
+
+    Args:
+        key: of the stage.
+        num_workers: it would run on.
+    """
     return None
 
 

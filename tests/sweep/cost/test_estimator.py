@@ -38,9 +38,9 @@ def test_a_clock_knows_nothing_before_something_was_measured() -> None:
 
 def test_a_clock_keeps_a_rate_for_each_architecture_and_the_mean_for_others() -> None:
     clock = RunThroughput()
-    clock.measured("a", 10.0, 5.0)
-    clock.measured("a", 30.0, 5.0)
-    clock.measured("b", 10.0, 40.0)
+    clock.add("a", 10.0, 5.0)
+    clock.add("a", 30.0, 5.0)
+    clock.add("b", 10.0, 40.0)
     assert clock.seconds("a", 8.0) == pytest.approx(2.0)
     assert clock.seconds("b", 1.0) == pytest.approx(4.0)
     assert clock.seconds("never seen", 1.0) == pytest.approx(1.0)
@@ -49,7 +49,7 @@ def test_a_clock_keeps_a_rate_for_each_architecture_and_the_mean_for_others() ->
 
 def test_asking_a_clock_teaches_it_nothing() -> None:
     clock = RunThroughput()
-    clock.measured("a", 1.0, 1.0)
+    clock.add("a", 1.0, 1.0)
     clock.seconds("b", 1.0)
-    clock.measured("b", 1.0, 3.0)
+    clock.add("b", 1.0, 3.0)
     assert clock.seconds("b", 1.0) == pytest.approx(3.0)

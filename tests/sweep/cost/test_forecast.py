@@ -108,7 +108,7 @@ def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
     cell = paper.cells[0]
     work, speeds, prices = cost(cell, {"bone_marrow": 1000}), MeasuredThroughput(), load_prices()
     assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
-    speeds.measured(cell, "NVIDIA A10G", 50.0)
+    speeds.add(cell, "NVIDIA A10G", 50.0)
     for name in ("a10g", "NVIDIA A10G"):
         estimator = prices.estimator(name, speeds)
         assert estimator.seconds(cell, work) == pytest.approx(1000 * cell.recipe.epochs / 50)
@@ -119,7 +119,7 @@ def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
 
 def test_on_cpus_a_worker_is_so_many_threads(paper: Plan) -> None:
     cell, speeds = paper.cells[0], MeasuredThroughput()
-    speeds.measured(cell, "cpu (x86_64, AMD EPYC)", 5.0)
+    speeds.add(cell, "cpu (x86_64, AMD EPYC)", 5.0)
     estimator = load_prices().estimator("cpu", speeds)
     other = cell.model_copy(update={"recipe": cell.recipe.model_copy(update={"threads": 1})})
     assert [estimator.is_measured(stage) for stage in (cell, other)] == [True, False]
@@ -132,7 +132,7 @@ def test_speeds_are_learnt_from_results_and_kept(paper: Plan, tmp_path: Path) ->
     learn(speeds, cell, {}, [5.0])
     learn(speeds, cell, result, [0.0])
     narrow = MeasuredThroughput()
-    narrow.measured(cell, "NVIDIA A10G", 100.0 / speedup(4))
+    narrow.add(cell, "NVIDIA A10G", 100.0 / speedup(4))
     assert speeds.table() == pytest.approx(narrow.table())
     write_speeds(tmp_path / "cache" / "speeds.json", speeds)
     assert read_speeds(tmp_path / "cache" / "speeds.json").table() == speeds.table()

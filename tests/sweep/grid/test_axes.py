@@ -17,7 +17,7 @@ Document = dict[str, Any]
 
 
 def touched(plan: Plan) -> list[tuple[str, int]]:
-    return [(rule.text, rule.cells) for rule in plan.touched]
+    return [(rule.text, rule.cells) for rule in plan.rule_coverage]
 
 
 def labels(plan: Plan) -> list[str]:

@@ -1,8 +1,8 @@
-"""How quick a run is, how long still, what it will have cost: from what is told, with a clock that is set by hand."""
+"""Throughput, time left and cost of a run, from its events, with a clock that is set by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +21,23 @@ DEVICE = "NVIDIA A10G"
 RESULT = {"environment": {"device": DEVICE, "world_size": 1}, "seconds": 0.0}
 
 
-@pytest.fixture
-def plan(planned: Callable[..., Plan], grid_text: str) -> Plan:
-    """One pre-training and eight cells of one architecture."""
-    return planned(grid_text)
-
-
 class Clocked:
-    """A pace with a clock and widths that are set by hand."""
+    """A ``Throughput`` with a clock and numbers of workers that are set by hand."""
 
     def __init__(self, plan: Plan, file: Path) -> None:
         self.now, self.at_work = 0.0, dict[str, int]()
         costs = {str(s.key): 12.0 if s.kind == "pretrain" else 6.0 for s in plan.stages}
         images = {str(s.split): 100 for s in plan.stages}
-        self.pace = Throughput(plan.stages, costs, images, self.at_work, ["A10G"], file, lambda: self.now)
+        self.throughput = Throughput(plan.stages, costs, images, self.at_work, ["A10G"], file, lambda: self.now)
 
-    def train(self, stage: Any, takes: float, width: int = 1, epoch_seconds: float = 0.0, **result: Any) -> None:
-        self.at_work[str(stage.key)] = width
-        self.pace.started(stage, 1)
+    def train(self, stage: Any, takes: float, num_workers: int = 1, epoch_seconds: float = 0.0, **result: Any) -> None:
+        self.at_work[str(stage.key)] = num_workers
+        self.throughput.started(stage, 1)
         for epoch in range(2 if epoch_seconds else 0):
-            self.pace.progressed(stage, {"epoch": epoch + 0.5, "epochs": 2, "metrics": {}})
-            self.pace.progressed(stage, {"epoch": epoch + 1, "epochs": 2, "metrics": {"seconds": epoch_seconds}})
+            self.throughput.progressed(stage, {"epoch": epoch + 0.5, "epochs": 2, "metrics": {}})
+            self.throughput.progressed(stage, {"epoch": epoch + 1, "epochs": 2, "metrics": {"seconds": epoch_seconds}})
         self.now += takes
-        self.pace.finished(stage, RESULT | result)
+        self.throughput.finished(stage, RESULT | result)
 
 
 @pytest.fixture
@@ -53,25 +47,25 @@ def clocked(plan: Plan, tmp_path: Path) -> Clocked:
 
 def test_a_run_learns_from_its_stages(clocked: Clocked, plan: Plan) -> None:
     pretrain, cell, *_ = plan.stages
-    assert clocked.pace.seconds(str(cell.key)) is None
+    assert clocked.throughput.seconds(str(cell.key)) is None
     clocked.train(pretrain, 120.0)
-    assert clocked.pace.seconds(str(cell.key)) == pytest.approx(60)
+    assert clocked.throughput.seconds(str(cell.key)) == pytest.approx(60)
 
 
-def test_a_wide_stage_is_taken_for_what_it_would_be_on_one(clocked: Clocked, plan: Plan) -> None:
-    clocked.train(plan.stages[0], 120.0, width=4)
-    assert clocked.pace.seconds(str(plan.cells[0].key)) == pytest.approx(60 * speedup(4))
+def test_a_stage_of_several_workers_counts_as_on_one(clocked: Clocked, plan: Plan) -> None:
+    clocked.train(plan.stages[0], 120.0, num_workers=4)
+    assert clocked.throughput.seconds(str(plan.cells[0].key)) == pytest.approx(60 * speedup(4))
 
 
 def test_a_stage_that_went_on_from_a_checkpoint_took_longer_than_its_last_attempt(clocked: Clocked, plan: Plan) -> None:
     clocked.train(plan.stages[0], 10.0, seconds=120.0)
-    assert clocked.pace.seconds(str(plan.cells[0].key)) == pytest.approx(60)
+    assert clocked.throughput.seconds(str(plan.cells[0].key)) == pytest.approx(60)
 
 
 def test_an_attempt_that_failed_teaches_nothing(clocked: Clocked, plan: Plan) -> None:
-    clocked.pace.started(plan.stages[0], 1)
-    clocked.pace.failed(plan.stages[0], "E", again=True, blocked=[])
-    assert clocked.pace.seconds(str(plan.cells[0].key)) is None
+    clocked.throughput.started(plan.stages[0], 1)
+    clocked.throughput.failed(plan.stages[0], "E", again=True, blocked=[])
+    assert clocked.throughput.seconds(str(plan.cells[0].key)) is None
 
 
 def test_what_one_run_measured_the_next_plan_and_the_next_run_know(
@@ -85,9 +79,9 @@ def test_what_one_run_measured_the_next_plan_and_the_next_run_know(
     assert estimator.is_measured(cell)
     assert not load_prices().estimator("l4", read_speeds(tmp_path / "speeds.json")).is_measured(cell)
     again = Clocked(plan, tmp_path / "speeds.json")
-    assert again.pace.seconds(str(cell.key)) == pytest.approx(estimator.seconds(cell, work))
+    assert again.throughput.seconds(str(cell.key)) == pytest.approx(estimator.seconds(cell, work))
     again.train(plan.cells[1], 50.0)
-    assert again.pace.seconds(str(cell.key)) == pytest.approx(50.0), "what it sees itself counts more"
+    assert again.throughput.seconds(str(cell.key)) == pytest.approx(50.0), "what it sees itself counts more"
 
 
 def test_seconds_of_images_are_those_of_whole_epochs(plan: Plan, tmp_path: Path) -> None:
@@ -100,8 +94,8 @@ def test_seconds_of_images_are_those_of_whole_epochs(plan: Plan, tmp_path: Path)
     assert estimator.seconds(cell, work) == pytest.approx(3 * 4.0)
 
 
-class Site:
-    """What a lookout asks of driver and room: two slots, the first of three tasks half done."""
+class FakeRun:
+    """Driver and capacity in one: two slots, the first of three tasks half done."""
 
     def __init__(self, now: list[float]) -> None:
         self.states: dict[str, State] = {"a": "running", "b": "running", "c": "running"}
@@ -120,14 +114,14 @@ class Site:
         return 1.0
 
 
-def progress_stats(runtime: Site, seconds: Mapping[str, float]) -> ProgressStats:
+def progress_stats(run: FakeRun, seconds: Mapping[str, float]) -> ProgressStats:
     tasks = [Task(key, (), 1.0) for key in "abc"]
-    return ProgressStats(runtime, runtime, tasks, seconds.get, "GPUs", lambda: runtime.now[0])
+    return ProgressStats(run, run, tasks, seconds.get, "GPUs", lambda: run.now[0])
 
 
-def test_the_outlook_counts_running_parts_slots_and_money() -> None:
-    runtime = Site([500.0])
-    seen = progress_stats(runtime, dict.fromkeys("abc", 100.0)).snapshot()
+def test_a_snapshot_counts_running_parts_slots_and_money() -> None:
+    run = FakeRun([500.0])
+    seen = progress_stats(run, dict.fromkeys("abc", 100.0)).snapshot()
     assert (seen.unit, seen.slots, seen.busy) == ("GPUs", 2, 2)
     assert seen.end == pytest.approx(500 + 150, abs=0.1), "half of a, then c; b beside them"
     assert seen.spent == 1.0
@@ -135,23 +129,23 @@ def test_the_outlook_counts_running_parts_slots_and_money() -> None:
 
 
 def test_nothing_known_is_no_guess_and_what_costs_nothing_has_no_bill() -> None:
-    runtime = Site([0.0])
-    seen = progress_stats(runtime, {"a": 100.0}).snapshot()
+    run = FakeRun([0.0])
+    seen = progress_stats(run, {"a": 100.0}).snapshot()
     assert (seen.end, seen.spent, seen.bill) == (None, 1.0, None)
-    runtime.price = 0.0
-    assert progress_stats(runtime, {}).snapshot().spent is None
+    run.price = 0.0
+    assert progress_stats(run, {}).snapshot().spent is None
 
 
 def test_it_looks_when_something_happens_and_takes_little_of_the_time_for_it(plan: Plan) -> None:
-    runtime = Site([0.0])
-    out = progress_stats(runtime, {})
+    run = FakeRun([0.0])
+    out = progress_stats(run, {})
     out.started(plan.stages[0], 1)
-    assert runtime.looks == 2
+    assert run.looks == 2
     for _ in range(100):  # of 10 s; a look takes 50 ms
-        runtime.now[0] += 0.1
+        run.now[0] += 0.1
         out.progressed(plan.stages[0], {})
-    assert 8 <= runtime.looks <= 12
-    runtime.at_work = {}
-    runtime.now[0] += 2
+    assert 8 <= run.looks <= 12
+    run.at_work = {}
+    run.now[0] += 2
     out.finished(plan.stages[0], {})
     assert out.snapshot().busy == 0

@@ -76,7 +76,7 @@ def test_the_reason_is_followed_upstream(planned: Planned, document: dict[str, A
     lines = stage_diff(plan, study, tissue.name, scenes.name).splitlines()
     one, other = (f"{str(stage.key)[:16]} ({stage.name})" for stage in above)
     assert f"upstream: {one} | {other}" in lines
-    assert lines[-1] == f"what they start from differs as well: --why {' '.join(str(s.key)[:16] for s in above)}"
+    assert lines[-1] == f"their upstream stages differ too: --why {' '.join(str(s.key)[:16] for s in above)}"
     asked = lines[-1].split()[-2:]
     assert "data.name (a label, not in the key): tissue | scenes" in stage_diff(plan, study, *asked).splitlines()
     random = next(cell for cell in plan.cells if cell.scenario == "Random")

@@ -61,6 +61,12 @@ def swap(one: Path, another: Path) -> None:
     aside.rename(another)
 
 
+def replace_by(one: Path, another: Path) -> None:
+    """Put another file under its own name in the place of one."""
+    one.unlink()
+    shutil.copy(another, one.parent)
+
+
 def edit_table(file: Path, column: str, value: Any) -> None:
     table = pq.ParquetFile(file).read()
     place = table.schema.get_field_index(column)
@@ -86,7 +92,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path, Path], Any]]] = {
     "a shard of another set": ("shard-00001-", lambda folder, other: shutil.copy(shard(other), shard(folder))),
     "a shard of another set under its own name": (
         "shard-00001-",
-        lambda folder, other: (shard(folder).unlink(), shutil.copy(shard(other), folder)),
+        lambda folder, other: replace_by(shard(folder), shard(other)),
     ),
     "the last pixel": ("shard-00004-", lambda folder, other: flip(shard(folder, 4), 4 * 32 * 32 * 3 - 1)),
     "a label": (INDEX, lambda folder, other: edit_table(folder / INDEX, "label", 1)),

@@ -85,7 +85,14 @@ RED_CELL: Colour = (236, 188, 182)
 
 
 def paint_blood_cell(rng: Generator, appearance: SlideAppearance, name: str, size: int) -> Picture:
-    """Draw one cell and its mask: a `paint` of `generated.GeneratorRecipe`."""
+    """Draw one cell and its mask.
+
+    Args:
+        rng: source of randomness.
+        appearance: of the slide.
+        name: of the class.
+        size: edge in pixels.
+    """
     kind = CELL_KINDS[name]
     parts = _draw_parts(rng, kind, size)
     picture = _stain(rng, parts, kind, appearance)

@@ -112,14 +112,28 @@ def scatter(
 
 
 def polar(distance: ArrayLike, radians: ArrayLike) -> NDArray[np.float64]:
-    """Return polar coordinates as (x, y), shape (..., 2)."""
+    """Return polar coordinates as (x, y).
+
+    Args:
+        distance: shape (...).
+        radians: angles, shape (...).
+
+    Returns:
+        Shape (..., 2).
+    """
     angle = np.asarray(radians, dtype=np.float64)
     length = np.asarray(distance, dtype=np.float64)
     return np.stack([length * np.cos(angle), length * np.sin(angle)], axis=-1)
 
 
 def smooth_noise(rng: Generator, side: int, cells: float) -> Layer:
-    """Return (side, side) smooth noise of about unit variance, with about ``cells`` bumps along an edge."""
+    """Return smooth noise of about unit variance, (side, side).
+
+    Args:
+        rng: source of randomness.
+        side: edge in pixels.
+        cells: number of bumps along an edge, about.
+    """
     grid = rng.standard_normal((round(cells) + 1,) * 2, dtype=np.float32)
     return np.asarray(cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)
 

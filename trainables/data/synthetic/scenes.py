@@ -20,7 +20,14 @@ _DETAILS = ((95, 65, 45), (60, 50, 60), (150, 110, 80), (120, 60, 45))
 
 
 def paint_scene(rng: Generator, appearance: SlideAppearance, name: str, size: int) -> Picture:
-    """Draw one landscape, without a mask: a `paint` of `generated.GeneratorRecipe`."""
+    """Draw one landscape; it has no mask.
+
+    Args:
+        rng: source of randomness.
+        appearance: its light serves as daylight.
+        name: of the class.
+        size: edge in pixels.
+    """
     side = size * draw.SUPERSAMPLING
     scene = np.empty((side, side, 3), np.float32)
     horizon = rng.uniform(0.45, 0.7) * side

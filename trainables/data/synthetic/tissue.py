@@ -15,7 +15,14 @@ _HAEMATOXYLIN: Colour = (92, 70, 150)
 
 
 def paint_tissue(rng: Generator, appearance: SlideAppearance, name: str, size: int) -> Picture:
-    """Draw one patch, without a mask: a `paint` of `generated.GeneratorRecipe`."""
+    """Draw one patch; it has no mask.
+
+    Args:
+        rng: source of randomness.
+        appearance: of the slide.
+        name: of the class.
+        size: edge in pixels.
+    """
     stroma, nuclei = draw.blank(size), draw.blank(size)
     side = nuclei.shape[0]
     stroma[:] = 0.75

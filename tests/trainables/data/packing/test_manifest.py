@@ -58,7 +58,7 @@ def test_a_node_fetches_its_own_copy_again(bench: Bench, tmp_path: Path, monkeyp
     monkeypatch.setenv(CACHE, str(tmp_path / "node"))
     depot = Storage(tmp_path / "storage")
     offer_data(depot, bench.cells.folder)
-    runtime = RuntimeContext({"cells": f"/not here/{bench.cells.folder.name}"}, {}, depot=depot.location)
+    runtime = RuntimeContext({"cells": f"/not here/{bench.cells.folder.name}"}, {}, artifact_store=depot.location)
     file = shard(data_folder(runtime, "cells"), 0)
     whole = file.read_bytes()
     flip(file, 7)

@@ -52,8 +52,8 @@ def test_more_images_than_a_shard_holds_are_found_in_any_order(tmp_path: Path, d
                 stream[axis] = value
     told: list[tuple[str, int, int]] = []
     packed = prepare("pcam", data_spec(reader="pcam"), tmp_path, tmp_path / "cache", lambda *now: told.append(now))
-    rows = np.random.default_rng(1).permutation(count)
-    assert np.array_equal(packed.gather(rows), pixels[rows])
+    mixed = np.random.default_rng(1).permutation(count)
+    assert np.array_equal(packed.gather(mixed), pixels[mixed])
     assert packed.gather(np.zeros(0, dtype=np.int64)).shape == (0, 96, 96, 3)
     assert [shard.rows for shard in packed.shards] == [rows_per_shard(96), count - rows_per_shard(96)]
     assert told == [("pcam", done, count) for done in range(0, count + 1, 8)], "told often enough for a bar"

@@ -74,7 +74,7 @@ def test_what_a_worker_raises_is_the_stage_s_failure(bench: Bench, tmp_path: Pat
     failure = bench.study(tmp_path).folder(stage).failure()
     assert failure is not None
     assert failure["class"] == "StageError"
-    assert "in synchronised" in failure["traceback"]
+    assert "in with_sync_batch_norm" in failure["traceback"]
 
 
 def test_a_worker_that_is_killed_is_a_loss_and_the_stage_goes_on_from_its_checkpoint(

@@ -86,7 +86,7 @@ class Ran:
         return Path(self.study.folder(self.stage).path())
 
     def table(self, name: str) -> pa.Table:
-        return self.study.storage.read_table(f"stages/{self.stage.folder}/{name}")
+        return self.study.folder(self.stage).files.read_table(name)
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:

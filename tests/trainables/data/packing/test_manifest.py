@@ -14,7 +14,7 @@ from tests.trainables.support.stage_bench import Bench, run
 from trainables.data.packing.manifest import META, DamagedDataError
 from trainables.data.packing.packed_dataset import INDEX, Packed, load
 from trainables.runtime import RuntimeContext
-from trainables.store.node_inputs import data_folder, offer_data
+from trainables.store.node_inputs import data_folder, upload_data
 from trainables.store.storage import CACHE, Storage
 
 Prepare = Callable[[], Packed]
@@ -57,7 +57,7 @@ def test_no_stage_uses_what_is_damaged(bench: Bench, tmp_path: Path, damage: str
 def test_a_node_fetches_its_own_copy_again(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE, str(tmp_path / "node"))
     depot = Storage(tmp_path / "storage")
-    offer_data(depot, bench.cells.folder)
+    upload_data(depot, bench.cells.folder)
     runtime = RuntimeContext({"cells": f"/not here/{bench.cells.folder.name}"}, {}, artifact_store=depot.location)
     file = shard(data_folder(runtime, "cells"), 0)
     whole = file.read_bytes()

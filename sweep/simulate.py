@@ -1,4 +1,4 @@
-"""``python -m sweep.simulate --grid NAME|FILE --gpus 1,4,16``: makespans, beside what other ways of running give."""
+"""``python -m sweep.simulate --grid NAME|FILE --gpus 1,4,16``: makespans of a grid, compared with simpler schedules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,16 @@ from trainables.errors import UserError
 
 @dataclass(frozen=True)
 class MakespanRow:
-    """One number of slots: the bound and four ways of running, in the unit of the tasks' costs."""
+    """Makespans on one number of slots, in the unit of the tasks' costs.
+
+    Attributes:
+        slots: of the cluster.
+        bound: no schedule can be faster.
+        run: the simulated run of the project's schedule.
+        narrow: makespan with one slot a stage.
+        first_come: the same, in order of arrival.
+        barriers: the same, with a barrier between the phases.
+    """
 
     slots: int
     bound: float
@@ -40,7 +49,12 @@ class MakespanRow:
 
 
 def compare(tasks: Sequence[Task], slots: int) -> MakespanRow:
-    """Simulate the schedule, and beside it: one slot a stage, the same in order of arrival, the same with barriers."""
+    """Simulate the schedule and three simpler ones.
+
+    Args:
+        tasks: of the plan.
+        slots: of the cluster.
+    """
     narrow = with_fewest_workers(tasks)
     return MakespanRow(
         slots,
@@ -53,10 +67,15 @@ def compare(tasks: Sequence[Task], slots: int) -> MakespanRow:
 
 
 def grid_tasks(name: str, settings: Sequence[str], device: str) -> list[Task]:
-    """Return the stages of a grid with their seconds on one device; no data, no weights, no study is looked at.
+    """Return the stages of a grid with their seconds on one device. Data, weights and studies are not looked at.
+
+    Args:
+        name: of an embedded grid, or path of a file.
+        settings: ``section.key=value`` changes of the grid.
+        device: as in the price table.
 
     Raises:
-        UserError: if the grid has faults, or the device is not in the price table.
+        UserError: if the grid has faults, or the price table has no such device.
     """
     grid = load_grid(name, settings)
     plan = make_plan(grid, Inputs())
@@ -78,30 +97,37 @@ def table(rows: Sequence[MakespanRow]) -> RenderableType:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status."""
+    """Run the command.
+
+    Args:
+        argv: its arguments; None: those of this process.
+
+    Returns:
+        The exit status.
+    """
     p = argparse.ArgumentParser(prog="python -m sweep.simulate", description="Makespans of a grid in simulated time.")
     p.add_argument("--grid", default="full_study", metavar="NAME|FILE")
     p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the grid")
     p.add_argument("--gpus", default="1,4,16,64,256", metavar="N,N,…", help="sizes of the cluster")
-    p.add_argument("--device", default="a100", help="a device of the price table: scales all rows alike")
-    arguments = p.parse_args(argv)
+    p.add_argument("--device", default="a100", help="a device of the price table; all rows scale with its speed")
+    given = p.parse_args(argv)
     terminal = Terminal()
     try:
-        sizes = [int(size) for size in arguments.gpus.split(",")]
+        sizes = [int(size) for size in given.gpus.split(",")]
         if min(sizes) < 1:
-            raise ValueError(f"{min(sizes)} is no number of GPUs")
-        tasks = grid_tasks(arguments.grid, arguments.set, arguments.device)
+            raise ValueError(f"{min(sizes)} is not a number of GPUs")
+        tasks = grid_tasks(given.grid, given.set, given.device)
     except ValueError as error:
-        terminal.faults([f"--gpus {arguments.gpus}: {error}"])
+        terminal.faults([f"--gpus {given.gpus}: {error}"])
         return 2
     except UserError as error:
         terminal.faults(error.faults)
         return 2
     terminal.show(table([compare(tasks, size) for size in sizes]))
     terminal.say(
-        f"{len(tasks)} stages on {arguments.device}, hours from FLOPs and an assumed utilisation. Assumed of widening: w GPUs are "
-        f"w^{EXPONENT} times as fast, w a power of two with at least {LEAST_SHARE} images of a batch each.\n"
-        "bound: all work spread evenly, or the longest chain at its widest. The last three columns, in multiples of it: "
+        f"{len(tasks)} stages on {given.device}, hours from FLOPs and an assumed utilisation. A stage on w GPUs is assumed to "
+        f"be w^{EXPONENT} times as fast; w is a power of two with at least {LEAST_SHARE} images of a batch on each GPU.\n"
+        "bound: all work spread evenly, or the longest chain on the most GPUs. The last three columns, in multiples of it: "
         "one GPU a stage, longest chain first; in order of arrival; in order of arrival with a barrier between phases."
     )
     return 0

@@ -8,10 +8,11 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -32,13 +33,22 @@ from trainables.store.study import Study
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
 
-MOST_NAMES = 4
-"""So many stages of a kind are named."""
+MAX_NAMES = 4
+"""Stages of one error or blocker that are named."""
 
 
 @dataclass(frozen=True)
 class StageState:
-    """A stage of the plan and what is known of it."""
+    """A stage of the plan and its state.
+
+    Attributes:
+        kind: of the stage.
+        name: of the stage.
+        key: of the stage; None: an input was missing when it was planned.
+        state: of the stage.
+        why: the reason in words, if it failed, is blocked or runs.
+        log: path of its log, if it failed.
+    """
 
     kind: str
     name: str
@@ -49,7 +59,13 @@ class StageState:
 
 
 def states_of(study: Study, plan: PlanFile, running: Mapping[str, Any]) -> list[StageState]:
-    """Return the state of every stage of the plan."""
+    """Return the state of every stage of a plan.
+
+    Args:
+        study: the study.
+        plan: its plan.
+        running: key of each stage that runs -> its epoch and number of epochs.
+    """
     progress = StudyProgress.of(study, plan)
     return [_state(stage, progress, running) for stage in plan.stages]
 
@@ -58,57 +74,74 @@ def _state(stage: PlannedStage, progress: StudyProgress, running: Mapping[str, A
     of_stage = (stage.kind, stage.name, stage.key)
     if progress.state(stage) == "done":
         return StageState(*of_stage, "done")
-    if (share := running.get(str(stage.key))) is not None:
-        return StageState(*of_stage, "running", f"epoch {share['epoch']:.1f} of {share['epochs']}")
-    kind, why = progress.why_not_done(stage)
-    if kind == "failed":
+    if (at := running.get(str(stage.key))) is not None:
+        return StageState(*of_stage, "running", f"epoch {at['epoch']:.1f} of {at['epochs']}")
+    state, why = progress.why_not_done(stage)
+    if state == "failed":
         folder = progress.folder(stage.key)
         return StageState(*of_stage, "failed", why, folder.path(layout.LOG) if folder else "")
-    if kind == "blocked":
+    if state == "blocked":
         return StageState(*of_stage, "blocked", why)
-    ready = all(progress.state(upstream) == "done" for upstream in progress.upstream(stage))
-    return StageState(*of_stage, "ready" if ready else "waiting")
+    is_ready = all(progress.state(upstream) == "done" for upstream in progress.upstream(stage))
+    return StageState(*of_stage, "ready" if is_ready else "waiting")
 
 
-def show(study: Study, plan: PlanFile, states: Sequence[StageState], beat: RunStatus | None) -> Iterator[Any]:
-    """Yield what is printed: counts, what runs, and failures grouped by their error."""
+def show(study: Study, plan: PlanFile, states: Sequence[StageState], run: RunStatus | None) -> Iterator[RenderableType]:
+    """Yield what is printed: counts, the stages that run, failures by error, and blocked stages by blocker.
+
+    Args:
+        study: the study.
+        plan: its plan.
+        states: of all stages.
+        run: what its driver last wrote; None: no driver runs it.
+    """
     yield Text(f"study {study.storage.path()}")
-    counts = Counter((s.kind, s.state) for s in states)
-    table = Table("kind", *ORDER, box=None)
-    for kind in dict.fromkeys(s.kind for s in states):
-        table.add_row(kind, *(str(counts[kind, state]) for state in ORDER))
-    yield table
-    if beat is None:
+    yield _counts(states)
+    if run is None:
         yield Text("no driver is running it")
     else:
-        yield Text(numbers(beat.snapshot))
-        for one in beat.running.values():
-            since = duration(time.time() - one["since"])
-            yield Text(f"  {one['kind']} {one['name']}: epoch {one['epoch']:.1f} of {one['epochs']}, {since}")
-    errors: dict[str, list[StageState]] = {}
-    for state in states:
-        if state.state == "failed":
-            errors.setdefault(error_signature(state.why), []).append(state)
-    for failed in errors.values():
+        yield Text(numbers(run.snapshot))
+        for stage in run.running.values():
+            elapsed = duration(time.time() - stage["since"])
+            yield Text(f"  {stage['kind']} {stage['name']}: epoch {stage['epoch']:.1f} of {stage['epochs']}, {elapsed}")
+    for failed in _grouped((error_signature(state.why), state) for state in states if state.state == "failed"):
         yield Text(f"{len(failed)} {failed[0].why}")
-        yield Text(f"  stages: {_some(failed)}")
+        yield Text(f"  stages: {_names(failed)}")
         yield Text(f"  log: {failed[0].log}")
         yield Text(f"  alone: {command(study, plan, short_key(failed[0].key))}")
-    blocked: dict[str, list[StageState]] = {}
-    for state in states:
-        if state.state == "blocked":
-            blocked.setdefault(state.why, []).append(state)
-    for why, waiting in blocked.items():
-        yield Text(f"{len(waiting)} {why}: {_some(waiting)}")
+    for blocked in _grouped((state.why, state) for state in states if state.state == "blocked"):
+        yield Text(f"{len(blocked)} {blocked[0].why}: {_names(blocked)}")
 
 
-def _some(states: Sequence[StageState]) -> str:
-    more = f" and {len(states) - MOST_NAMES} more" if len(states) > MOST_NAMES else ""
-    return ", ".join(state.name for state in states[:MOST_NAMES]) + more
+def _counts(states: Sequence[StageState]) -> Table:
+    counts = Counter((state.kind, state.state) for state in states)
+    table = Table("kind", *ORDER, box=None)
+    for kind in dict.fromkeys(state.kind for state in states):
+        table.add_row(kind, *(str(counts[kind, state]) for state in ORDER))
+    return table
+
+
+def _grouped(states: Iterable[tuple[str, StageState]]) -> Iterable[list[StageState]]:
+    """Return the states that have the same name before them, in the order of their first."""
+    groups: dict[str, list[StageState]] = {}
+    for name, state in states:
+        groups.setdefault(name, []).append(state)
+    return groups.values()
+
+
+def _names(states: Sequence[StageState]) -> str:
+    more = f" and {len(states) - MAX_NAMES} more" if len(states) > MAX_NAMES else ""
+    return ", ".join(state.name for state in states[:MAX_NAMES]) + more
 
 
 def command(study: Study, plan: PlanFile, key: str) -> str:
-    """Return the command that runs one stage of a study alone: with the study's own grid, as it was resolved."""
+    """Return the command that runs one stage of a study alone, with the study's own resolved grid.
+
+    Args:
+        study: the study.
+        plan: its plan.
+        key: of the stage, or its beginning.
+    """
     name = study.storage.name
     grid = study.storage.path(layout.GRID) if study.storage.is_local else plan.grid.removesuffix(".yaml")
     of_study = ["--study", name.removesuffix(SUFFIX), "--storage", study.storage.parent]
@@ -118,26 +151,32 @@ def command(study: Study, plan: PlanFile, key: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the state of a study; return the exit status: 0, 1 where stages failed, 2 where there is no study."""
+    """Print the state of a study.
+
+    Args:
+        argv: arguments of the command; None: those of this process.
+
+    Returns:
+        The exit status: 0, 1 if stages failed, 2 if there is no such study.
+    """
     parser = argparse.ArgumentParser(prog="python -m sweep.status", description="The state of a study.")
     parser.add_argument("study", metavar="STUDY", help="folder or URI of the study, e.g. studies/smoke")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    given = parser.parse_args(argv)
     terminal = Terminal()
     try:
-        study = Study.open(arguments.study)
+        study = Study.open(given.study)
         plan = read_plan(study)
     except UserError as error:
         terminal.faults(error.faults)
         return 2
-    beat = running_file.read(study)
-    states = states_of(study, plan, beat.running if beat else {})
-    if arguments.json:
-        terminal.raw(
-            json.dumps({"running": beat and asdict(beat), "stages": [asdict(state) for state in states]}, indent=1)
-        )
+    run = running_file.read(study)
+    states = states_of(study, plan, run.running if run else {})
+    if given.json:
+        document = {"running": run and asdict(run), "stages": [asdict(state) for state in states]}
+        terminal.raw(json.dumps(document, indent=1))
     else:
-        for line in show(study, plan, states, beat):
+        for line in show(study, plan, states, run):
             terminal.show(line)
     return int(any(state.state == "failed" for state in states))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from sweep.commands import run_command
+from sweep.commands.run_options import RunOptions
 from sweep.engine.signals import SignalHandler
 
 ROOT = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ def test_an_interruption_that_an_import_made_an_error_of_its_own_is_one_still(
         return 0
 
     monkeypatch.setattr(run_command, "_execute", importing)
-    assert run_command.execute(argparse.Namespace()) == status
+    assert run_command.execute(RunOptions("tiny.yaml")) == status
     assert capsys.readouterr().out.startswith("interrupted. What is finished is kept; this goes on: ")
 
 
@@ -105,7 +105,7 @@ def test_an_error_without_an_interruption_is_not_hidden(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(run_command, "_execute", broken)
     with pytest.raises(AttributeError, match="a mistake of ours"):
-        run_command.execute(argparse.Namespace())
+        run_command.execute(RunOptions("tiny.yaml"))
 
 
 SLOW_TO_LEAVE = """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.commands.run_command import of_study
+from sweep.commands.study_header import with_kept_precision
 from sweep.grid import precision
 from sweep.grid.grid import Grid
 from sweep.plan.plan import make_plan
@@ -75,8 +75,8 @@ def test_a_study_keeps_the_precision_it_was_begun_with(
     load: Callable[..., Grid], grid_text: str, tmp_path: Path
 ) -> None:
     grid, study = load(grid_text), Study(Storage(str(tmp_path)))
-    assert of_study(grid, study).kept_precision is None
+    assert with_kept_precision(grid, study).kept_precision is None
     study.storage.write_json("study.json", {"name": "s", "precision": "bf16"})
-    assert of_study(grid, study).auto_precision == "bf16"
+    assert with_kept_precision(grid, study).auto_precision == "bf16"
     study.storage.write_json("study.json", {"name": "s"})
-    assert of_study(grid, study).auto_precision == "float32", "begun before there was auto"
+    assert with_kept_precision(grid, study).auto_precision == "float32", "begun before there was auto"

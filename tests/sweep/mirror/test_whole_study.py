@@ -183,7 +183,7 @@ def test_an_offline_study_is_synced_attached_and_shown(
     folder = Path(shutil.copytree(offline, tmp_path / "copy"))
     (folder / "studies/smoke/wandb.json").unlink()
     said = command(folder, server, "sync").stdout
-    assert f"{STAGES} offline logs uploaded, 0 finished stages told" in said
+    assert f"{STAGES} offline logs uploaded, 0 finished stages uploaded" in said
     assert len(server.runs) == STAGES
     for run, known in server.runs.items():
         assert known["state"] == "finished"

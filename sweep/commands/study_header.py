@@ -1,0 +1,91 @@
+"""What a study was begun with, kept in ``study.json``: checked before a run goes on, written before the first stage."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sweep.grid.grid import Grid
+from sweep.plan.inputs import Inputs
+from sweep.plan.plan import Plan
+from trainables.errors import StorageError, UserError
+from trainables.hashing import short_key
+from trainables.store import layout
+from trainables.store.study import Study
+
+
+def with_kept_precision(grid: Grid, study: Study) -> Grid:
+    """Return a grid whose ``precision: auto`` means what it meant when the study was begun.
+
+    Args:
+        grid: the grid.
+        study: may be new; a study from before ``auto`` existed has float32.
+
+    Raises:
+        UserError: if the storage does not answer.
+    """
+    try:
+        header = study.header
+    except StorageError as error:  # told now, before data sets are prepared
+        raise UserError(f"cannot read {study.storage.path(layout.STUDY)}: {error}. Nothing was started") from error
+    except (OSError, ValueError):  # header_faults tells it, with a way out
+        return grid
+    return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
+
+
+def header_faults(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
+    """Return why a grid cannot go on in a study: ``study.json`` is unreadable, or of other target data or another split.
+
+    Args:
+        study: may be new.
+        grid: the grid.
+        inputs: its data and splits, as far as they are at hand.
+    """
+    target = grid.file.target
+    try:
+        header = study.header
+    except (OSError, ValueError) as error:
+        return [
+            f"cannot read {study.storage.path(layout.STUDY)}: {error}. Mend that, or give another --storage or --study"
+        ]
+    if header is None or target not in inputs.data:
+        return []
+    return [
+        f"the study {study.storage.path()} was made with {what} {short_key(header.get(field))}, the grid now gives "
+        f"{short_key(found)}. A study has one; give --study another name"
+        for field, what, found in (
+            ("fingerprint", f"the target data ({target})", inputs.data[target].fingerprint),
+            ("split", "the split", inputs.splits[target].digest),
+        )
+        if header.get(field) != found
+    ]
+
+
+def write_study(study: Study, name: str, plan: Plan, inputs: Inputs, places: Mapping[str, Any]) -> None:
+    """Write the files that a study has before its first stage: splits, header, grid, plan and problems of the data.
+
+    Args:
+        study: the study.
+        name: its name.
+        plan: its stages.
+        inputs: of the plan.
+        places: folders of data and weights, by option, so that a later command can repeat them.
+    """
+    target = plan.grid.file.target
+    for split in inputs.splits.values():
+        study.write_split(split.digest, split.table)
+    if study.header is None:
+        header = {
+            "name": name,
+            "uid": uuid.uuid4().hex,
+            "target": target,
+            "fingerprint": inputs.data[target].fingerprint,
+            "split": inputs.splits[target].digest,
+            "precision": plan.grid.auto_precision,
+        }
+        study.storage.write_json(layout.STUDY, header)
+    study.storage.write(layout.GRID, plan.grid.resolved().encode())
+    study.storage.write_json(layout.PLAN, {**plan.document(name, inputs), "places": places})
+    study.write_problems(inputs.problems)

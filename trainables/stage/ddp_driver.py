@@ -12,11 +12,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import IO, Any
 
 import ray
 from ray.util.queue import Queue
+
+from trainables.compat.ray import no_retries
 
 END = "end"
 
@@ -62,7 +64,7 @@ def _fit(order: str, queue: Queue) -> str:
             scaling_config=ScalingConfig(
                 num_workers=given["count"], use_gpu=given["gpus"] > 0, resources_per_worker=resources
             ),
-            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=_no_retries()),
+            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=no_retries()),
         )
         try:
             trainer.fit()
@@ -71,18 +73,6 @@ def _fit(order: str, queue: Queue) -> str:
         except TrainingFailedError as error:  # a node was taken away, or the workers never came up
             return _first_line(error)
         return ""
-
-
-def _no_retries() -> Any:
-    """Have Ray Train try nothing again: the schedule does, on what the cluster has by then.
-
-    By itself it would begin again without end, at the same width, after a drain or while workers find no room.
-    """
-    from ray.train import FailureConfig
-
-    budgets = {"max_failures", "controller_failure_limit", "max_preemption_failures"}
-    known: dict[str, Any] = {field.name: 0 for field in fields(FailureConfig) if field.name in budgets}
-    return FailureConfig(**known)  # an older Ray knows fewer of them
 
 
 def _is_of_ray(failure: BaseException) -> bool:

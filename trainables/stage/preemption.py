@@ -5,15 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from trainables.compat.ray import draining_nodes
+
 NOTICE = "its node is about to be taken away"
 LOOK_SECONDS = 1.0
-
-
-def draining_nodes() -> set[str]:
-    """Return Ray's ids of the nodes that it drains: they will be gone soon, and start nothing more."""
-    from ray._private.state import state  # no public call tells it
-
-    return set(state.get_draining_nodes())
 
 
 def is_draining() -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sweep.cost.estimator import train_images
 from sweep.cost.prices import PriceTable
 from sweep.engine.autoscaling import autoscaling_limit
+from sweep.engine.budget_tracker import BudgetTracker
 from sweep.engine.callbacks import CallbackList
 from sweep.engine.capacity import ClusterCapacity, too_wide_message, worker_shape
 from sweep.engine.capacity import slots as slots_of
@@ -22,6 +23,7 @@ from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ClusterResources
 from sweep.engine.run_limits import RunLimits
 from sweep.engine.signals import SignalHandler
+from sweep.engine.trial_request import TrialOptions
 from sweep.mirror.mode import MirrorOptions, decide, stagger_seconds
 from sweep.mirror.worker import Mirror
 from sweep.monitor.console import Terminal
@@ -173,7 +175,7 @@ class StudyRun:
         return DONE
 
     def _run(self, scores: dict[str, float | None], address: str | None) -> int:
-        from sweep.cluster.nodes.node_health import refuse_unwell
+        from sweep.cluster.nodes.node_health import require_healthy
         from sweep.engine.ray_session import ray_session
 
         costs = self.inputs.costs(self.plan.stages, self.plan.grid.file)
@@ -182,7 +184,7 @@ class StudyRun:
             with self.signal_handler.deferred():
                 capacity = stack.enter_context(ray_session(address, self.asked.allow_open))
                 if address is not None:
-                    refuse_unwell(self.study.storage.location)
+                    require_healthy(self.study.storage.location)
             from sweep.engine import tune_backend
 
             now, largest = capacity(), autoscaling_limit(self.cluster) if address else ClusterResources(())
@@ -193,27 +195,20 @@ class StudyRun:
             asked = replace(self.asked, price=self._price(devices))
             told = replace(mirror, stagger_seconds=stagger_seconds(mirror, slots)).document() if mirror else None
             schedule, watchers = Scheduler(tasks, scores, fail_fast=asked.fail_fast), CallbackList()
-            driver = Driver(schedule, self.plan.stages, self.study, runtime, watchers, worker, mirror=told)
+            options = TrialOptions(worker, told)
+            driver = Driver(schedule, self.plan.stages, self.study, runtime, watchers, options)
             images = train_images(self.plan.grid.file, self.inputs.splits)
             pace = Throughput(self.plan.stages, costs, images, driver.at_work, devices, self.speeds_file)
-            cluster = ClusterCapacity(
-                capacity,
-                worker,
-                driver,
-                asked,
-                pace.seconds,
-                begun=self.begun,
-                before=self.worker_seconds,
-                largest=slots,
-            )
-            progress_stats = ProgressStats(driver, cluster, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
+            cluster = ClusterCapacity(capacity, worker, largest=slots)
+            budget = BudgetTracker(cluster, driver, asked, pace.seconds, self.begun, self.worker_seconds)
+            progress_stats = ProgressStats(driver, budget, tasks, pace.seconds, "GPUs" if worker.gpus else "workers")
             watch = stack.enter_context(self.terminal.watching(self.plan.stages, scores, progress_stats.snapshot))
             heartbeat = Heartbeat(self.study, progress_stats.snapshot)
             stack.callback(heartbeat.end)
             watchers.add(pace, progress_stats, watch, heartbeat)
             self.signal_handler.guard(driver)
-            tune_backend.run(driver, cluster)
-            self.worker_seconds = cluster.worker_seconds()
+            tune_backend.run(driver, cluster, budget)
+            self.worker_seconds = budget.worker_seconds()
         self._tell_failures(watch)
         self._tell_stopped(schedule)
         return self._status(driver)

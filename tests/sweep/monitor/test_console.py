@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from sweep.engine.callbacks import SET_ASIDE
+from sweep.engine.callbacks import CANCELLED
 from sweep.monitor.console import Terminal
 from sweep.monitor.duration import duration
 from sweep.monitor.live_view import LiveView
@@ -161,7 +161,7 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(watch: LiveView, pl
 
 
 def test_a_stage_that_a_person_stopped_is_no_failure(watch: LiveView, plan: Plan) -> None:
-    watch.failed(plan.stages[0], SET_ASIDE, again=False, blocked=plan.stages[1:3])
+    watch.failed(plan.stages[0], CANCELLED, again=False, blocked=plan.stages[1:3])
     assert "3 stopped" in watch.summary()
     assert "failed" not in watch.summary()
     assert not watch.errors

@@ -114,7 +114,15 @@ class _Reporter:
     def begin(
         self, settings: MirrorSettings, study: str, stage: Stage, runtime: RuntimeContext, stop: Callable[[], None]
     ) -> None:
-        """Open the run of a stage: online if W&B answers, else offline."""
+        """Open the run of a stage: online if W&B answers, else offline.
+
+        Args:
+            settings: of the mirror.
+            study: location of the study.
+            stage: the stage.
+            runtime: says where the stage's data are on this node.
+            stop: called when someone stops the run in the dashboard.
+        """
         from sweep.mirror.run_session import RunSession
 
         self._session = None

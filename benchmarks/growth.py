@@ -96,6 +96,7 @@ def workers(count: int) -> float:
     from sweep.engine import tune_backend
     from sweep.engine.driver import Driver
     from sweep.engine.ray_session import ray_session
+    from sweep.engine.trial_request import TrialOptions
     from sweep.schedule.scheduler import Scheduler, Task
     from trainables.runtime import Workers
     from trainables.store.storage import Storage
@@ -120,7 +121,7 @@ def workers(count: int) -> float:
         with ray_session(None):
             schedule = Scheduler([Task(str(stage.key), (), 1.0) for stage in stages])
             study = Study(Storage(orders[0].study))
-            driver = Driver(schedule, stages, study, orders[0].runtime, Noted(), worker)
+            driver = Driver(schedule, stages, study, orders[0].runtime, Noted(), TrialOptions(worker))
             started = time.perf_counter()
             tune_backend.run(driver, Wide())
     return max(begun)

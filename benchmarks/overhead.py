@@ -33,11 +33,11 @@ class FixedSlots:
         """Return how many stages at a time."""
         return AT_A_TIME
 
-    def growth(self) -> int:
+    def headroom(self) -> int:
         """Say that there will be no more."""
         return 0
 
-    def node(self) -> int:
+    def slots_per_node(self) -> int:
         """Return how many a single stage may hold."""
         return 1
 

@@ -95,12 +95,12 @@ def _settings(study: Study, options: WandbOptions) -> MirrorSettings:
     Raises:
         UserError: if W&B cannot be used.
     """
-    from sweep.mirror.connection import ask
+    from sweep.mirror.connection import ask_server
     from sweep.mirror.mode import PROJECT
     from sweep.mirror.run_link import read_study_link
     from sweep.mirror.settings import MirrorSettings
 
-    answer = ask()
+    answer = ask_server()
     if answer.why:
         raise UserError(f"W&B cannot be used: {answer.why}")
     known = read_study_link(study.storage)

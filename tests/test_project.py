@@ -143,3 +143,22 @@ def test_the_grid_in_the_readme_is_one() -> None:
         file.write_text(whole[0])
         grid = load_grid(str(file))
     assert list(grid.scenarios) == ["Random", "ImageNet", "PCam", "ImageNet+CD"]
+
+
+PRIVATE = re.compile(r"^(?!sweep|trainables|analysis)\w+(\.\w+)*\._[a-z]|^(wandb\.(proto|sdk)|ray\.core\.generated)\b")
+
+
+@pytest.mark.parametrize("file", [file for file in SOURCES if file.parent.name != "compat"], ids=name)
+def test_private_parts_of_dependencies_are_reached_through_compat_alone(file: Path) -> None:
+    """As far as names tell: imports, names of modules in strings, and attributes that this file does not define itself."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    named = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    named += [f"{n.module}.{alias.name}" for n in nodes if isinstance(n, ast.ImportFrom) for alias in n.names]
+    named += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    own |= {node.target.id for node in nodes if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr)]
+    own |= {n.attr for n in attributes if isinstance(n.ctx, ast.Store) and ast.unparse(n.value) == "self"}
+    reached = [ast.unparse(node) for node in attributes if node.attr not in own]
+    found = [text for text in [*named, *reached] if text != "os._exit" and (text in reached or PRIVATE.match(text))]
+    assert not found, f"move what uses {found} to sweep/compat or trainables/compat, with a test"

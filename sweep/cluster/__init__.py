@@ -1,1 +1,1 @@
-"""The cluster: is its file sound, is it up, is it well, is it gone. ``python -m sweep.cluster --help``."""
+"""Check a cluster file; wait for, examine and terminate a cluster. ``python -m sweep.cluster --help``."""

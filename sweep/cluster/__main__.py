@@ -1,4 +1,4 @@
-"""``python -m sweep.cluster``: token, check, wait, doctor, down."""
+"""``python -m sweep.cluster``: token, check, wait, doctor, spot, down."""
 
 import sys
 

@@ -11,46 +11,48 @@ from sweep.engine.ray_session import ClusterError
 from sweep.monitor.console import Terminal
 from trainables.errors import UserError
 
-BAD = 2
-WELL, UNWELL = 0, 1
+OK, NOT_OK, BAD_INPUT = 0, 1, 2
+"""Exit status: part of the command's contract."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(
         prog="python -m sweep.cluster",
-        description="Check, await, examine and take down a cluster of `ray up`.",
-        epilog="exit status: 0 all is well · 1 it is not, and what is said · 2 bad input. docs/cluster.md goes through it.",
+        description="Check, wait for, examine and terminate a cluster of `ray up`.",
+        epilog="exit status: 0 all is well · 1 it is not, the reasons are printed · 2 bad input. docs/cluster.md shows each step.",
     )
     verbs = p.add_subparsers(dest="verb", required=True)
-    token = verbs.add_parser("token", help="make ~/.ray/auth_token, readable by you alone")
+    token = verbs.add_parser("token", help="create ~/.ray/auth_token, readable by you only")
     token.add_argument("--file", metavar="FILE", help="another place")
-    check = verbs.add_parser("check", help="all that can be known of a cluster file before it costs anything")
+    check = verbs.add_parser("check", help="find errors in a cluster file before it costs anything")
     check.add_argument("file")
-    check.add_argument("--storage", metavar="DIR|URI", help="write to it, and read it back")
-    wait = verbs.add_parser("wait", help="until all nodes are in; or say which are not, and why")
+    check.add_argument("--storage", metavar="DIR|URI", help="write to it and read it back")
+    wait = verbs.add_parser("wait", help="wait until all nodes have joined; or say which have not, and why")
     wait.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds (default: 600)")
     wait.add_argument(
-        "--nodes", type=int, metavar="N", help="how many, the head among them (default: what the file says)"
+        "--nodes", type=int, metavar="N", help="how many, including the head (default: what the file says)"
     )
-    doctor = verbs.add_parser("doctor", help="whether a running cluster is well")
+    doctor = verbs.add_parser("doctor", help="examine a running cluster")
     doctor.add_argument(
-        "--storage", metavar="DIR|URI", help="where studies lie: every node writes, and reads the others"
+        "--storage",
+        metavar="DIR|URI",
+        help="where studies are: every node writes to it, and reads what the others wrote",
     )
     for verb in (wait, doctor):
-        verb.add_argument("file", nargs="?", help="a cluster file: ask its head over ssh (default: ask from here)")
+        verb.add_argument("file", nargs="?", help="a cluster file: run on its head over ssh (default: run here)")
         verb.add_argument("--address", default="auto", metavar="ADDR", help="of the cluster (default: auto)")
     spot = verbs.add_parser(
-        "spot", help="on a spot node: wait for the notice that it will be taken, and have it drained"
+        "spot", help="on a spot node: wait for the notice that it will be taken away, and have Ray drain it"
     )
     spot.add_argument("--address", default="auto", metavar="ADDR", help="of the cluster (default: auto)")
-    down = verbs.add_parser("down", help="take the whole cluster down, workers and all, and look that it is gone")
+    down = verbs.add_parser("down", help="terminate the cluster with all workers, and verify that nothing is left")
     down.add_argument("file")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; return the exit status."""
+    """Run the command; return its exit status."""
     arguments = parser().parse_args(argv)
     terminal = Terminal()
     verbs = {"token": _token, "check": _check, "wait": _wait, "doctor": _doctor, "spot": _spot, "down": _down}
@@ -58,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return verbs[arguments.verb](arguments, terminal)
     except UserError as error:
         terminal.faults(error.faults)
-        return BAD
+        return BAD_INPUT
     except ClusterError as error:
         terminal.faults([str(error)])
-        return UNWELL
+        return NOT_OK
     except KeyboardInterrupt:
         return 130
 
@@ -72,21 +74,21 @@ def _token(arguments: argparse.Namespace, terminal: Terminal) -> int:
     from sweep.engine.auth_token import make_token
 
     terminal.say(f"token: {make_token(Path(arguments.file) if arguments.file else None)}")
-    return WELL
+    return OK
 
 
 def _check(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    from sweep.cluster.checks.all_checks import faults
+    from sweep.cluster.checks.all_checks import errors
     from sweep.cluster.config.instance_types import hourly_price
 
     file = cluster_file.read(arguments.file)
-    if found := faults(file, arguments.storage):
+    if found := errors(file, arguments.storage):
         terminal.faults(found)
-        return UNWELL
-    terminal.say(f"{arguments.file}: nothing wrong that can be known from here")
+        return NOT_OK
+    terminal.say(f"{arguments.file}: no error found")
     if file.provider == "aws":
         terminal.say(str(hourly_price(file)))
-    return WELL
+    return OK
 
 
 def _wait(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -95,16 +97,16 @@ def _wait(arguments: argparse.Namespace, terminal: Terminal) -> int:
     if arguments.file:
         file = cluster_file.read(arguments.file)
         wanted = ["--nodes", str(arguments.nodes or wait_for_nodes.expected(file)), "--timeout", str(arguments.timeout)]
-        if head_ssh.on_head(file, ["wait", *wanted]) == WELL:
-            return WELL
-        for fault in wait_for_nodes.why_missing(file):
-            terminal.faults([fault])
-        return UNWELL
+        if head_ssh.on_head(file, ["wait", *wanted]) == OK:
+            return OK
+        for error in wait_for_nodes.why_missing(file):
+            terminal.faults([error])
+        return NOT_OK
     _use_token()
-    faults = wait_for_nodes.wait(arguments.address, arguments.nodes or 1, arguments.timeout, terminal.say)
-    if faults:
-        terminal.faults(faults)
-    return UNWELL if faults else WELL
+    errors = wait_for_nodes.wait(arguments.address, arguments.nodes or 1, arguments.timeout, terminal.say)
+    if errors:
+        terminal.faults(errors)
+    return NOT_OK if errors else OK
 
 
 def _doctor(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -116,14 +118,14 @@ def _doctor(arguments: argparse.Namespace, terminal: Terminal) -> int:
     from sweep.cluster.nodes import node_health
 
     _use_token()
-    lines, faults = node_health.examine(arguments.address, arguments.storage)
+    lines, errors = node_health.examine(arguments.address, arguments.storage)
     for line in lines:
         terminal.say(line)
-    if faults:
-        terminal.faults(faults)
+    if errors:
+        terminal.faults(errors)
     else:
         terminal.say("the cluster is well")
-    return UNWELL if faults else WELL
+    return NOT_OK if errors else OK
 
 
 def _spot(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -133,20 +135,20 @@ def _spot(arguments: argparse.Namespace, terminal: Terminal) -> int:
     spot_notice.watch(
         spot_notice.Metadata(), lambda taken: spot_notice.drain_here(arguments.address, taken), terminal.say
     )
-    return WELL
+    return OK
 
 
 def _down(arguments: argparse.Namespace, terminal: Terminal) -> int:
     from sweep.cluster.nodes import teardown
 
-    left = teardown.take_down(cluster_file.read(arguments.file), terminal.say)
+    left = teardown.terminate(cluster_file.read(arguments.file), terminal.say)
     if left:
         terminal.faults(left)
-    return UNWELL if left else WELL
+    return NOT_OK if left else OK
 
 
 def _use_token() -> None:
-    """Ray reads how to authenticate when it is imported: this comes first."""
+    """Set the variables of authentication. Ray reads them when it is imported, so this comes first."""
     from sweep.engine.auth_token import own_token
 
     os.environ.update(own_token())

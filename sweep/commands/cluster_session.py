@@ -16,11 +16,13 @@ from sweep.cost.estimator import train_images
 from sweep.cost.prices import PriceTable
 from sweep.cost.throughput_file import SPEEDS
 from sweep.engine.autoscaling import autoscaling_limit
+from sweep.engine.budget_tracker import BudgetTracker
 from sweep.engine.callbacks import CallbackList
 from sweep.engine.capacity import ClusterCapacity
 from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ClusterResources
 from sweep.engine.signals import SignalHandler
+from sweep.engine.trial_request import TrialOptions
 from sweep.mirror.mode import decide, stagger_seconds
 from sweep.mirror.settings import MirrorSettings
 from sweep.monitor.console import Terminal
@@ -77,28 +79,30 @@ class ClusterSession:
             driver = self._driver(scheduler, callbacks, shape, mirror)
             images, speeds = train_images(file, inputs.splits), self.prepared.cache / SPEEDS
             throughput = Throughput(stages, costs, images, driver.at_work, shape.devices, speeds)
-            capacity = self._capacity(driver, shape, throughput)
+            capacity = ClusterCapacity(shape.capacity, shape.worker, largest=shape.slots)
+            limits = shape.priced(limits, self.prices)
+            budget = BudgetTracker(capacity, driver, limits, throughput.seconds, self.begun, self.worker_seconds)
             unit = "GPUs" if shape.worker.gpus else "workers"
-            stats = ProgressStats(driver, capacity, tasks, throughput.seconds, unit)
+            stats = ProgressStats(driver, budget, tasks, throughput.seconds, unit)
             live_view = stack.enter_context(self.terminal.live_view(stages, scores, stats.snapshot))
             heartbeat = Heartbeat(study, stats.snapshot)
             stack.callback(heartbeat.end)
             callbacks.add(throughput, stats, live_view, heartbeat)
             self.signals.guard(driver)
-            tune_backend.run(driver, capacity)
-            self.worker_seconds = capacity.worker_seconds()
+            tune_backend.run(driver, capacity, budget)
+            self.worker_seconds = budget.worker_seconds()
         return self._conclude(driver, scheduler, live_view)
 
     def _connect(self, stack: ExitStack) -> ClusterShape:
         """Start Ray on this machine, or join a cluster, until the stack is closed."""
-        from sweep.cluster.nodes.node_health import refuse_unwell
+        from sweep.cluster.nodes.node_health import require_healthy
         from sweep.engine.ray_session import ray_session
 
         address = self.options.cluster.address
         with self.signals.deferred():
             capacity = stack.enter_context(ray_session(address, self.options.limits.allow_open))
             if address is not None:
-                refuse_unwell(self.prepared.study.storage.location)
+                require_healthy(self.prepared.study.storage.location)
         limit = autoscaling_limit(self.options.cluster.file) if address else ClusterResources(())
         return ClusterShape.of(capacity, limit, max(stage.recipe.threads for stage in self.prepared.plan.stages))
 
@@ -113,19 +117,7 @@ class ClusterSession:
         settings = None
         if mirror is not None:
             settings = replace(mirror, stagger_seconds=stagger_seconds(mirror, shape.slots)).document()
-        return Driver(scheduler, stages, study, runtime, callbacks, shape.worker, mirror=settings)
-
-    def _capacity(self, driver: Driver, shape: ClusterShape, throughput: Throughput) -> ClusterCapacity:
-        return ClusterCapacity(
-            shape.capacity,
-            shape.worker,
-            driver,
-            shape.priced(self.options.limits, self.prices),
-            throughput.seconds,
-            begun=self.begun,
-            before=self.worker_seconds,
-            largest=shape.slots,
-        )
+        return Driver(scheduler, stages, study, runtime, callbacks, TrialOptions(shape.worker, settings))
 
     def _conclude(self, driver: Driver, scheduler: Scheduler, live_view: LiveView) -> int:
         """Say what failed and what is left; return the exit status."""

@@ -1,1 +1,1 @@
-"""Execute a plan on Ray: the driver, Ray Tune, Ray's session, cluster capacity, signals, the study's lock."""
+"""Execute a plan on Ray: the driver, the Ray Tune backend, the Ray session, capacity and limits, signals, the study lock."""

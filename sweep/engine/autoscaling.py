@@ -1,7 +1,7 @@
-"""What a cluster may grow to: its autoscaler starts nodes as soon as stages wait for them, from none at all.
+"""What an autoscaler may make of a cluster: it starts nodes as soon as stages wait for them, even from none.
 
-Nothing running in the cluster tells it (only the autoscaler of KubeRay says it to Ray itself): it stands in the cluster
-file, which ``ray up`` leaves on the head.
+A running cluster does not say so (only KubeRay's autoscaler reports it to Ray). It is in the cluster file, which ``ray up``
+copies to the head node.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ from typing import Any
 
 import yaml
 
-from sweep.engine.ray_session import ACCELERATOR, ClusterResources
+from sweep.compat.ray import ACCELERATOR_PREFIX
+from sweep.engine.ray_session import ClusterResources
 from trainables.errors import UserError
 
 ON_HEAD = Path("~/ray_bootstrap_config.yaml")
-"""Where ``ray up`` puts the cluster file on the head, with what it found out about the nodes."""
+"""Where ``ray up`` puts the cluster file on the head node, completed with the resources of each node type."""
 
 
 def autoscaling_limit(file: str | None) -> ClusterResources:
-    """Return the nodes of the largest cluster that a cluster file allows, the head among them; none where there is no file.
+    """Return the resources of the largest cluster that a cluster file allows, including the head node.
 
     Args:
-        file: as given; None: the one on the head, if this is the head of a cluster.
+        file: path; None: the file on this machine, if it is the head node of a cluster.
+
+    Returns:
+        no nodes if ``file`` is None and there is no file.
 
     Raises:
-        UserError: if a file that was given cannot be read, or is no cluster file.
+        UserError: if the file cannot be read, or is not a cluster file.
     """
     place = Path(file) if file else ON_HEAD.expanduser()
     if file is None and not place.is_file():
@@ -41,12 +45,12 @@ def autoscaling_limit(file: str | None) -> ClusterResources:
 def _largest(content: Mapping[str, Any]) -> ClusterResources:
     kinds: Mapping[str, Any] = content.get("available_node_types") or {}
     head = str(content.get("head_node_type", ""))
-    workers = [has for name, kind in kinds.items() if name != head for has in _nodes(kind)]
-    workers.sort(key=lambda has: (has[1], has[0]), reverse=True)  # the bound on all is used for GPUs first
+    workers = [node for name, kind in kinds.items() if name != head for node in _nodes(kind)]
+    workers.sort(key=lambda node: (node[1], node[0]), reverse=True)  # max_workers is used for GPUs first
     most = content.get("max_workers")
     workers = workers if most is None else workers[: int(most)]
-    has = [_shape(kinds[head])] if head in kinds else []
-    return ClusterResources((*has, *workers), tuple(sorted(_accelerators(kinds))))
+    nodes = [_shape(kinds[head])] if head in kinds else []
+    return ClusterResources((*nodes, *workers), tuple(sorted(_accelerators(kinds))))
 
 
 def _nodes(kind: Mapping[str, Any]) -> Iterator[tuple[int, int]]:
@@ -60,8 +64,8 @@ def _shape(kind: Mapping[str, Any]) -> tuple[int, int]:
 
 def _accelerators(kinds: Mapping[str, Any]) -> set[str]:
     return {
-        name.removeprefix(ACCELERATOR)
+        name.removeprefix(ACCELERATOR_PREFIX)
         for kind in kinds.values()
         for name in (kind.get("resources") or {})
-        if name.startswith(ACCELERATOR)
+        if name.startswith(ACCELERATOR_PREFIX)
     }

@@ -1,7 +1,7 @@
-"""What all ways of running share: hand out stages, take in what became of them.
+"""Dispatch stages and record their outcomes, whichever backend executes them.
 
-A way of running (Ray Tune, a foreground process) asks for the next order and reports back. It knows
-nothing of grids, retries or selection.
+A backend (Ray Tune, or a test) asks for the next request and reports what happens to it. The driver knows nothing of
+grids; the scheduler decides order, number of workers and retries.
 """
 
 from __future__ import annotations
@@ -11,23 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sweep.engine.callbacks import SET_ASIDE, Callback
-from sweep.engine.trial_request import TrialRequest
+from sweep.engine.callbacks import CANCELLED, Callback
+from sweep.engine.slot_accounts import SlotAccounts
+from sweep.engine.trial_request import DEFAULTS, TrialOptions, TrialRequest
 from sweep.schedule.budget import Admits, anything
 from sweep.schedule.scheduler import Scheduler, State
 from trainables.errors import StorageError
 from trainables.hashing import short_key
-from trainables.runtime import ONE_WORKER, RuntimeContext, Workers
+from trainables.runtime import RuntimeContext
 from trainables.specs import Stage
 from trainables.store.study import Study
 
-LOST = "the process or node that ran it was lost"
-HUNG = "it gave no sign of life for too long, so its process was ended"
-CROWDED = "Ray killed its process for want of memory"
+WORKER_LOST = "the process or node that ran it was lost"
+HUNG = "it sent no heartbeat for too long, so its process was killed"
+OUT_OF_MEMORY = "Ray killed its process because the node ran out of memory"
 
 
 class Driver:
-    """Runs a set of stages through a schedule, whoever executes them."""
+    """Runs the stages of a plan in the order of a scheduler."""
 
     def __init__(
         self,
@@ -35,38 +36,39 @@ class Driver:
         stages: Sequence[Stage],
         study: Study,
         runtime: RuntimeContext,
-        watcher: Callback,
-        worker: Workers = ONE_WORKER,
+        callback: Callback,
+        options: TrialOptions = DEFAULTS,
         clock: Callable[[], float] = time.monotonic,
-        mirror: dict[str, Any] | None = None,
     ) -> None:
-        """Begin where the schedule stands. ``worker`` says what a single worker is given."""
+        """Start in the state of the schedule.
+
+        Args:
+            schedule: has the state of every stage.
+            stages: of the plan.
+            study: results are read from it.
+            runtime: passed to every trial.
+            callback: called at every event.
+            options: passed to every trial.
+            clock: returns seconds.
+        """
         self._stages = {str(stage.key): stage for stage in stages}
-        self._schedule = schedule
-        self._study = study
-        self._site = runtime
-        self._watcher = watcher
-        self._worker = worker
-        self._clock = clock
-        self._mirror = mirror
-        self._widths: dict[str, int] = {}
-        self._held: dict[str, int] = {}
-        self._crowded: dict[tuple[str, int, int], int] = {}
-        self._at_work: dict[str, int] = {}
+        self._schedule, self._study, self._callback = schedule, study, callback
+        self._runtime, self._options, self._clock = runtime, options, clock
+        self.slots = SlotAccounts(clock)
+        self._slots_by_memory: dict[tuple[str, int, int], int] = {}
         self._shares: dict[str, float] = {}
-        self._heard: dict[str, float] = {}
-        self._worker_seconds, self._counted_until = 0.0, clock()
+        self._heartbeats: dict[str, float] = {}
         self._stopping = False
         self.limit: str | None = None
 
     @property
     def states(self) -> Mapping[str, State]:
-        """The state of every stage, by key."""
+        """State of every stage, by key."""
         return self._schedule.states
 
     @property
     def halted(self) -> str | None:
-        """Why nothing more starts, where the run was given up."""
+        """Why nothing more starts, if the run was given up."""
         return self._schedule.halted
 
     @property
@@ -80,182 +82,172 @@ class Driver:
         return self._stopping
 
     def stop(self, limit: str | None = None) -> None:
-        """Start nothing more; say which limit of the run is the reason, if one is."""
+        """Start nothing more. ``limit`` names the limit of the run that is the reason, if one is; the first is kept."""
         self._stopping = True
         self.limit = self.limit or limit
 
     @property
-    def widths(self) -> Mapping[str, int]:
-        """The stages that were handed out and have not ended -> their number of workers."""
-        return self._widths
-
-    @property
     def at_work(self) -> Mapping[str, int]:
-        """The same of those that have their place: one may be handed out ahead of it."""
-        return self._at_work
-
-    @property
-    def busy(self) -> int:
-        """How many workers have a stage, or are kept free beside one for its memory."""
-        return sum(self._held.get(key, width) for key, width in self._at_work.items())
+        """Number of workers of each stage that runs, by key. A dispatched stage may still wait for its place."""
+        return self.slots.running
 
     def share(self, key: str) -> float:
         """Return how much of a running stage is done, 0 to 1."""
         return self._shares.get(key, 0.0)
 
-    def worker_seconds(self) -> float:
-        """Return for how many seconds workers were given to stages, in all."""
-        now = self._clock()
-        self._worker_seconds += (now - self._counted_until) * self.busy
-        self._counted_until = now
-        return self._worker_seconds
-
-    @property
-    def held(self) -> Mapping[str, int]:
-        """The places that the stages of ``widths`` hold: one a worker, more of what was killed for want of memory."""
-        return self._held
-
-    def places(self, key: str, width: int, node: int) -> int:
-        """Return how many places each worker of a stage would hold if it started now."""
-        return min(self._crowded.get(_like(self._stages[key]), 1), max(1, node)) if width == 1 else 1
-
-    def next(self, slots: int, admits: Admits = anything, growth: int = 0, node: int = 1) -> TrialRequest | None:
-        """Return the next attempt to make, or None if there is none now.
+    def slots_per_worker(self, key: str, workers: int, slots_per_node: int) -> int:
+        """Return how many slots each worker of a stage would hold if it started now: more than one after an OOM.
 
         Args:
-            slots: how many workers the cluster has room for.
-            growth: for how many more it may grow, if stages wait for them.
-            admits: says why a stage may not start at a width, if so.
-            node: how many workers any node has room for: as many places a single one may hold.
+            key: of the stage.
+            workers: its number of workers; only a single worker holds more than one slot.
+            slots_per_node: of the smallest node that has any: a worker cannot hold more.
         """
-        free = self._free(slots, growth)
+        if workers > 1:
+            return 1
+        return min(self._slots_by_memory.get(_memory_class(self._stages[key]), 1), max(1, slots_per_node))
+
+    def next_request(
+        self, slots: int, admits: Admits = anything, headroom: int = 0, slots_per_node: int = 1
+    ) -> TrialRequest | None:
+        """Return the next attempt to make, or None if none starts now.
+
+        Args:
+            slots: of the cluster now.
+            admits: says why a stage may not start with a number of workers, if so.
+            headroom: slots that an autoscaler may add.
+            slots_per_node: of the smallest node that has any.
+        """
+        free = self.slots.free(slots, headroom, self._shares)
         started = None if self._stopping or free < 1 else self._schedule.start(free, slots, admits)
         if started is None:
             return None
-        stage = self._stages[started.key]
-        places = self.places(started.key, started.num_workers, node)
-        self._widths[started.key], self._held[started.key] = started.num_workers, started.num_workers * places
-        cpus, gpus = self._worker.cpus * places, self._worker.gpus * places
-        workers = replace(self._worker, count=started.num_workers, cpus=cpus, gpus=gpus)
-        return TrialRequest(stage, self._study.storage.location, self._site, started.attempt, workers, self._mirror)
+        per_worker = self.slots_per_worker(started.key, started.num_workers, slots_per_node)
+        self.slots.dispatch(started.key, started.num_workers, per_worker)
+        worker = self._options.worker
+        workers = replace(
+            worker, count=started.num_workers, cpus=worker.cpus * per_worker, gpus=worker.gpus * per_worker
+        )
+        stage, location = self._stages[started.key], self._study.storage.location
+        return TrialRequest(stage, location, self._runtime, started.attempt, workers, self._options.mirror)
 
-    def _free(self, slots: int, growth: int) -> int:
-        """How many slots a stage may take.
+    def on_started(self, request: TrialRequest) -> None:
+        """Record that an attempt has its place and runs."""
+        self.slots.start(str(request.stage.key), request.workers.count)
+        self._callback.started(request.stage, request.attempt)
 
-        One narrow stage is handed out beyond what there is room for, so that the next trial process is warm. (A process
-        that idles in the place of a wide stage Tune ends as soon as it hears of that stage.) Where the cluster may grow,
-        one more for each worker that may come: what waits for a place is what an autoscaler sees, and it is gone as
-        soon as this driver is, however it ends. But none while a wide stage waits for its places: it could take one.
+    def on_progress(self, key: str, progress: Mapping[str, Any]) -> None:
+        """Record a heartbeat of a running stage.
+
+        Args:
+            key: of the stage.
+            progress: the fields of ``StageProgress``.
         """
-        free = slots - sum(self._held.values())
-        if free > 0:
-            return free
-        wide = [key for key, width in self._widths.items() if width > 1 and not (growth and key in self._shares)]
-        return int(not wide and -free <= growth)
-
-    def began(self, order: TrialRequest) -> None:
-        """Take in that an attempt has its place and runs."""
-        self.worker_seconds()
-        self._at_work[str(order.stage.key)] = order.workers.count
-        self._watcher.started(order.stage, order.attempt)
-
-    def progressed(self, key: str, progress: Mapping[str, Any]) -> None:
-        """Take in a sign of life of a running stage."""
-        self._heard[key] = self._clock()
+        self._heartbeats[key] = self._clock()
         self._shares[key] = progress["epoch"] / progress["epochs"]
         self._schedule.progressed(key, self._shares[key])
-        self._watcher.progressed(self._stages[key], progress)
+        self._callback.progressed(self._stages[key], progress)
 
-    def silent(self, seconds: float) -> list[str]:
-        """Return the running stages that gave no sign of life for so long, and wait as long before they are named again.
+    def unresponsive(self, seconds: float) -> list[str]:
+        """Return the running stages whose last heartbeat is so many seconds old; each is returned again after as long.
 
-        It counts from the first sign on: until then data are fetched, or workers wait for nodes to come, however long.
+        There is no time-out before the first heartbeat: until then data are fetched, or workers wait for nodes.
         """
         now = self._clock()
-        silent = [key for key, heard in self._heard.items() if now - heard >= seconds]
-        self._heard |= dict.fromkeys(silent, now)
+        silent = [key for key, last in self._heartbeats.items() if now - last >= seconds]
+        self._heartbeats |= dict.fromkeys(silent, now)
         return silent
 
-    def ended(self, key: str, error: str | None) -> None:
-        """Take in the end of an attempt that came to its own end: the error, or None where it succeeded.
+    def on_ended(self, key: str, error: str | None) -> None:
+        """Record that an attempt ended by itself. It succeeded if the study has a result of the stage.
 
-        The study is asked, not the message: without a result there is no success.
+        Args:
+            key: of the stage.
+            error: class and message of its exception; None if it raised none.
         """
-        self._leaves(key)
+        self._release(key)
         stage = self._stages[key]
         try:
             result = self._study.folder(stage).result()
         except (OSError, ValueError) as unreadable:
-            self._failed(stage, f"its result cannot be read: {unreadable}", None)
+            self._fail(stage, f"its result cannot be read: {unreadable}", None)
             return
         if result is not None:
             self._schedule.done(key)
-            self._watcher.finished(stage, result)
+            self._callback.finished(stage, result)
         else:
-            self._failed(stage, error or "NoResult: the stage ended without a result", error or "NoResult")
+            self._fail(stage, error or "NoResult: the stage ended without a result", error or "NoResult")
 
-    def lost(self, key: str, what: str = LOST) -> None:
-        """Take in that the process or node of an attempt is gone."""
-        self._leaves(key)
-        stage = self._stages[key]
-        if self._is_done(key):
-            self.ended(key, None)
-        else:
-            self._failed(stage, what, None)
+    def on_worker_lost(self, key: str, reason: str = WORKER_LOST) -> None:
+        """Record that the process or node of an attempt is gone.
 
-    def crowded(self, key: str) -> None:
-        """Take in that the process of an attempt was killed for want of memory.
-
-        Beside the same neighbours the next attempt would fare no better. So it holds twice the places of a node, and so
-        do all stages of the same network, image size and batch: in the end they run alone.
+        Args:
+            key: of the stage.
+            reason: for people.
         """
-        like = _like(self._stages[key])
-        self._crowded[like] = max(self._crowded.get(like, 1), 2 * self._held[key] // self._widths[key])
-        self.lost(key, CROWDED)
+        self._release(key)
+        if self._is_done(key):
+            self.on_ended(key, None)
+        else:
+            self._fail(self._stages[key], reason, None)
 
-    def _is_done(self, key: str) -> bool:
-        try:
-            return self._study.states().get(short_key(key)) == "done"
-        except StorageError:  # it may be what the stage was lost by, and be back for the next attempt
-            return False
+    def on_oom(self, key: str) -> None:
+        """Record that the process of an attempt was killed because its node ran out of memory.
 
-    def set_aside(self, key: str) -> None:
-        """Take in that a person stopped a running stage: it goes on from its checkpoint in another run."""
-        self._leaves(key)
-        waiting = [self._stages[gone] for gone in self._schedule.cancelled(key) if gone != key]
-        self._watcher.failed(self._stages[key], SET_ASIDE, False, waiting)
+        Beside the same neighbours the next attempt would fail again. So it will hold twice the slots, and so will all stages
+        of the same network, image size and batch size: in the end each has a node to itself.
+        """
+        like = _memory_class(self._stages[key])
+        slots = 2 * self.slots.held[key] // self.slots.dispatched[key]
+        self._slots_by_memory[like] = max(self._slots_by_memory.get(like, 1), slots)
+        self.on_worker_lost(key, OUT_OF_MEMORY)
 
-    def damaged(self, key: str, upstream: str, error: str) -> None:
-        """Take in that a stage found its upstream's files damaged: the upstream's result is taken back.
+    def on_cancelled(self, key: str) -> None:
+        """Record that a person stopped a running stage: the next run resumes it from its checkpoint."""
+        self._release(key)
+        waiting = [self._stages[given_up] for given_up in self._schedule.cancelled(key) if given_up != key]
+        self._callback.failed(self._stages[key], CANCELLED, False, waiting)
 
-        The stage and all it blocks wait for the next pass, in which the upstream is done again.
+    def on_corrupt_upstream(self, key: str, upstream: str, error: str) -> None:
+        """Record that a stage found files of an upstream stage corrupt: the result of the upstream stage is retired.
+
+        The stage and all it blocks wait for the next pass of the run, in which the upstream stage runs again.
+
+        Args:
+            key: of the stage.
+            upstream: key of the upstream stage.
+            error: class and message of the exception.
         """
         try:
             self._study.find(upstream).retire(error)
         except OSError as unreachable:
-            self.lost(key, str(unreachable))
+            self.on_worker_lost(key, str(unreachable))
         else:
-            self.ended(key, error)
+            self.on_ended(key, error)
 
-    def _leaves(self, key: str) -> None:
-        self.worker_seconds()
+    def _is_done(self, key: str) -> bool:
+        try:
+            return self._study.states().get(short_key(key)) == "done"
+        except StorageError:  # perhaps the reason why the stage was lost; it may be back for the next attempt
+            return False
+
+    def _release(self, key: str) -> None:
+        self.slots.release(key)
         self._shares.pop(key, None)
-        self._heard.pop(key, None)
-        self._at_work.pop(key, None)
-        self._widths.pop(key, None)
-        self._held.pop(key, None)
+        self._heartbeats.pop(key, None)
 
-    def _failed(self, stage: Stage, shown: str, error: str | None) -> None:
+    def _fail(self, stage: Stage, message: str, error: str | None) -> None:
+        """Let the schedule decide on a failed attempt; ``error`` is None if the worker was lost."""
         given_up = self._schedule.failed(str(stage.key), error)
-        if given_up and error is None:  # an error of its own it has written itself
+        if given_up and error is None:  # an exception of its own it has written itself
             try:
-                self._study.folder(stage).fail("Lost", shown, "", self._schedule.attempts(str(stage.key)))
-            except OSError as unwritable:  # raised, it would be lost in Tune
+                self._study.folder(stage).fail("Lost", message, "", self._schedule.attempts(str(stage.key)))
+            except OSError as unwritable:  # Tune would swallow it
                 self.stop(f"the study cannot be written to: {unwritable}")
         blocked = [self._stages[key] for key in given_up if key != stage.key]
-        self._watcher.failed(stage, shown, not given_up, blocked)
+        self._callback.failed(stage, message, not given_up, blocked)
 
 
-def _like(stage: Stage) -> tuple[str, int, int]:
-    """What decides how much memory a stage takes, as far as is known before it runs."""
+def _memory_class(stage: Stage) -> tuple[str, int, int]:
+    """What determines the memory of a stage, as far as is known before it runs."""
     return stage.architecture, stage.recipe.image_size, stage.recipe.batch_size

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunLimits:
-    """What the command line asks of a run.
+    """Limits of a run.
 
     Attributes:
         fail_fast: whether nothing more starts once a stage has failed for good.
-        deadline: seconds from the beginning of the run in which it must end.
-        max_cost: money it may cost.
-        price: of one worker for one hour; None: what the price table says of the cluster's devices.
-        hang_timeout: seconds after its last sign of life after which a stage is ended and tried again.
-        widest: workers a stage is given at most; None: as many as there are GPUs, one where there are none.
-        checkpoint: seconds that lie at least between two checkpoints of a stage in the study.
-        allow_open: whether a cluster may be joined that lets anyone in.
+        deadline: seconds from the beginning of the command in which it must end.
+        max_cost: money that the run may cost.
+        price: of one worker for one hour; None: by the price table for the cluster's devices.
+        hang_timeout: seconds without a heartbeat after which a stage is killed and tried again.
+        widest: largest number of workers of a stage; None: the number of GPUs, or 1 without GPUs.
+        checkpoint: least seconds between two checkpoints of a stage in the study.
+        allow_open: whether a cluster may be joined that needs no token.
     """
 
     fail_fast: bool = False

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a running study to stop cleanly, a second one ends it at once."""
+"""Ctrl-C and SIGTERM: the first asks a running study to stop cleanly, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from sweep.engine.driver import Driver
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
-"""Signal -> exit status, as a shell gives it."""
+"""Signal -> exit status, by the convention of shells."""
 
 
 class SignalHandler:
-    """Takes the two signals over while within; where no study runs yet, they end the command at once.
+    """A context in which this class handles both signals. While no study runs, they end the command at once.
 
     Attributes:
-        status: the exit status of the signal that came, or None.
+        status: exit status of the signal that was received, or None.
     """
 
     def __init__(self) -> None:
@@ -28,28 +28,31 @@ class SignalHandler:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> SignalHandler:
-        """Begin to listen."""
+        """Install the handlers."""
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.listen()
+        self.install()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the signals back."""
+        """Restore the handlers of before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def listen(self) -> None:
-        """Take the signals over (again: Ray takes SIGTERM for itself when it starts)."""
+    def install(self) -> None:
+        """Install the handlers, again if need be: Ray installs its own for SIGTERM when it starts."""
         for number in SIGNALS:
-            signal.signal(number, self._heard)
+            signal.signal(number, self._handle)
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, a signal is only noted, and acted on at the end; nobody else may take the signals over.
+        """Within, a signal is only recorded, and raised at the end; no one else can install a handler.
 
-        Ray would take SIGTERM while it starts, and an exception raised in its callbacks may be lost.
+        Ray would install one for SIGTERM while it starts, and an exception that is raised in its callbacks may be lost.
+
+        Raises:
+            KeyboardInterrupt: at the end, if a signal was received.
         """
         real = signal.signal
         self._deferring = True
@@ -63,11 +66,11 @@ class SignalHandler:
             raise KeyboardInterrupt
 
     def guard(self, driver: Driver) -> None:
-        """From now on the first signal asks this driver to stop."""
-        self.listen()
+        """Make the first signal ask this driver to stop."""
+        self.install()
         self._driver = driver
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         first = self.status is None
         self.status = SIGNALS[signal.Signals(number)]
         if self._deferring and first:

@@ -1,4 +1,4 @@
-"""What a trial process is given: one attempt at a stage."""
+"""What a trial process gets: one attempt at a stage, as JSON in the configuration of a Tune trial."""
 
 from __future__ import annotations
 
@@ -11,8 +11,33 @@ from trainables.specs import Stage
 
 
 @dataclass(frozen=True)
+class TrialOptions:
+    """What all trials of a run have in common.
+
+    Attributes:
+        worker: CPUs and GPUs of one worker.
+        mirror: document of ``MirrorSettings``, without the API key; None: nothing is reported to W&B.
+    """
+
+    worker: Workers = ONE_WORKER
+    mirror: dict[str, Any] | None = None
+
+
+DEFAULTS = TrialOptions()
+
+
+@dataclass(frozen=True)
 class TrialRequest:
-    """One attempt at a stage: all that a trial process is given, as plain values."""
+    """One attempt at a stage.
+
+    Attributes:
+        stage: the stage.
+        study: location of the study.
+        runtime: node-local paths and intervals.
+        attempt: from 1.
+        workers: number of workers, and CPUs and GPUs of each.
+        mirror: see ``TrialOptions``.
+    """
 
     stage: Stage
     study: str
@@ -20,7 +45,6 @@ class TrialRequest:
     attempt: int
     workers: Workers = ONE_WORKER
     mirror: dict[str, Any] | None = None
-    """How W&B is told of it; None: it is not. No key is in it."""
 
     def dumps(self) -> str:
         """Return the request as JSON."""
@@ -29,7 +53,11 @@ class TrialRequest:
 
     @classmethod
     def loads(cls, text: str) -> TrialRequest:
-        """Read a request from its JSON."""
+        """Rebuild a request from its JSON.
+
+        Raises:
+            ValueError: if the key of the stage is not that of its content.
+        """
         fields = json.loads(text)
         runtime, workers = RuntimeContext(**fields["runtime"]), Workers(**fields["workers"])
         stage = Stage.from_document(fields["stage"])

@@ -1,1 +1,1 @@
-"""The mirror in Weights & Biases: what stages learn streams there for people to watch. Nothing depends on it."""
+"""The mirror in Weights & Biases: copies of metrics and results for people to watch. Nothing is ever read back from it."""

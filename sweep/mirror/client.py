@@ -1,4 +1,4 @@
-"""The calls to the W&B client. They may raise anything and take their time: see ``worker``."""
+"""Calls to the W&B client. Any of them may raise anything, or block for minutes: see ``sweep.mirror.worker``."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from typing import Any
 
 import psutil
 
-from sweep.mirror.run_fields import LONGEST, config_of, group_of, tags_of
+from sweep.compat.wandb import CLIENT_PROCESS, LEAN_SETTINGS, stop_status_checker
+from sweep.mirror.run_fields import MAX_NAME_CHARS, config_of, group_of, tags_of
 from sweep.mirror.run_link import RunLink
-from sweep.mirror.settings import MirrorSettings, Mode
+from sweep.mirror.settings import MirrorSettings
 from trainables.specs import Stage
 
-INIT_SECONDS, FINISH_SECONDS = 15.0, 30.0
-CURVES = ("train_*", "val_*", "learning_rate", "images_per_second", "seconds")
-END_SECONDS = 10.0
-"""A client's process that was told to end is killed after so long."""
-PROCESS = "wandb-core"
-FOREIGN = (
+EPOCH_METRICS = ("train_*", "val_*", "learning_rate", "images_per_second", "seconds")
+KILL_SECONDS = 10.0
+"""A client process that was asked to end is killed after this time."""
+RUN_SETTINGS: dict[str, Any] = {
+    "console": "off",
+    "disable_git": True,
+    "save_code": False,
+    "silent": True,
+    "init_timeout": 15.0,
+    "finish_timeout": 30.0,
+    "finish_timeout_raises": True,
+    **LEAN_SETTINGS,
+}
+FOREIGN_VARIABLES = (
     "SWEEP_ID",
     "SWEEP_PARAM_PATH",
     "RUN_ID",
@@ -35,14 +44,14 @@ FOREIGN = (
     "NOTES",
     "SERVICE",
 )
-"""Variables that would make a run something else than the stage's: with a sweep's, the client ignores our id, with a
-service's it talks to the process of another, which it could not start again."""
+"""Variables (after ``WANDB_``) that would change a stage's run. With those of a sweep the client ignores our run id; with
+``SERVICE`` it uses the client process of another program, which it could not restart."""
 _runs: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def client() -> Any:
-    """Return the client's module, silent: what goes wrong with it is no business of the terminal."""
-    for name in FOREIGN:
+    """Import the client, so that it prints nothing and ignores the variables of another run; return its module."""
+    for name in FOREIGN_VARIABLES:
         os.environ.pop(f"WANDB_{name}", None)
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -52,91 +61,72 @@ def client() -> Any:
 
 
 def open_run(
-    settings: MirrorSettings,
-    mode: Mode,
-    folder: str,
-    stage: Stage,
-    stage_folder: str,
-    link: RunLink,
-    stop: Callable[[], None],
+    settings: MirrorSettings, log_root: str, stage: Stage, stage_folder: str, link: RunLink, stop: Callable[[], None]
 ) -> Any:
-    """Begin or continue the run of a stage.
+    """Start or resume the run of a stage.
 
     Args:
-        settings: of the study.
-        mode: online or offline, this time.
-        folder: where the client keeps its logs.
-        stage: what it mirrors.
-        stage_folder: path of the stage's folder, for people.
-        link: names the run.
-        stop: called when someone stops the run in the dashboard.
+        settings: mode, project, entity and sweep.
+        log_root: the client writes its logs to ``wandb/`` below this folder.
+        stage: becomes the name, group, tags and configuration of the run.
+        stage_folder: path of the stage's folder, shown in the configuration.
+        link: has the id of the run.
+        stop: called by a thread of the client when someone stops the run in the dashboard.
+
+    Returns:
+        the client's ``Run``.
 
     Raises:
         Exception: whatever the client raises.
     """
     wandb = client()
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(log_root).mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         entity=settings.entity,
         project=settings.project,
-        dir=folder,
+        dir=log_root,
         id=link.run,
-        name=stage.name[:LONGEST],
+        name=stage.name[:MAX_NAME_CHARS],
         group=group_of(stage),
         job_type=stage.kind,
         tags=tags_of(stage.fold, stage.learning_rate),
         config=config_of(stage, settings.study, stage_folder),
-        mode=mode,
+        mode=settings.mode,
         resume="allow",
-        reinit="create_new",  # leaves alone whatever a network of the user's does with the client
-        settings=wandb.Settings(sweep_id=settings.sweep, stop_fn=stop, **LEAN),
+        reinit="create_new",  # does not touch a run that the user's network opened
+        settings=wandb.Settings(sweep_id=settings.sweep, stop_fn=stop, **RUN_SETTINGS),
     )
     _runs.add(run)
     run.define_metric("epoch")
-    for curve in CURVES:
-        run.define_metric(curve, step_metric="epoch")
+    for metric in EPOCH_METRICS:
+        run.define_metric(metric, step_metric="epoch")
     return run
 
 
-LEAN: dict[str, Any] = {
-    "console": "off",
-    "disable_git": True,
-    "save_code": False,
-    "silent": True,
-    "init_timeout": INIT_SECONDS,
-    "finish_timeout": FINISH_SECONDS,
-    "finish_timeout_raises": True,
-    "x_disable_machine_info": True,
-    "x_disable_meta": True,
-    "x_disable_stats": True,
-    "x_save_requirements": False,
-    "x_transaction_log_flush_interval": 1.0,  # else a killed process loses 15 seconds
-}
-
-
-def forget() -> None:
-    """Give up the client's process, which may be dead or hang: the next run starts another. Nothing of it is left."""
+def shut_down() -> None:
+    """End the client's process, which may be dead or hang, and its threads here. The next run starts another process."""
     wandb = sys.modules.get("wandb")
     if wandb is None:
         return
     for run in list(_runs):
-        _leave(run)
+        _runs.discard(run)
+        stop_status_checker(run)
     ending = processes()
-    deadline = threading.Timer(END_SECONDS, _kill, [ending])
+    deadline = threading.Timer(KILL_SECONDS, _kill, [ending])
     deadline.daemon = True
     deadline.start()
-    with suppress(Exception, SystemExit):  # a dead one says so once, and the client would exit as it did
+    with suppress(Exception, SystemExit):  # the client exits with the status of a process that is dead
         wandb.teardown()
-    psutil.wait_procs(ending)  # the client does not where the connection breaks on the way
+    psutil.wait_procs(ending)  # the client does not wait if its connection breaks
     deadline.cancel()
 
 
 def processes() -> list[psutil.Process]:
-    """Return the client's processes that this one started, dead ones included that nobody waited for."""
+    """Return the client processes that this process started, including dead ones that were not waited for."""
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.Error):  # gone meanwhile
-            if child.name() == PROCESS:
+            if child.name() == CLIENT_PROCESS:
                 found.append(child)
     return found
 
@@ -145,11 +135,3 @@ def _kill(ending: list[psutil.Process]) -> None:
     for process in ending:
         with suppress(psutil.Error):
             process.kill()
-
-
-def _leave(run: Any) -> None:
-    """End the thread that asks after the network every few seconds: it would find nobody there, and fail."""
-    _runs.discard(run)
-    with suppress(Exception):  # a run that did not get so far has none
-        run._run_status_checker.stop()
-        run._run_status_checker._network_status_thread.join(1)

@@ -1,4 +1,4 @@
-"""Whether W&B can be reached: is there a key, and does the server take it. Quick, and never with the key in an error."""
+"""Whether W&B can be used: is there a key, and does the server accept it. Takes seconds; no error message holds the key."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-ANSWER_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 CLOUD = "https://api.wandb.ai"
 QUERY = "query Viewer { viewer { id entity username } }"
 
 
 @dataclass(frozen=True)
 class ServerReply:
-    """What came of asking the server.
+    """The server's answer to the question whose key it is.
 
     Attributes:
-        entity: the user or team that the key belongs to; None where the server could not be used.
-        key: whether there is a key, and the server did not refuse it.
-        why: why the server could not be used, for people.
+        entity: user or team that the key belongs to; None if the server cannot be used.
+        key: whether there is a key that the server did not refuse.
+        why: why the server cannot be used, for people; empty if it can.
     """
 
     entity: str | None
@@ -35,18 +35,24 @@ class ServerReply:
 
 
 def server() -> str:
-    """Return the address of the server, by the variable or the settings file of the client."""
+    """Return the address of the server: of ``WANDB_BASE_URL``, of the client's settings file, or the public cloud."""
     return (os.environ.get("WANDB_BASE_URL") or _configured() or CLOUD).rstrip("/")
 
 
 def app_url(entity: str, project: str, *rest: str) -> str:
-    """Return the address of a page in the dashboard."""
+    """Return the address of a page in the dashboard.
+
+    Args:
+        entity: user or team.
+        project: of W&B.
+        *rest: further parts of the path, e.g. ``"runs", run``.
+    """
     base = os.environ.get("WANDB_APP_URL") or server().replace("://api.wandb.", "://wandb.")
     return "/".join([base.rstrip("/"), entity, project, *rest])
 
 
-def ask() -> ServerReply:
-    """Ask the server whose key it is. Takes a few seconds at most, and raises nothing."""
+def ask_server() -> ServerReply:
+    """Ask the server whose key it is. Takes at most a few seconds and raises nothing."""
     key = _key()
     if key is None:
         return ServerReply(None, False, "no key is configured (`wandb login`, or WANDB_API_KEY)")
@@ -57,14 +63,14 @@ def ask() -> ServerReply:
     except (OSError, http.client.HTTPException) as error:
         return ServerReply(None, True, f"{server()} does not answer ({type(error).__name__})")
     except (ValueError, KeyError, TypeError):
-        return ServerReply(None, True, f"{server()} answers nothing that W&B would, or is no address")
+        return ServerReply(None, True, f"{server()} does not answer as W&B does, or is not a valid address")
     if not viewer:
         return ServerReply(None, False, f"{server()} does not know the key")
     return ServerReply(viewer.get("entity") or viewer.get("username"), True)
 
 
 def _viewer(key: str) -> dict[str, Any] | None:
-    """Ask whose key it is; the key goes to this server alone, whatever other address the answer points at."""
+    """Ask whose key it is. The key is sent to this server only, even if its answer redirects."""
     request = urllib.request.Request(  # noqa: S310 - the user's own server
         f"{server()}/graphql",
         json.dumps({"query": QUERY, "operationName": "Viewer"}).encode(),
@@ -72,25 +78,25 @@ def _viewer(key: str) -> dict[str, Any] | None:
     )
     secret = base64.b64encode(f"api:{key}".encode()).decode()
     request.add_unredirected_header("Authorization", f"Basic {secret}")
-    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
         viewer: dict[str, Any] | None = json.load(answer)["data"]["viewer"]
     return viewer
 
 
 def _key() -> str | None:
-    """The key that the client would take: of the environment, or of the netrc file."""
+    """The key that the client would use: of the environment, or of the netrc file."""
     if key := os.environ.get("WANDB_API_KEY"):
         return key
     file = Path(os.environ.get("NETRC") or Path("~/.netrc").expanduser())
     try:
         entry = netrc.netrc(file).authenticators(urlsplit(server()).hostname or "")
-    except (OSError, ValueError, netrc.NetrcParseError):  # no text, no address, no such file
+    except (OSError, ValueError, netrc.NetrcParseError):  # not text, not an address, no such file
         return None
     return entry[2] if entry else None
 
 
 def _configured() -> str | None:
-    """``base_url`` of the client's settings file, which ``wandb login --host`` writes."""
+    """``base_url`` in the client's settings file, which ``wandb login --host`` writes."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or Path("~/.config/wandb").expanduser())
     try:
         lines = (folder / "settings").read_text(errors="replace").splitlines()

@@ -1,4 +1,4 @@
-"""What ``--wandb`` comes to: online, offline or off, and why."""
+"""What ``--wandb`` resolves to: online, offline or off, and why."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from sweep.mirror.client import forget
-from sweep.mirror.connection import app_url, ask
+from sweep.mirror.client import shut_down
+from sweep.mirror.connection import app_url, ask_server
 from sweep.mirror.run_link import read_study_link, write_study_link
 from sweep.mirror.settings import MirrorSettings, Mode
 from sweep.mirror.sweeps import create_sweep
@@ -19,14 +19,22 @@ from trainables.store.study import Study
 
 Wanted = Literal["auto", "online", "offline", "off"]
 PROJECT = "scenario-sweep"
-SWEEP_SECONDS = 20.0
+CREATE_SECONDS = 20.0
+"""Longest wait for the study's W&B sweep to be created."""
 STAGGER_SECONDS_EACH = 0.2
-LONGEST_STAGGER = 30.0
+MAX_STAGGER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class MirrorOptions:
-    """What the command line asks of the mirror."""
+    """The options of the command line about W&B.
+
+    Attributes:
+        wanted: ``--wandb``.
+        project: ``--wandb-project``; None: that of an earlier run, of ``WANDB_PROJECT``, or the default.
+        entity: ``--wandb-entity``; None: that of an earlier run, of ``WANDB_ENTITY``, or of the key.
+        images: ``--wandb-images``: whether images of the data may be uploaded.
+    """
 
     wanted: Wanted = "auto"
     project: str | None = None
@@ -34,79 +42,92 @@ class MirrorOptions:
     images: bool = False
 
 
-def decide(choice: MirrorOptions, study: Study, say: Callable[[str], None]) -> MirrorSettings | None:
-    """Return the settings of the mirror, or None where it is off; say which, and why.
+def decide(options: MirrorOptions, study: Study, echo: Callable[[str], None]) -> MirrorSettings | None:
+    """Return the settings of the mirror, or None if it is off, and print which and why.
 
-    The study's W&B sweep is created where it has none. No server holds this up for longer than seconds.
+    Online, the study's W&B sweep is created if there is none. A server that does not answer delays this by seconds.
+
+    Args:
+        options: of the command line.
+        study: the study; where its runs go is written to its ``wandb.json``.
+        echo: prints a line.
 
     Raises:
-        UserError: if W&B is asked for by name and there is no key that it takes.
+        UserError: if ``online`` is requested and there is no key that the server accepts.
     """
-    if choice.wanted == "off":
+    if options.wanted == "off":
         return None
     known = read_study_link(study.storage)
-    project = choice.project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
-    entity = choice.entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or None
-    mode, entity, said = _mode(choice.wanted, entity)
-    say(f"W&B: {said}")
+    project = options.project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
+    entity = options.entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or None
+    mode, entity, description = _mode(options.wanted, entity)
+    echo(f"W&B: {description}")
     if mode is None:
         return None
     header = study.header or {}
-    sweep = _move(study, project, entity)
+    sweep = _remember(study, project, entity)
     if mode == "online" and entity is not None:
         sweep = sweep or _new_sweep(study, project, entity)
-        say(f"W&B: {app_url(entity, project, *(['sweeps', sweep] if sweep else []))}")
+        echo(f"W&B: {app_url(entity, project, *(['sweeps', sweep] if sweep else []))}")
         if sweep is None:
-            say(f"W&B: no sweep could be created now; later: python -m sweep.wandb attach {study.storage.path()}")
-    return MirrorSettings(mode, project, entity, sweep, header["name"], header["uid"], choice.images)
+            echo(f"W&B: no sweep could be created now; later: python -m sweep.wandb attach {study.storage.path()}")
+    return MirrorSettings(mode, project, entity, sweep, header["name"], header["uid"], options.images)
 
 
 def stagger_seconds(settings: MirrorSettings, slots: int) -> float:
-    """Return over how long the first contacts of so many processes are spread: servers limit their rate."""
-    return min(LONGEST_STAGGER, STAGGER_SECONDS_EACH * (slots - 1)) if settings.mode == "online" else 0.0
+    """Return over how many seconds trial processes spread their first contacts, because servers limit the rate.
+
+    Args:
+        settings: of the mirror.
+        slots: number of trial processes.
+    """
+    return min(MAX_STAGGER_SECONDS, STAGGER_SECONDS_EACH * (slots - 1)) if settings.mode == "online" else 0.0
 
 
 def _mode(wanted: Wanted, entity: str | None) -> tuple[Mode | None, str | None, str]:
+    """Mode (None: off), entity, and a description for people."""
     by_variable = os.environ.get("WANDB_MODE") if wanted == "auto" else None
     if by_variable == "disabled":
         return None, entity, "off (WANDB_MODE=disabled)"
     later = "`python -m sweep.wandb sync STUDY` uploads the runs"
     if wanted == "offline" or by_variable in ("offline", "dryrun"):
         return "offline", entity, f"offline; {later}"
-    answer = ask()
-    if not answer.why:
-        return "online", entity or answer.entity, "online"
+    reply = ask_server()
+    if not reply.why:
+        return "online", entity or reply.entity, "online"
     if wanted == "auto":
-        return None, entity, f"off: {answer.why}"
-    if not answer.key:
-        raise UserError(f"--wandb online: {answer.why}. Log in, or leave --wandb out: then W&B is used where it can be")
-    return "offline", entity, f"offline, for {answer.why}; {later}"
+        return None, entity, f"off: {reply.why}"
+    if not reply.key:
+        raise UserError(
+            f"--wandb online: {reply.why}. Log in, or leave --wandb out: then W&B is used only if it can be"
+        )
+    return "offline", entity, f"offline, because {reply.why}; {later}"
 
 
-def _move(study: Study, project: str, entity: str | None) -> str | None:
-    """Write down where the study's runs go; return its sweep, unless that is of another project."""
+def _remember(study: Study, project: str, entity: str | None) -> str | None:
+    """Write to the study where its runs go; return the id of its sweep, or None if that belongs to another project."""
     known = read_study_link(study.storage)
     place = {"project": project, "entity": entity or known.get("entity")}
-    moved = any(known.get(name) not in (None, there) for name, there in place.items())
-    gone = dict.fromkeys(set(known) - set(place)) if moved else {}
-    if gone or place.items() - known.items():
+    moved = any(known.get(name) not in (None, value) for name, value in place.items())
+    removed = dict.fromkeys(set(known) - set(place)) if moved else {}
+    if removed or place.items() - known.items():
         with suppress(OSError):
-            write_study_link(study.storage, **place, **gone)
+            write_study_link(study.storage, **place, **removed)
     return None if moved else known.get("sweep")
 
 
 def _new_sweep(study: Study, project: str, entity: str) -> str | None:
-    """Create the sweep in a thread of its own: the client tries again and again where a server is unwell."""
-    found: list[str] = []
+    """Create the sweep in a thread, because the client retries for long if the server fails; None if it takes too long."""
+    created: list[str] = []
 
     def create() -> None:
-        with suppress(Exception):  # the mirror fails nothing; the caller says that there is none
-            found.append(create_sweep(study, project, entity))
+        with suppress(Exception):  # the mirror never fails a run; the caller prints that there is no sweep
+            created.append(create_sweep(study, project, entity))
 
     thread = threading.Thread(target=create, name="wandb sweep", daemon=True)
     thread.start()
-    thread.join(SWEEP_SECONDS)
-    if not found:
+    thread.join(CREATE_SECONDS)
+    if not created:
         return None
-    forget()  # the driver needs the client for nothing else, and its trial processes not this one
-    return found[0]
+    shut_down()  # the driver needs the client for nothing else, and its trial processes must not share it
+    return created[0]

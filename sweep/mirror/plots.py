@@ -1,7 +1,7 @@
-"""The few pictures of a run: the curve of a range test, the confusion matrices of a cell.
+"""The images of a run: the loss curve of a range test, the confusion matrices of a cell.
 
-Drawn with Pillow in milliseconds: a plotting library would take longer than the rest of the mirror.
-Pictures of the data themselves are drawn only where the user allowed it: they may be patients'.
+Drawn with Pillow in milliseconds; a plotting library would take longer than the rest of the mirror. Images of the data are
+drawn only if the user allows it: they may be patients'.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from trainables.training.metrics import confusion
 
 WIDTH, HEIGHT, MARGIN = 640, 400, 56
 BLUE, GREY, RED, BLACK = (31, 90, 160), (170, 170, 170), (200, 40, 40), (0, 0, 0)
-MISTAKES = 12
-"""Images of the data shown at most."""
+MAX_MISTAKES = 12
+"""Most images of the data that are shown."""
 
 
 def of_stage(stage: Stage, folder: StageFolder, result: dict[str, Any], data: str | None) -> dict[str, Image.Image]:
-    """Return the pictures of a finished stage by name, three at most.
+    """Return the images of a finished stage by name: at most two.
 
     Args:
-        stage: what was done.
+        stage: the stage.
         folder: its folder.
-        result: its result.
-        data: folder of its packed data if pictures of them may be shown.
+        result: content of its ``result.json``.
+        data: folder of its packed data, if images of them may be shown; else None.
     """
     if stage.kind == "lr_range":
         return {"range_test": curve(folder.files.read_table(layout.CURVE).to_pydict())}
@@ -47,19 +47,24 @@ def of_stage(stage: Stage, folder: StageFolder, result: dict[str, Any], data: st
     matrices = {
         part: confusion(labels[parts == part], predicted[parts == part], len(classes)) for part in ("val", "test")
     }
-    pictures = {"confusion_matrix": confusion_matrices(matrices, classes)}
+    images = {"confusion_matrix": confusion_matrices(matrices, classes)}
     if data is not None:
         wrong = np.flatnonzero((parts == "val") & (labels != predicted))
-        worst = wrong[np.argsort(-(logits.max(1) - logits[np.arange(len(labels)), labels])[wrong])][:MISTAKES]
+        margins = logits.max(1) - logits[np.arange(len(labels)), labels]
+        worst = wrong[np.argsort(-margins[wrong])][:MAX_MISTAKES]
         if len(worst):
             ids = [table["image_id"][int(row)].as_py() for row in worst]
-            said = [f"{classes[labels[row]]} taken for {classes[predicted[row]]}" for row in worst]
-            pictures["val_mistakes"] = mistakes(Path(data), ids, said)
-    return pictures
+            captions = [f"{classes[labels[row]]} taken for {classes[predicted[row]]}" for row in worst]
+            images["val_mistakes"] = mistakes(Path(data), ids, captions)
+    return images
 
 
 def curve(points: dict[str, list[Any]]) -> Image.Image:
-    """Draw loss and smoothed loss over the learning rate (logarithmic), and the rate that was chosen."""
+    """Draw loss and smoothed loss over the learning rate (logarithmic), and the rates that were chosen.
+
+    Args:
+        points: columns of ``curve.parquet``: ``learning_rate, loss, smoothed_loss, chosen``.
+    """
     picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw = ImageDraw.Draw(picture)
     rates = np.log10(np.array(points["learning_rate"], dtype=float))
@@ -102,7 +107,12 @@ def _line(
 
 
 def confusion_matrices(matrices: dict[str, NDArray[np.int64]], classes: list[str]) -> Image.Image:
-    """Draw matrices side by side: rows are true classes, columns predicted ones; shade is the share of the row."""
+    """Draw confusion matrices side by side; the shade of an entry is its share of the row.
+
+    Args:
+        matrices: part -> counts, shape (classes, classes); rows are true classes, columns predicted ones.
+        classes: names.
+    """
     cell = max(18, min(44, 480 // len(classes)))
     edge, label = cell * len(classes), 8 * max(len(name[:8]) for name in classes) + 8
     picture = Image.new("RGB", ((edge + label) * len(matrices) + 8, edge + 2 * 18 + label), "white")
@@ -129,8 +139,14 @@ def _write_upwards(picture: Image.Image, text: str, at: tuple[int, int]) -> None
     picture.paste(tile.rotate(270, expand=True), at)
 
 
-def mistakes(data: Path, image_ids: list[str], said: list[str]) -> Image.Image:
-    """Draw images of the data, each with what it was taken for. Only where the user allowed it."""
+def mistakes(data: Path, image_ids: list[str], captions: list[str]) -> Image.Image:
+    """Draw images of the data in rows of four, each with a caption. Call it only if the user allows it.
+
+    Args:
+        data: folder of the packed data.
+        image_ids: which images.
+        captions: one for each image; 26 characters are shown.
+    """
     from trainables.data.packing.prepare import load
 
     packed = load(data)
@@ -138,7 +154,7 @@ def mistakes(data: Path, image_ids: list[str], said: list[str]) -> Image.Image:
     rows = np.array([ids.index(image_id) for image_id in image_ids], dtype=np.int64)
     edge, columns = 160, 4
     picture = Image.new("RGB", (edge * columns, (edge + 18) * math.ceil(len(rows) / columns)), "white")
-    for place, (pixels, text) in enumerate(zip(packed.gather(rows), said, strict=True)):
+    for place, (pixels, text) in enumerate(zip(packed.gather(rows), captions, strict=True)):
         at = (place % columns * edge, place // columns * (edge + 18))
         picture.paste(Image.fromarray(pixels).resize((edge, edge)), at)
         ImageDraw.Draw(picture).text((at[0] + 2, at[1] + edge + 2), text[:26], fill=BLACK)

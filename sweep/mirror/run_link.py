@@ -1,4 +1,4 @@
-"""``wandb.json``: in a stage folder the run that mirrors the stage, in the study's the sweep, view and report."""
+"""``wandb.json``: in a stage folder it names the stage's run; in the study folder the study's sweep, view and report."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from trainables.store.study import StageFolder
 
 @dataclass(frozen=True)
 class RunLink:
-    """The run of a stage.
+    """The run of a stage. The fields are those of the file.
 
     Attributes:
-        run: its id.
-        generation: counts up where a new run must be made: the result was taken back, or the run deleted in W&B.
-        retired: when the last result was taken back.
-        url: of the run, once a server knows it.
-        sweep: the sweep that the run was attached to.
-        online: whether a server was ever told of the run directly; then an offline log of it is not synced as well.
+        run: id of the run.
+        generation: from 0; goes up when a new run is needed: the result was retired, or the run deleted in W&B.
+        retired: time at which the last result was retired, seconds since 1970; None if none was.
+        url: page of the run, once a server has it.
+        sweep: id of the sweep that the run is attached to.
+        online: whether rows were ever sent to a server directly; then no offline log of the run is uploaded.
         whole: whether the server has all of a finished stage.
-        order: in which the epochs were told, as far as they were not told one after the other from 0 on: the
-            server says how many rows it has, and this which epochs they are.
+        order: epochs in the order in which they were logged, as far as that was not 0, 1, 2 …: the server tells how many
+            rows it has, this tells which epochs they are.
     """
 
     run: str
@@ -42,17 +42,27 @@ class RunLink:
         folder.files.write_json(layout.WANDB, asdict(self))
 
     def renewed(self, settings: MirrorSettings, key: str) -> RunLink:
-        """Return the link to a new run of the same stage."""
+        """Return the link to a new run of the same stage.
+
+        Args:
+            settings: of the mirror; has the uid of the study.
+            key: of the stage.
+        """
         generation = self.generation + 1
         return RunLink(settings.run_id(key, generation), generation, self.retired)
 
 
-def epochs_of(order: Sequence[int], rows: int) -> list[int]:
-    """Return the epochs of so many rows: told in that order, and after it one after the other."""
-    told = list(order)
-    while len(told) < rows:
-        told.append(told[-1] + 1 if told else 0)
-    return told[:rows]
+def logged_epochs(order: Sequence[int], rows: int) -> list[int]:
+    """Return which epochs the rows of a run are.
+
+    Args:
+        order: the first epochs, as in ``RunLink.order``. After them the epochs follow one another.
+        rows: number of rows that the run has.
+    """
+    epochs = list(order)
+    while len(epochs) < rows:
+        epochs.append(epochs[-1] + 1 if epochs else 0)
+    return epochs[:rows]
 
 
 def read_link(folder: StageFolder) -> RunLink | None:
@@ -66,9 +76,15 @@ def read_link(folder: StageFolder) -> RunLink | None:
 
 
 def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[RunLink, bool]:
-    """Return the link of a stage, made where there is none, and whether its run was begun before.
+    """Return the link of a stage, new if there is none or if its run belongs to a retired result.
 
-    A result that was taken back was another run's.
+    Args:
+        folder: of the stage.
+        settings: of the mirror; has the uid of the study.
+        key: of the stage.
+
+    Returns:
+        the link, and whether its run was started before.
     """
     retired = _document(folder.files, layout.RETIRED).get("time")
     link = read_link(folder)
@@ -80,12 +96,20 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Ru
 
 
 def read_study_link(storage: Storage) -> dict[str, Any]:
-    """Return what a study knows of its place in W&B: entity, project, sweep, view, report; {} where nothing."""
+    """Return the study's ``wandb.json``: entity, project, sweep, view, report; ``{}`` if there is none."""
     return _document(storage, layout.WANDB)
 
 
 def write_study_link(storage: Storage, **fields: str | None) -> dict[str, Any]:
-    """Add to what a study knows of its place in W&B; return it all."""
+    """Update fields of the study's ``wandb.json``.
+
+    Args:
+        storage: of the study.
+        **fields: new values.
+
+    Returns:
+        the whole document.
+    """
     document = {**read_study_link(storage), **fields}
     storage.write_json(layout.WANDB, document)
     return document

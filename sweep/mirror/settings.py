@@ -1,4 +1,4 @@
-"""What a trial process is told of the mirror. Plain values, and never the key: that is in its own environment."""
+"""Settings of the mirror as a trial process gets them: plain values, never the API key, which each node has itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Mode = Literal["online", "offline"]
-ID_LENGTH = 16
+ID_CHARS = 16
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class MirrorSettings:
         sweep: id of the study's W&B sweep, if it has one.
         study: name of the study.
         uid: of the study.
-        images: whether pictures of the data may leave the machine.
-        stagger_seconds: the first contact of a process with the server is put off by up to so long.
+        images: whether images of the data may be uploaded.
+        stagger_seconds: a process waits a random time of at most this length before its first contact with the server.
     """
 
     mode: Mode
@@ -35,14 +35,19 @@ class MirrorSettings:
     stagger_seconds: float = 0.0
 
     def document(self) -> dict[str, Any]:
-        """Return them as plain values."""
+        """Return them as plain values, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> MirrorSettings:
-        """Read plain values."""
+        """Rebuild them from what ``document`` returned."""
         return cls(**document)
 
     def run_id(self, key: str, generation: int) -> str:
-        """Return the id of a stage's run: the same for all its attempts."""
-        return hashlib.sha256(f"{self.uid}/{key}/{generation}".encode()).hexdigest()[:ID_LENGTH]
+        """Return the id of a stage's run, the same for all its attempts.
+
+        Args:
+            key: of the stage.
+            generation: see ``RunLink.generation``.
+        """
+        return hashlib.sha256(f"{self.uid}/{key}/{generation}".encode()).hexdigest()[:ID_CHARS]

@@ -1,6 +1,6 @@
-"""The study as a W&B sweep: its page has parallel coordinates and parameter importance.
+"""The study as a W&B sweep, whose page shows parallel coordinates and parameter importance.
 
-Ray runs the stages, no agent of W&B's does. A run belongs to a sweep by the sweep's id in its settings.
+Ray runs the stages; no W&B agent is involved. A run belongs to a sweep because the sweep's id is in its settings.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from trainables.store.study import Study
 
 
 def sweep_config(name: str, axes: dict[str, list[Any]]) -> dict[str, Any]:
-    """Return the sweep's configuration: the axes of the grid as its parameters.
+    """Return the configuration of the sweep, with the axes of the grid as its parameters.
 
     Args:
         name: of the study.
-        axes: the values that each axis takes in the cells. A rate that a range test finds is none beforehand.
+        axes: values of each axis over the cells. None stands for a learning rate that a range test will find; an axis
+            without any other value is no parameter.
     """
     values = {axis: [value for value in found if value is not None] for axis, found in axes.items()}
     return {
@@ -34,19 +35,22 @@ def sweep_config(name: str, axes: dict[str, list[Any]]) -> dict[str, Any]:
 
 
 def create_sweep(study: Study, project: str, entity: str, runs: Sequence[str] = ()) -> str:
-    """Create the study's sweep, once, and write its id down; return it.
+    """Create the study's sweep and write its id to the study's ``wandb.json``.
 
     Args:
-        study: whose.
+        study: the study.
         project: of W&B.
         entity: of W&B.
-        runs: ids of runs that are there already, to be attached.
+        runs: ids of existing runs, to be attached.
+
+    Returns:
+        id of the sweep.
 
     Raises:
         Exception: whatever the client raises.
     """
     config = sweep_config(str((study.header or {}).get("name")), study.plan["axes"])
-    with contextlib.redirect_stdout(io.StringIO()):  # the client prints; the terminal has one owner
+    with contextlib.redirect_stdout(io.StringIO()):  # the client prints, and would disturb the live view
         sweep = str(client().sweep(config, entity=entity, project=project, prior_runs=list(runs) or None))
     write_study_link(study.storage, project=project, entity=entity, sweep=sweep)
     return sweep

@@ -1,7 +1,7 @@
-"""Bringing to the server what is not there: offline logs by the client's own sync, the rest from the study folder.
+"""Bring a study to the server: upload offline logs with the client's own ``wandb sync``, log the rest from the study folder.
 
-A run of which the server was told directly is never synced from a log as well: its epochs would be there twice.
-It is gone through again from the study folder, and told what it lacks.
+If rows of a run were sent to the server directly, no offline log of it is uploaded: its epochs would be there twice. Such a
+run is resumed, and what is missing is logged from the study folder.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from pathlib import Path
 
 from sweep.mirror.connection import app_url
 from sweep.mirror.offline.log_file import epochs_in
-from sweep.mirror.offline.log_folder import fetch, is_synced, keep, logs_of, run_of
+from sweep.mirror.offline.log_folder import download, is_synced, logs_of, run_of, upload
 from sweep.mirror.run_fields import rows_of
 from sweep.mirror.run_link import RunLink, read_link
 from sweep.mirror.settings import MirrorSettings
 from trainables.specs import Stage
 from trainables.store.study import StageFolder, Study
 
-AT_ONCE = 4
-"""Logs that the client uploads side by side."""
+PARALLEL_UPLOADS = 4
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class SyncResult:
     """What was brought to the server.
 
     Attributes:
-        logs: offline logs.
-        stages: finished stages told from the study folder.
-        failed: names of stages that are not whole there, and why.
+        logs: offline logs uploaded.
+        stages: finished stages logged from the study folder.
+        failed: ``stage folder: class of the exception`` of each stage that is not complete on the server.
     """
 
     logs: int
@@ -44,42 +43,46 @@ class SyncResult:
 
 
 def sync(study: Study, settings: MirrorSettings) -> SyncResult:
-    """Bring all of a study to the server.
+    """Bring everything of a study to the server that is not there.
+
+    Args:
+        study: the study.
+        settings: where its runs go.
 
     Raises:
         OSError: if the study cannot be read or written.
     """
-    with _local(study) as local:
-        uploaded = _upload(study, settings, local)
-        keep(study.storage, local)
-        told, failed = _tell(study, settings, local)
-    return SyncResult(uploaded, told, tuple(failed))
+    with _log_root(study) as root:
+        uploaded = _upload_logs(study, settings, root)
+        upload(study.storage, root)  # the markers of uploaded logs
+        completed, failed = _complete_stages(study, settings, root)
+    return SyncResult(uploaded, completed, tuple(failed))
 
 
 @contextmanager
-def _local(study: Study) -> Iterator[Path]:
+def _log_root(study: Study) -> Iterator[Path]:
     if study.storage.is_local:
         yield Path(study.storage.location)
         return
     with tempfile.TemporaryDirectory(prefix="sweep-wandb-") as folder:
-        fetch(study.storage, Path(folder))
+        download(study.storage, Path(folder))
         yield Path(folder)
 
 
-def _upload(study: Study, settings: MirrorSettings, local: Path) -> int:
-    """Upload the logs of the runs that the server was told nothing of; return how many."""
+def _upload_logs(study: Study, settings: MirrorSettings, root: Path) -> int:
+    """Upload the logs of the runs of which the server has no row; return how many."""
     links = {link.run: (folder, link) for folder in study.folders() if (link := read_link(folder)) is not None}
     waiting: dict[str, list[Path]] = {}
-    for log in logs_of(local):
+    for log in logs_of(root):
         if run_of(log) in links and not links[run_of(log)][1].online and not is_synced(log):
             waiting.setdefault(run_of(log), []).append(log)
-    for run in waiting:  # first, for an upload that is cut short must not be made again
+    for run in waiting:  # before the upload: one that is interrupted must not be repeated
         folder, link = links[run]
         replace(link, online=True).write(folder)
     uploaded = 0
-    for place in range(max(map(len, waiting.values()), default=0)):  # attempts at a stage one after the other
-        logs = [of_run[place] for of_run in waiting.values() if place < len(of_run)]
-        _client_sync(settings, logs)
+    for attempt in range(max(map(len, waiting.values()), default=0)):  # attempts at a stage one after the other
+        logs = [of_run[attempt] for of_run in waiting.values() if attempt < len(of_run)]
+        _wandb_sync(settings, logs)
         uploaded += sum(map(is_synced, logs))
     for run, logs in waiting.items():
         if all(map(is_synced, logs)):
@@ -90,70 +93,78 @@ def _upload(study: Study, settings: MirrorSettings, local: Path) -> int:
 
 
 def _is_whole(folder: StageFolder, logs: list[Path]) -> bool:
-    """Whether logs hold all of a finished stage: one on a full disk does not."""
-    epochs, ended = epochs_in(logs)
+    """Whether logs hold all of a finished stage; a log on a full disk does not."""
+    epochs, finished = epochs_in(logs)
     try:
         rows = rows_of(folder)
     except FileNotFoundError:
         rows = {}  # of a range test
-    return ended and folder.result() is not None and epochs >= rows.keys()
+    return finished and folder.result() is not None and epochs >= rows.keys()
 
 
-def _client_sync(settings: MirrorSettings, logs: list[Path]) -> None:
+def _wandb_sync(settings: MirrorSettings, logs: list[Path]) -> None:
     entity = ["--entity", settings.entity] if settings.entity else []
-    command = [sys.executable, "-m", "wandb", "sync", "--yes", "-n", str(AT_ONCE), "--project", settings.project]
+    command = [sys.executable, "-m", "wandb", "sync", "--yes"]
+    command += ["-n", str(PARALLEL_UPLOADS), "--project", settings.project, *entity]
     environment = {**os.environ, "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-    subprocess.run([*command, *entity, *(str(log.parent) for log in logs)], env=environment, capture_output=True)
+    subprocess.run([*command, *(str(log.parent) for log in logs)], env=environment, capture_output=True)
 
 
-def _tell(study: Study, settings: MirrorSettings, local: Path) -> tuple[int, list[str]]:
-    """Tell of the finished stages that are not whole at the server; return how many, and what failed."""
-    told, failed = 0, []
-    for stage, folder, link in _finished(study):
+def _complete_stages(study: Study, settings: MirrorSettings, root: Path) -> tuple[int, list[str]]:
+    """Complete the runs of finished stages; return how many, and which failed."""
+    completed, failed = 0, []
+    for stage, folder, link in _finished_stages(study):
         if link is not None and link.whole and link.online:
             continue
         try:
-            tell(study, settings, stage, local)
-            told += 1
-        except Exception as error:  # noqa: BLE001 - of one stage; the others are still to be told
+            _complete(study, settings, stage, root)
+            completed += 1
+        except Exception as error:  # noqa: BLE001 - of one stage; the others are still to be completed
             failed.append(f"{folder.name}: {type(error).__name__}")
-    return told, failed
+    return completed, failed
 
 
-def tell(study: Study, settings: MirrorSettings, stage: Stage, local: Path) -> None:
-    """Go through the run of a finished stage, online, and tell what it lacks.
-
-    Raises:
-        Exception: whatever the client raises.
-    """
+def _complete(study: Study, settings: MirrorSettings, stage: Stage, root: Path) -> None:
+    """Resume the run of a finished stage online, and log what it lacks."""
     from sweep.mirror.run_session import RunSession
 
-    RunSession(settings, "online", study, stage, str(local), lambda: None).end("done")
+    RunSession(replace(settings, mode="online"), study, stage, str(root), lambda: None).end("done")
 
 
-def _finished(study: Study) -> Iterator[tuple[Stage, StageFolder, RunLink | None]]:
+def _finished_stages(study: Study) -> Iterator[tuple[Stage, StageFolder, RunLink | None]]:
     states = study.states()
     for folder in study.folders():
         if states.get(folder.name.rpartition("-")[2]) == "done":
             try:
                 stage = Stage.from_document(folder.stage())
             except (OSError, ValueError):
-                continue  # of another version: analysis says so
+                continue  # of another version; analysis reports it
             yield stage, folder, read_link(folder)
 
 
 def attach_each(study: Study, settings: MirrorSettings) -> int:
-    """Attach the runs that do not belong to the study's sweep yet, one by one; return how many."""
+    """Attach runs to the study's sweep one by one.
+
+    Args:
+        study: the study.
+        settings: where its runs are, and the id of the sweep.
+
+    Returns:
+        number of runs that were attached; those that belonged to the sweep already do not count.
+
+    Raises:
+        Exception: whatever the client raises.
+    """
     attached = 0
-    with _local(study) as local:
-        for stage, _, link in _finished(study):
+    with _log_root(study) as root:
+        for stage, _, link in _finished_stages(study):
             if link is not None and link.online and link.sweep != settings.sweep:
-                tell(study, settings, stage, local)
+                _complete(study, settings, stage, root)
                 attached += 1
     return attached
 
 
-def runs_of(study: Study) -> dict[str, tuple[StageFolder, RunLink]]:
-    """Return the runs that the server knows, by id."""
+def online_runs(study: Study) -> dict[str, tuple[StageFolder, RunLink]]:
+    """Return the runs that the server has, by id."""
     links = ((folder, read_link(folder)) for folder in study.folders())
     return {link.run: (folder, link) for folder, link in links if link is not None and link.online}

@@ -1,4 +1,4 @@
-"""A saved view of the workspace and a report in W&B, made by its own library from the study's tables."""
+"""A saved workspace view and a report in W&B, built with wandb-workspaces from the study's tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
+from sweep.compat.wandb import set_view_identity, view_identity
 from sweep.mirror.client import client
 from sweep.mirror.run_fields import METRIC
 from sweep.mirror.run_link import read_study_link, write_study_link
@@ -13,11 +14,18 @@ from sweep.mirror.settings import MirrorSettings
 from trainables.store.study import Study
 
 RANGE = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"}
-NOTE = "Made from the study folder, where the figures were verified. What is shown in the panels is what was streamed."
+NOTE = "The tables are made from the study folder, whose results were verified. The panels show what was logged during training."
 
 
 def save_view(study: Study, settings: MirrorSettings) -> str:
-    """Save the workspace view of a study, or write it anew; return its address.
+    """Save the workspace view of a study, replacing an earlier one.
+
+    Args:
+        study: the study; the id of its view is kept in its ``wandb.json``.
+        settings: where its runs are.
+
+    Returns:
+        address of the view.
 
     Raises:
         Exception: whatever the client raises.
@@ -34,26 +42,30 @@ def save_view(study: Study, settings: MirrorSettings) -> str:
         sections=[
             workspaces.Section(name="Cells", panels=_cell_panels(axes), is_open=True),
             workspaces.Section(name="Curves", panels=_curve_panels(), is_open=True),
-            workspaces.Section(name="Pictures", panels=_picture_panels(), is_open=False),
+            workspaces.Section(name="Pictures", panels=_image_panels(), is_open=False),
         ],
         runset_settings=workspaces.RunsetSettings(
-            filters=_only(settings), groupby=[workspaces.Config("architecture"), workspaces.Config("scenario")]
+            filters=_cells_only(settings), groupby=[workspaces.Config("architecture"), workspaces.Config("scenario")]
         ),
     )
-    if known.get("view_name"):  # the library offers no other way to name an existing view without reading it back
-        view._internal_name, view._internal_id = known["view_name"], known["view_id"]
+    if known.get("view_name"):
+        set_view_identity(view, known["view_name"], known["view_id"])
     view.save()
-    write_study_link(study.storage, view=view.url, view_name=view._internal_name, view_id=view._internal_id)
+    name, view_id = view_identity(view)
+    write_study_link(study.storage, view=view.url, view_name=name, view_id=view_id)
     return str(view.url)
 
 
 def save_report(study: Study, settings: MirrorSettings, tables: Sequence[str]) -> str:
-    """Save the report of a study, or write it anew; return its address.
+    """Save the W&B report of a study, replacing an earlier one.
 
     Args:
-        study: whose.
+        study: the study; the id of its report is kept in its ``wandb.json``.
         settings: where its runs are.
         tables: of the analysis, as Markdown.
+
+    Returns:
+        address of the report.
 
     Raises:
         Exception: whatever the client raises.
@@ -63,7 +75,7 @@ def save_report(study: Study, settings: MirrorSettings, tables: Sequence[str]) -
 
     known = read_study_link(study.storage)
     runs = reports.Runset(
-        entity=settings.entity, project=settings.project, name=settings.study, filters=_only(settings)
+        entity=settings.entity, project=settings.project, name=settings.study, filters=_cells_only(settings)
     )
     text: list[Any] = [reports.MarkdownBlock(text=table) for table in tables]
     report = reports.Report(
@@ -85,11 +97,11 @@ def save_report(study: Study, settings: MirrorSettings, tables: Sequence[str]) -
 
 
 def _reports() -> Any:
-    return importlib.import_module("wandb_workspaces.reports.v2")  # it has types that no checker can follow
+    return importlib.import_module("wandb_workspaces.reports.v2")  # type checkers cannot follow its types
 
 
-def _only(settings: MirrorSettings) -> str:
-    """Cells of this study alone: a project holds other studies, and pre-training is scored on other data."""
+def _cells_only(settings: MirrorSettings) -> str:
+    """Filter for the cells of this study: a project holds other studies, and pre-training is scored on other data."""
     return f"Config('study') = '{settings.study}' and Config('kind') = 'finetune'"
 
 
@@ -118,7 +130,7 @@ def _curve_panels() -> list[Any]:
     return [reports.LinePlot(title=name, x="epoch", y=[name], groupby="scenario", **RANGE) for name in curves]
 
 
-def _picture_panels() -> list[Any]:
+def _image_panels() -> list[Any]:
     reports = _reports()
 
     return [reports.MediaBrowser(media_keys=[name]) for name in ("confusion_matrix", "range_test")]

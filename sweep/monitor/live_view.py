@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from sweep.engine.callbacks import SET_ASIDE, Callback
+from sweep.engine.callbacks import CANCELLED, Callback
 from sweep.monitor.duration import duration
 from sweep.monitor.progress_stats import ProgressSnapshot
 from sweep.monitor.score_matrix import Cells, matrix
@@ -87,7 +87,7 @@ class LiveView(Callback):
         """Write the line of a failed attempt; the same error is written in full only once."""
         key = str(stage.key)
         self._running.pop(key, None)
-        if error == SET_ASIDE:
+        if error == CANCELLED:
             self._gone |= {str(gone.key): "stopped" for gone in (stage, *blocked)}
             self._line(f"         {stage.kind} {stage.name}: {error}")
             return

@@ -12,11 +12,13 @@ import sys
 import tempfile
 import threading
 import traceback
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import IO, Any
 
 import ray
 from ray.util.queue import Queue
+
+from trainables.compat.ray import no_retries
 
 END = "end"
 
@@ -66,7 +68,7 @@ def _run_workers(request: str, queue: Queue) -> str:
             scaling_config=ScalingConfig(
                 num_workers=workers["count"], use_gpu=workers["gpus"] > 0, resources_per_worker=resources
             ),
-            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=_no_retries()),
+            run_config=RunConfig(name="stage", storage_path=scratch, failure_config=no_retries()),
         )
         try:
             trainer.fit()
@@ -77,21 +79,8 @@ def _run_workers(request: str, queue: Queue) -> str:
         return ""
 
 
-def _no_retries() -> Any:
-    """Keep Ray Train from retrying: the scheduler does, with the number of workers that the cluster then has room for.
-
-    Ray Train would retry without limit and with the same number of workers, after a node was drained or while there
-    is no room for the workers.
-    """
-    from ray.train import FailureConfig
-
-    budgets = {"max_failures", "controller_failure_limit", "max_preemption_failures"}
-    known: dict[str, Any] = {field.name: 0 for field in fields(FailureConfig) if field.name in budgets}
-    return FailureConfig(**known)  # an older Ray has fewer of them
-
-
 def _was_lost(failure: BaseException) -> bool:
-    """Return whether the failure is Ray's (a process or node was lost), not an exception of the worker's own code."""
+    """Whether Ray says it of a worker, and no worker of itself: its process or node is gone."""
     return type(failure).__module__.partition(".")[0] == "ray"
 
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from trainables.compat.ray import draining_nodes
+
 NOTICE = "its node is about to be taken away"
 POLL_SECONDS = 1.0
-
-
-def draining_nodes() -> set[str]:
-    """Return the Ray ids of the nodes that are being drained: they start nothing more and will soon be gone."""
-    from ray._private.state import state  # Ray has no public call for it
-
-    return set(state.get_draining_nodes())
 
 
 def is_draining() -> bool:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trainables.compat.torch import batch_norms
 from trainables.data.loading.batches import InputSpec, Part, evaluation_batches
 from trainables.data.loading.prefetch import prefetch
 from trainables.specs import Recipe
@@ -82,7 +83,7 @@ def batch_statistics(module: nn.Module) -> Iterator[None]:
     Running averages lag behind weights that change fast, and would bend the curve of a range test.
     """
     module.eval()
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(module)
     kept = [(norm, {name: buffer.clone() for name, buffer in norm.named_buffers(recurse=False)}) for norm in norms]
     for norm in norms:
         norm.train()

@@ -22,7 +22,7 @@ from analysis.explain.methods.target_layer import studied
 
 RELU = (F.relu, torch.relu, torch.relu_, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 RELU6 = (F.relu6,)
-HARDTANH = (F.hardtanh, F.hardtanh_, torch._C._nn.hardtanh, torch._C._nn.hardtanh_)
+HARDTANH = (F.hardtanh, F.hardtanh_)
 OTHERS = {
     F.gelu: "GELU",
     F.silu: "SiLU",
@@ -32,7 +32,6 @@ OTHERS = {
     F.leaky_relu: "LeakyReLU",
     F.mish: "Mish",
     F.softplus: "Softplus",
-    torch._C._nn.gelu: "GELU",
 }
 """Activations for which guided back-propagation is not defined. Gates (sigmoid, softmax) only scale."""
 
@@ -93,8 +92,7 @@ def guided_gradient(
 
 
 def _guided(tensor: torch.Tensor) -> torch.Tensor:
-    with torch._C.DisableTorchFunction():
-        result: torch.Tensor = GuidedBackpropReLU.apply(tensor)
+    result: torch.Tensor = GuidedBackpropReLU.apply(tensor)
     return result
 
 

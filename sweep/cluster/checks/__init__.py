@@ -1,1 +1,1 @@
-"""What can be known of a cluster file before it costs anything."""
+"""Checks of a cluster file before it costs anything."""

@@ -1,4 +1,4 @@
-"""All that can be known of a cluster file before it costs anything."""
+"""All checks of a cluster file."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from sweep.cluster.checks import paths_check, schema_check, security_check
 from sweep.cluster.config.cluster_file import ClusterFile
 
 
-def faults(file: ClusterFile, storage: str | None = None) -> list[str]:
-    """Return every fault found, each with its line."""
+def errors(file: ClusterFile, storage: str | None = None) -> list[str]:
+    """Return all errors in a cluster file, each with its line.
+
+    Args:
+        file: to be checked.
+        storage: location that must be writable, if given.
+    """
     checks: list[Callable[[ClusterFile], Iterator[str]]] = [
-        schema_check.faults,
-        paths_check.faults,
-        security_check.faults,
+        schema_check.errors,
+        paths_check.errors,
+        security_check.errors,
     ]
     if file.provider == "aws":
         checks.append(_aws)
-    found = [fault for check in checks for fault in check(file)]
+    found = [error for check in checks for error in check(file)]
     if storage is not None:
-        found += paths_check.storage_faults(storage)
+        found += paths_check.storage_errors(storage)
     return list(dict.fromkeys(found))
 
 
@@ -30,4 +35,4 @@ def _aws(file: ClusterFile) -> Iterator[str]:
         return
     from sweep.cluster.checks import aws_check
 
-    yield from aws_check.faults(file)
+    yield from aws_check.errors(file)

@@ -1,4 +1,4 @@
-"""Whether AWS would take what a cluster file asks for: against EC2's own request shape, without asking AWS."""
+"""Check the AWS part of a cluster file against the schema of EC2's API, without contacting AWS."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PROVIDER_KEYS = {
     "aws_credentials", "key_pair", "cloudwatch", "disable_node_updaters", "disable_launch_config_check",
 }  # fmt: skip
 IMAGE = re.compile(r"ami-[0-9a-f]{8,17}|resolve:ssm:/\S+")
-WATCHER = "sweep.cluster spot"
-WORLD = ("0.0.0.0/0", "::/0")
+SPOT_COMMAND = "sweep.cluster spot"
+EVERYONE = ("0.0.0.0/0", "::/0")
 
 
-def faults(file: ClusterFile) -> Iterator[str]:
-    """Tell what EC2 would refuse, or what Ray would fill in with too many rights."""
+def errors(file: ClusterFile) -> Iterator[str]:
+    """Yield an error for what EC2 would refuse, and for what Ray would fill in with too many permissions."""
     yield from _provider(file)
     yield from _ssh(file)
     for name, kind in file.node_types:
@@ -31,25 +31,25 @@ def faults(file: ClusterFile) -> Iterator[str]:
 def _provider(file: ClusterFile) -> Iterator[str]:
     provider = file.section("provider")
     for key in provider.keys() - PROVIDER_KEYS:
-        yield file.fault(f"unknown key provider.{key}{suggestion(key, PROVIDER_KEYS)}", "provider", key)
+        yield file.error(f"unknown key provider.{key}{suggestion(key, PROVIDER_KEYS)}", "provider", key)
     regions = _regions()
     region = provider.get("region")
     if not region:
-        yield file.fault("provider.region is missing, e.g. us-west-2", "provider")
+        yield file.error("provider.region is missing, e.g. us-west-2", "provider")
     elif region not in regions:
-        yield file.fault(f"no region {region}{suggestion(str(region), regions)}", "provider", "region")
+        yield file.error(f"no region {region}{suggestion(str(region), regions)}", "provider", "region")
     else:
         for zone in str(provider.get("availability_zone", f"{region}a")).split(","):
             if not zone.strip().startswith(str(region)):
-                yield file.fault(f"the zone {zone.strip()} is not in {region}", "provider", "availability_zone")
+                yield file.error(f"the zone {zone.strip()} is not in {region}", "provider", "availability_zone")
 
 
 def _ssh(file: ClusterFile) -> Iterator[str]:
     group = file.section("provider").get("security_group") or {}
     own = all("SecurityGroupIds" in (kind.get("node_config") or {}) for _, kind in file.node_types)
     if not own and not group.get("GroupName"):
-        yield file.fault(
-            "no firewall of your own: Ray would make one with ssh open to the world. clusters/aws/account.yaml makes one; "
+        yield file.error(
+            "no security group of your own: Ray would create one with ssh open to the world. clusters/aws/account.yaml creates one; "
             "name it in provider.security_group.GroupName",
             "provider",
         )
@@ -57,8 +57,8 @@ def _ssh(file: ClusterFile) -> Iterator[str]:
         ranges = [
             r.get("CidrIp") or r.get("CidrIpv6") for r in [*rule.get("IpRanges", []), *rule.get("Ipv6Ranges", [])]
         ]
-        if set(ranges) & set(WORLD):
-            yield file.fault("the firewall lets the whole world in (0.0.0.0/0)", "provider", "security_group")
+        if set(ranges) & set(EVERYONE):
+            yield file.error("the security group is open to the whole world (0.0.0.0/0)", "provider", "security_group")
 
 
 def _node(file: ClusterFile, name: str, kind: Mapping[str, Any]) -> Iterator[str]:
@@ -66,23 +66,27 @@ def _node(file: ClusterFile, name: str, kind: Mapping[str, Any]) -> Iterator[str
     if not isinstance(config, dict):
         return  # Ray's schema says so
     place = ("available_node_types", name, "node_config")
-    for text in _request_faults(config):
-        yield file.fault(f"{name}: {text}", *place, text.split(":")[0].split(".")[0])
+    for text in _request_errors(config):
+        yield file.error(f"{name}: {text}", *place, text.split(":")[0].split(".")[0])
     for key, why in (
-        ("InstanceType", "the kind of machine"),
-        ("ImageId", "Ray's own default is an image of 2022"),
-        ("IamInstanceProfile", "Ray would make one that may do anything with EC2 and S3"),
+        ("InstanceType", "the type of machine"),
+        ("ImageId", "Ray's default is an image of 2022"),
+        ("IamInstanceProfile", "Ray would create one with all permissions on EC2 and S3"),
     ):
         if key not in config:
-            yield file.fault(f"{name}: {key} is missing: {why}", *place)
+            yield file.error(f"{name}: {key} is missing: {why}", *place)
     image = str(config.get("ImageId", "resolve:ssm:/"))
     if not IMAGE.fullmatch(image) and "ImageId" in config:
-        yield file.fault(f"{name}: ImageId {image} is no image: ami-… or resolve:ssm:/…", *place, "ImageId")
+        yield file.error(f"{name}: ImageId {image} is not an image: ami-… or resolve:ssm:/…", *place, "ImageId")
     if name == file.head_type and _is_spot(config):
-        yield file.fault(f"{name}: a head on spot takes the study with it: on demand", *place, "InstanceMarketOptions")
-    elif _is_spot(config) and WATCHER not in file.commands("worker_start_ray_commands"):
-        yield file.fault(
-            f"{name}: nobody waits for the notice that a spot node is taken: add `python -m {WATCHER}`, as cluster.yaml does",
+        yield file.error(
+            f"{name}: if a spot head is taken away, the study ends with it: use on demand",
+            *place,
+            "InstanceMarketOptions",
+        )
+    elif _is_spot(config) and SPOT_COMMAND not in file.commands("worker_start_ray_commands"):
+        yield file.error(
+            f"{name}: nothing waits for the notice that a spot node will be taken away: add `python -m {SPOT_COMMAND}`, as cluster.yaml does",
             "worker_start_ray_commands",
         )
     yield from _resources(file, name, kind, str(config.get("InstanceType", "")))
@@ -109,13 +113,13 @@ def _regions() -> frozenset[str]:
     )
 
 
-def _request_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Tell what is wrong with a request for a node: unknown keys, types, values outside of a list."""
+def _request_errors(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an error for unknown keys, wrong types and values outside of a list in a request for a node."""
     from botocore.validate import ParamValidator
 
     shape = _request_shape()
     request = {**config, "MinCount": 1, "MaxCount": 1}
-    request.pop("SubnetIds", None)  # Ray's own: it takes one of them for each node
+    request.pop("SubnetIds", None)  # Ray's own key: it picks one of them for each node
     for line in ParamValidator().validate(request, shape).generate_report().splitlines():
         unknown = re.match(r'Unknown parameter in (\w+): "(\w+)", must be one of: (.*)', line)
         yield f"{unknown[2]}: unknown{suggestion(unknown[2], unknown[3].split(', '))}" if unknown else line
@@ -123,7 +127,7 @@ def _request_faults(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _values(value: Any, shape: Any, name: str) -> Iterator[str]:
-    """Tell which values are not among those that the shape lists. Botocore's own validation lets them pass."""
+    """Yield an error for values that are not among those of the schema. Botocore's own validation accepts them."""
     if shape.type_name == "structure" and isinstance(value, dict):
         for key in value.keys() & shape.members.keys():
             yield from _values(value[key], shape.members[key], f"{name}.{key}".lstrip("."))
@@ -135,12 +139,12 @@ def _values(value: Any, shape: Any, name: str) -> Iterator[str]:
 
 
 def _resources(file: ClusterFile, name: str, kind: Mapping[str, Any], machine: str) -> Iterator[str]:
-    known, said = instance(machine), kind.get("resources")
-    if known is None or not isinstance(said, dict):
+    known, declared = instance(machine), kind.get("resources")
+    if known is None or not isinstance(declared, dict):
         return
     for what, has in (("CPU", known.cpus), ("GPU", known.gpus)):
-        if said.get(what, 0) > has:
-            yield file.fault(
-                f"{name}: resources say {what}: {said[what]}, a {machine} has {has}",
+        if declared.get(what, 0) > has:
+            yield file.error(
+                f"{name}: resources say {what}: {declared[what]}, a {machine} has {has}",
                 "available_node_types", name, "resources",
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whether the files that a cluster file names are here, and the storage can be written to."""
+"""Check that the files named by a cluster file exist here, and that the storage can be written to."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from trainables.store.storage import Storage
 PROJECT = "scenario-sweep"
 
 
-def faults(file: ClusterFile) -> Iterator[str]:
-    """Tell which paths are absent or unsafe, and what is missing for a connection."""
+def errors(file: ClusterFile) -> Iterator[str]:
+    """Yield an error for each path that is missing or unsafe, and for what is missing for a connection."""
     yield from _mounts(file)
     yield from _connection(file)
 
@@ -23,12 +23,12 @@ def _mounts(file: ClusterFile) -> Iterator[str]:
     for there, here in file.section("file_mounts").items():
         source = Path(str(here)).expanduser()
         if str(there).endswith(".ray/auth_token"):
-            continue  # see sweep.cluster.safety
+            continue  # see security_check
         if not source.exists():
-            yield file.fault(f"{here} is not there (looked for {source.absolute()})", "file_mounts", str(there))
+            yield file.error(f"{here} does not exist (looked for {source.absolute()})", "file_mounts", str(there))
         elif str(there).rstrip("/").endswith(PROJECT) and not (source / "pyproject.toml").is_file():
-            yield file.fault(
-                f"{source.absolute()} is not the project, it has no pyproject.toml: call this, and `ray up`, in its top folder",
+            yield file.error(
+                f"{source.absolute()} is not the project, it has no pyproject.toml: run this, and `ray up`, in its top folder",
                 "file_mounts",
                 str(there),
             )
@@ -37,14 +37,14 @@ def _mounts(file: ClusterFile) -> Iterator[str]:
 def _connection(file: ClusterFile) -> Iterator[str]:
     auth, provider = file.section("auth"), file.section("provider")
     if not auth.get("ssh_user"):
-        yield file.fault("auth.ssh_user is missing: the user to connect as", "auth")
+        yield file.error("auth.ssh_user is missing: the user to log in as", "auth")
     key = auth.get("ssh_private_key")
     if key is not None:
         path = Path(str(key)).expanduser()
         if not path.is_file():
-            yield file.fault(f"no private key at {path}: ssh-keygen -t ed25519 -f {key}", "auth", "ssh_private_key")
+            yield file.error(f"no private key at {path}: ssh-keygen -t ed25519 -f {key}", "auth", "ssh_private_key")
         elif path.stat().st_mode & 0o077:
-            yield file.fault(
+            yield file.error(
                 f"the private key {path} can be read by others: chmod 600 {key}", "auth", "ssh_private_key"
             )
     if file.provider == "local":
@@ -53,29 +53,29 @@ def _connection(file: ClusterFile) -> Iterator[str]:
 
 def _own_machines(file: ClusterFile, provider: dict[str, object], key: object) -> Iterator[str]:
     if not provider.get("head_ip") or not isinstance(provider.get("worker_ips"), list):
-        yield file.fault("provider: head_ip and worker_ips are needed, the addresses of your machines", "provider")
+        yield file.error("provider: head_ip and worker_ips are needed, the addresses of your machines", "provider")
     if any(host.startswith("192.0.2.") for host in file.hosts):
-        yield file.fault("provider: 192.0.2.* are addresses for examples: give those of your machines", "provider")
+        yield file.error("provider: 192.0.2.* are example addresses: give those of your machines", "provider")
     if len(set(file.hosts)) != len(file.hosts):
-        yield file.fault("provider: an address is given twice", "provider")
+        yield file.error("provider: an address is given twice", "provider")
     if key is None:
-        yield file.fault("auth.ssh_private_key is missing: the head starts the workers with it", "auth")
+        yield file.error("auth.ssh_private_key is missing: the head starts the workers with it", "auth")
     workers = len(file.hosts) - 1
     for name in ("min_workers", "max_workers"):
         if file.value.get(name) != workers:
-            yield file.fault(
+            yield file.error(
                 f"{name} is {file.value.get(name)}, but there are {workers} worker_ips: all are to be used", name
             )
 
 
-def storage_faults(location: str) -> Iterator[str]:
-    """Write, read and delete a small file on the storage; tell what does not work."""
+def storage_errors(location: str) -> Iterator[str]:
+    """Write, read and delete a small file on a storage; yield an error for what does not work."""
     name = f".reached-{uuid.uuid4().hex[:12]}"
     try:
         storage = Storage(location)
         storage.write(name, b"reached")
         if storage.read(name) != b"reached":
-            yield f"the storage {location} does not give back what was written"
+            yield f"the storage {location} does not return what was written to it"
         storage.remove(name)
     except UserError as error:
         yield from error.faults

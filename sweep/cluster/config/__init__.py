@@ -1,1 +1,1 @@
-"""The cluster file of ``ray up``, and what the instance types in it have and cost."""
+"""The cluster file of ``ray up``, and the resources and prices of the instance types in it."""

@@ -1,4 +1,4 @@
-"""A cluster file, as ``ray up`` is given it: read safely, with the line of every value."""
+"""A cluster file of ``ray up``, parsed with the line of every value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ COMMANDS = ("initialization_commands", "setup_commands", "head_start_ray_command
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A cluster file."""
+    """A cluster file.
+
+    Attributes:
+        path: of the file.
+        document: its content, with lines.
+    """
 
     path: Path
     document: Document
@@ -27,41 +32,46 @@ class ClusterFile:
         return self.document.value
 
     def section(self, name: str) -> dict[str, Any]:
-        """Return a section, or an empty one where it is absent or none."""
+        """Return a section; empty if it is absent or not a mapping."""
         found = self.value.get(name)
         return found if isinstance(found, dict) else {}
 
     def commands(self, name: str) -> str:
-        """Return a list of commands as one text."""
+        """Return a list of commands, one per line."""
         found = self.value.get(name)
         return "\n".join(str(line) for line in found) if isinstance(found, list) else ""
 
     @property
     def provider(self) -> str:
-        """The kind of cluster: ``aws``, ``local`` and so on."""
+        """Type of the node provider: ``aws``, ``local`` and so on."""
         return str(self.section("provider").get("type", ""))
 
     @property
     def node_types(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The kinds of node, by name."""
+        """The node types, with their names."""
         for name, kind in self.section("available_node_types").items():
             if isinstance(kind, dict):
                 yield str(name), kind
 
     @property
     def head_type(self) -> str:
-        """The name of the head's kind of node."""
+        """Name of the head's node type."""
         return str(self.value.get("head_node_type", ""))
 
     @property
     def hosts(self) -> list[str]:
-        """Addresses of one's own machines, the head first; empty in a cloud."""
+        """Addresses of on-premise machines, the head first; empty for a cloud."""
         provider = self.section("provider")
         workers = provider.get("worker_ips") or []
         return [str(host) for host in [provider.get("head_ip"), *workers] if host] if self.provider == "local" else []
 
-    def fault(self, text: str, *place: str | int) -> str:
-        """Return a fault with the line it stands on."""
+    def error(self, text: str, *place: str | int) -> str:
+        """Return an error message with its line.
+
+        Args:
+            text: what is wrong.
+            *place: keys and indices of the value in the file.
+        """
         where: Place = tuple(place)
         return f"{self.document.where(where)}: {text}"
 
@@ -70,7 +80,7 @@ def read(path: str | Path) -> ClusterFile:
     """Read a cluster file.
 
     Raises:
-        UserError: if it cannot be read, or is no YAML mapping.
+        UserError: if it cannot be read, or is not a YAML mapping.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What kinds of machine have, and cost: a small table in a file."""
+"""Resources and prices of AWS instance types, from a small table in ``instances.yaml``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ TABLE = Path(__file__).with_name("instances.yaml")
 
 @dataclass(frozen=True)
 class Instance:
-    """A kind of machine.
+    """An instance type.
 
     Attributes:
-        dollars: list price of an hour on demand.
+        cpus: vCPUs.
+        gpus: number of GPUs.
+        dollars: list price per hour, on demand.
     """
 
     cpus: int
@@ -29,7 +31,14 @@ class Instance:
 
 @dataclass(frozen=True)
 class HourlyPrice:
-    """What an hour of a cluster costs at most, in dollars; ``unknown`` are machines that the table lacks."""
+    """Price of a cluster for one hour.
+
+    Attributes:
+        least: dollars with as few workers as the file allows.
+        most: dollars with as many workers as the file allows.
+        as_of: date of the list prices.
+        unknown: instance types that are not in the table.
+    """
 
     least: float
     most: float
@@ -37,9 +46,9 @@ class HourlyPrice:
     unknown: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Return it as a sentence."""
-        without = f", without {', '.join(self.unknown)}, which the table lacks" if self.unknown else ""
-        return f"an hour costs {self.least:.2f} $ at least and {self.most:.2f} $ at most (list prices on demand of {self.as_of}; spot is less){without}"
+        """Return the price as a sentence."""
+        without = f", without {', '.join(self.unknown)}, which are not in the table" if self.unknown else ""
+        return f"an hour costs {self.least:.2f} $ at least and {self.most:.2f} $ at most (on-demand list prices of {self.as_of}; spot instances cost less){without}"
 
 
 @cache
@@ -47,27 +56,27 @@ def _table() -> dict[str, Any]:
     return dict(yaml.safe_load(TABLE.read_text(encoding="utf-8")))
 
 
-def instance(machine: str) -> Instance | None:
-    """Return what a kind of machine has and costs, or None where the table lacks it."""
-    row = _table()["machines"].get(machine)
+def instance(name: str) -> Instance | None:
+    """Return an instance type by name (``g5.xlarge``), or None if it is not in the table."""
+    row = _table()["machines"].get(name)
     return None if row is None else Instance(*row)
 
 
 def hourly_price(file: ClusterFile) -> HourlyPrice:
-    """Return what an hour costs with as few workers as the file allows, and with as many."""
+    """Return the price for one hour of the cluster that a file describes."""
     least = most = 0.0
     unknown: list[str] = []
-    room = int(file.value.get("max_workers", 0))
+    max_workers = int(file.value.get("max_workers", 0))
     for name, kind in file.node_types:
         machine = str((kind.get("node_config") or {}).get("InstanceType", "?"))
         known = instance(machine)
         if known is None:
             unknown.append(machine)
             continue
-        few, many = (1, 1) if name == file.head_type else _bounds(kind, room)
+        few, many = (1, 1) if name == file.head_type else _bounds(kind, max_workers)
         least, most = least + few * known.dollars, most + many * known.dollars
     return HourlyPrice(least, most, str(_table()["as_of"]), tuple(unknown))
 
 
-def _bounds(kind: Any, room: int) -> tuple[int, int]:
-    return int(kind.get("min_workers", 0)), min(int(kind.get("max_workers", room)), room)
+def _bounds(kind: Any, max_workers: int) -> tuple[int, int]:
+    return int(kind.get("min_workers", 0)), min(int(kind.get("max_workers", max_workers)), max_workers)

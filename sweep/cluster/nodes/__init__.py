@@ -1,1 +1,1 @@
-"""The nodes of a running cluster: waiting for them, their health, pre-emption notices, taking them down."""
+"""The nodes of a running cluster: waiting for them, their health, preemption notices, termination."""

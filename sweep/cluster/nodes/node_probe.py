@@ -1,4 +1,4 @@
-"""What is asked of each node. Runs there, as a task of Ray."""
+"""What is examined on each node. Runs there, as Ray tasks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from typing import Any
 PACKAGES = ("ray", "torch", "torchvision", "timm", "numpy", "pyarrow", "opencv-python-headless", "simplejpeg")
 
 
-def look(storage: str | None, name: str) -> dict[str, Any]:
-    """Return what a node is like; leave a note of it on the storage."""
+def examine(storage: str | None, name: str) -> dict[str, Any]:
+    """Describe this node, and write a file to the storage.
+
+    Args:
+        storage: location; None: nothing is written.
+        name: of the file.
+
+    Returns:
+        host, time (seconds since 1970), versions, code (digest of the project), shm_free and disk_free (bytes), gpus, and
+        storage: an error message, or None.
+    """
     found = {
         "host": socket.gethostname(),
         "time": time.time(),
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
         "code": _code(),
-        "shm_free": _free("/dev/shm"),  # noqa: S108 - Ray's objects and torch's workers share memory there
+        "shm_free": _free("/dev/shm"),  # noqa: S108 - shared memory of Ray's object store and torch's data workers
         "disk_free": _free(tempfile.gettempdir()),
         "gpus": _gpus(),
         "storage": None,
@@ -31,21 +40,29 @@ def look(storage: str | None, name: str) -> dict[str, Any]:
 
         try:
             Storage(storage).write(name, name.encode())
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        except Exception as error:  # noqa: BLE001 - any is reported
             found["storage"] = f"cannot write: {error}"
     return found
 
 
 def read_all(storage: str, names: list[str]) -> str | None:
-    """Read what all nodes wrote; return what is wrong."""
+    """Read the files that all nodes wrote.
+
+    Args:
+        storage: location.
+        names: of the files.
+
+    Returns:
+        an error message, or None.
+    """
     from trainables.store.storage import Storage
 
     place = Storage(storage)
     for name in names:
         try:
             if place.read(name) != name.encode():
-                return f"{name} does not hold what was written"
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+                return f"{name} does not contain what was written"
+        except Exception as error:  # noqa: BLE001 - any is reported
             return f"cannot read what another node wrote: {error}"
     return None
 
@@ -58,7 +75,7 @@ def _version(package: str) -> str:
 
 
 def _code() -> str:
-    """A digest of the project's own code: nodes must not differ."""
+    """Digest of the project's code, which must be the same on all nodes."""
     from trainables.hashing import digest
 
     root = Path(__file__).parents[3]
@@ -71,5 +88,5 @@ def _free(folder: str) -> int | None:
 
 
 def _gpus() -> int:
-    """GPUs that the driver sees: of each there is a device file."""
+    """Number of GPUs that the NVIDIA driver sees: one device file each."""
     return len([file for file in Path("/dev").glob("nvidia*") if file.name.removeprefix("nvidia").isdigit()])

@@ -1,4 +1,4 @@
-"""The notice that AWS gives two minutes before it takes a spot node back, told to Ray: the node's stages save, and move."""
+"""Pass AWS's notice, two minutes before it takes a spot node away, to Ray: the node's stages save and move elsewhere."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from sweep.compat.ray import alive_nodes, drain_node, this_node_address
+
 METADATA = "http://169.254.169.254"
-"""Where EC2 tells a node about itself; ``AWS_EC2_METADATA_SERVICE_ENDPOINT`` names another place, as for AWS's own tools."""
+"""EC2's instance metadata service; ``AWS_EC2_METADATA_SERVICE_ENDPOINT`` overrides it, as for AWS's own tools."""
 POLL_SECONDS = 5.0
-"""As AWS advises. One second more is one less to save in."""
-ANSWER_SECONDS = 2.0
+"""As AWS recommends."""
+TIMEOUT_SECONDS = 2.0
 TOKEN_SECONDS = 21600
-UNTIL_TAKEN = 120.0
-"""Seconds that are left where the notice does not say."""
+NOTICE_SECONDS = 120.0
+"""Time left if the notice does not say."""
 
 
 class Metadata:
-    """What EC2 tells of this node, by its second protocol: with a token that is fetched anew before it expires."""
+    """Client of the instance metadata service, version 2; its session token is renewed before it expires."""
 
     def __init__(self, endpoint: str | None = None) -> None:
-        """Ask the endpoint, or the one of every EC2 node."""
+        """Create a client.
+
+        Args:
+            endpoint: address of the service; None: that of the environment, or of every EC2 node.
+        """
         self._endpoint = (endpoint or os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or METADATA).rstrip("/")
         self._token, self._expires = "", 0.0
 
     def notice(self) -> float | None:
-        """Return the time (seconds since 1970) at which this node will be taken; None: as far as is known, it will not.
+        """Return the time (seconds since 1970) at which this node will be taken away; None if no notice was given.
 
         Raises:
             OSError: if nothing answers there.
         """
         try:
-            answer = json.loads(self._get("/latest/meta-data/spot/instance-action"))
+            notice = json.loads(self._get("/latest/meta-data/spot/instance-action"))
         except urllib.error.HTTPError as error:
-            if error.code == 401:  # the token was not taken: a new one next time
+            if error.code == 401:  # the token was refused: a new one next time
                 self._expires = 0.0
             if error.code in (401, 404):
                 return None
             raise
-        return _seconds(answer)
+        return _taken_at(notice)
 
     def _get(self, path: str) -> bytes:
         if time.monotonic() >= self._expires:
@@ -54,68 +60,58 @@ class Metadata:
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> bytes:
         request = urllib.request.Request(self._endpoint + path, headers=headers, method=method)  # noqa: S310 - http
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return bytes(answer.read())
 
 
-def _seconds(notice: Any) -> float:
+def _taken_at(notice: Any) -> float:
     try:
         return float(calendar.timegm(time.strptime(notice["time"], "%Y-%m-%dT%H:%M:%SZ")))
     except (KeyError, TypeError, ValueError):
-        return time.time() + UNTIL_TAKEN
+        return time.time() + NOTICE_SECONDS
 
 
 def watch(
-    metadata: Metadata, drain: Callable[[float], None], say: Callable[[str], Any], every: float = POLL_SECONDS
+    metadata: Metadata, drain: Callable[[float], None], echo: Callable[[str], Any], every: float = POLL_SECONDS
 ) -> None:
-    """Wait for the notice, then have the node drained; return when that is accepted.
+    """Wait for the notice, then have the node drained; return when Ray has accepted that.
 
     Args:
-        metadata: is asked.
-        drain: is given the time at which the node will be taken. What it raises is told, and it is called again.
-        say: is told what happens; what goes on and on is told once.
-        every: so many seconds.
+        metadata: polled for the notice.
+        drain: called with the time at which the node will be taken away, and again if it raises.
+        echo: prints a line. A repeated error is printed once.
+        every: interval of polling, seconds.
     """
-    told = ""
+    printed = ""
     while True:
         try:
             taken = metadata.notice()
             if taken is not None:
                 drain(taken)
-                say(f"this node will be taken in {taken - time.time():.0f} s: Ray drains it")
+                echo(f"this node will be taken away in {taken - time.time():.0f} s: Ray drains it")
                 return
-        except Exception as error:  # noqa: BLE001 - a watcher that ends sees nothing; whatever Ray calls it, it may pass
-            trouble = f"{type(error).__name__}: {error}"
-            if trouble != told:
-                say(trouble)
-            told = trouble
+        except Exception as error:  # noqa: BLE001 - it may pass; a process that ended would miss the notice
+            message = f"{type(error).__name__}: {error}"
+            if message != printed:
+                echo(message)
+            printed = message
         time.sleep(every)
 
 
 def drain_here(address: str, taken: float) -> None:
-    """Tell Ray that this machine will be taken: nothing more starts on it.
+    """Have Ray drain the nodes on this machine.
+
+    Args:
+        address: of the cluster.
+        taken: time at which the machine will be taken away, seconds since 1970.
 
     Raises:
-        RuntimeError: if no node of Ray runs here, or Ray does not accept it.
+        RuntimeError: if no node of the cluster is on this machine, or Ray refuses to drain it.
         Exception: Ray's, if the cluster does not answer.
     """
-    from ray._private.services import canonicalize_bootstrap_address, get_node_ip_address
-    from ray._raylet import GcsClient  # type: ignore[attr-defined]
-    from ray.core.generated import autoscaler_pb2
-
-    found = canonicalize_bootstrap_address(address)
-    if not found or found == "local":
-        raise RuntimeError(f"no cluster at {address}")
-    gcs, here = GcsClient(address=found), get_node_ip_address()  # type: ignore[no-untyped-call]
-    nodes = [
-        node_id.hex()
-        for node_id, node in gcs.get_all_node_info(timeout=10.0).items()
-        if node.state == 0 and node.node_manager_address == here  # 0: alive
-    ]
+    here = this_node_address()
+    nodes = [node_id for node_id, node_address in alive_nodes(address).items() if node_address == here]
     if not nodes:
-        raise RuntimeError(f"no node of the cluster at {found} is at {here}")
-    reason = autoscaler_pb2.DRAIN_NODE_REASON_PREEMPTION  # type: ignore[attr-defined]
+        raise RuntimeError(f"no node of the cluster at {address} runs on this machine ({here})")
     for node_id in nodes:
-        accepted, why = gcs.drain_node(node_id, reason, "spot notice", int(taken * 1000))
-        if not accepted:
-            raise RuntimeError(f"Ray does not drain {node_id}: {why}")
+        drain_node(address, node_id, taken)

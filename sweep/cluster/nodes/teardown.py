@@ -1,4 +1,4 @@
-"""Taking a cluster down whole. ``ray down`` leaves the workers of one's own machines running."""
+"""Terminate a whole cluster. ``ray down`` alone leaves the workers on on-premise machines running."""
 
 from __future__ import annotations
 
@@ -8,39 +8,48 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sweep.cluster.config.cluster_file import ClusterFile
-from sweep.cluster.nodes.head_ssh import operator_environment, ray_command, ssh
+from sweep.cluster.nodes.head_ssh import operator_environment, ssh
+from sweep.compat import ray as compat
 
 SECONDS = 120.0
 PROCESSES = "gcs_server|raylet|monitor.py|log_monitor.py|dashboard.py|agent.py|runtime_env_agent|^ray::"
 COUNT = f"pgrep -af '{PROCESSES}' | grep -E '/ray/|^[0-9]+ ray::' | grep -vc pgrep; true"
 
 
-def take_down(file: ClusterFile, say: Callable[[str], Any]) -> list[str]:
-    """Stop every node, the head first so that it starts none anew; return what is left."""
+def terminate(file: ClusterFile, echo: Callable[[str], Any]) -> list[str]:
+    """Stop every node, the head first so that it starts no new ones.
+
+    Args:
+        file: of the cluster.
+        echo: prints a line.
+
+    Returns:
+        an error message for each node that is left, and for a failed ``ray down``.
+    """
     try:
         done = subprocess.run(
-            ray_command("down", "-y", str(file.path)), env=operator_environment(),
+            compat.command("down", "-y", str(file.path)), env=operator_environment(),
             capture_output=True, text=True, timeout=SECONDS * 3, check=False,
         )  # fmt: skip
-        complaint = [] if done.returncode == 0 else [f"`ray down` failed: {done.stderr.strip()[-500:]}"]
+        failure = [] if done.returncode == 0 else [f"`ray down` failed: {done.stderr.strip()[-500:]}"]
     except subprocess.TimeoutExpired:
-        complaint = [f"`ray down` did not end within {SECONDS * 3:.0f} s"]
+        failure = [f"`ray down` did not end within {SECONDS * 3:.0f} s"]
     if not file.hosts:
         left = _left_in_cloud(file)
         if not left:
-            say("no node of this cluster is left")
-            return complaint
-        return [*complaint, f"still there: {', '.join(left)}. They cost money: end them in the console"]
+            echo("no node of this cluster is left")
+            return failure
+        return [*failure, f"still running: {', '.join(left)}. They cost money: terminate them in the console"]
     with ThreadPoolExecutor(len(file.hosts)) as pool:
-        left = [fault for fault in pool.map(lambda host: _stop(file, host), file.hosts) if fault]
+        left = [error for error in pool.map(lambda host: _stop(file, host), file.hosts) if error]
     if not left:
-        say(f"Ray is gone from {', '.join(file.hosts)}")
-    return complaint + left
+        echo(f"Ray is stopped on {', '.join(file.hosts)}")
+    return failure + left
 
 
 def _stop(file: ClusterFile, host: str) -> str | None:
     try:
-        # In two goes: `ray stop` kills whatever names one of these in its command line, a shell that would count them too.
+        # Two commands: `ray stop` kills every process whose command line names one of these, also a shell that would count them.
         ssh(file, host, "ray stop --force >/dev/null 2>&1", SECONDS)
         done = ssh(file, host, COUNT, SECONDS)
     except subprocess.TimeoutExpired:
@@ -52,8 +61,5 @@ def _stop(file: ClusterFile, host: str) -> str | None:
 
 
 def _left_in_cloud(file: ClusterFile) -> list[str]:
-    """Return the nodes that the cloud still has of this cluster."""
-    from ray.autoscaler._private.providers import _get_node_provider
-
-    provider = _get_node_provider(file.section("provider"), str(file.value["cluster_name"]))
-    return [str(node) for node in provider.non_terminated_nodes({})]
+    """Return the machines of this cluster that the cloud still has."""
+    return compat.cloud_nodes(file.section("provider"), str(file.value["cluster_name"]))

@@ -1,4 +1,4 @@
-"""Waiting for the nodes of a cluster; and why some are not in. ``ray up`` ends well while workers fail."""
+"""Wait for the nodes of a cluster, and say why some have not joined: ``ray up`` succeeds even if workers fail."""
 
 from __future__ import annotations
 
@@ -9,56 +9,64 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from sweep.cluster.config.cluster_file import ClusterFile
+from sweep.compat.ray import alive_nodes
 
 POLL_SECONDS = 1.0
 SSH_PORT = 22
-TRY_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 RAY_LOGS = "/tmp/ray/session_latest/logs"  # noqa: S108 - of another machine, and only read
-"""Where Ray itself keeps its logs on a node, unless told otherwise."""
+"""Ray's default folder of logs on a node."""
 
 
 def expected(file: ClusterFile) -> int:
-    """Return how many nodes a cluster begins with, the head among them."""
+    """Return how many nodes a cluster starts with, including the head."""
     if file.hosts:
         return len(file.hosts)
     return 1 + sum(int(kind.get("min_workers", 0)) for name, kind in file.node_types if name != file.head_type)
 
 
 def alive(address: str) -> list[str]:
-    """Return the addresses of the nodes that are in.
+    """Return the addresses of the nodes that have joined.
 
     Raises:
-        Exception: Ray's, if the cluster does not answer or does not let us in.
+        Exception: Ray's, if the cluster does not answer or denies access.
     """
-    from sweep.engine.ray_session import GCS_SECONDS, gcs
-
-    nodes = gcs(address).get_all_node_info(timeout=GCS_SECONDS)
-    return sorted(node.node_manager_address for node in nodes.values() if node.state == 0)  # 0: alive
+    return sorted(alive_nodes(address).values())
 
 
-def wait(address: str, wanted: int, seconds: float, say: Callable[[str], Any]) -> list[str]:
-    """Wait until so many nodes are in; return what is wrong where they do not come."""
+def wait(address: str, wanted: int, seconds: float, echo: Callable[[str], Any]) -> list[str]:
+    """Wait until a number of nodes have joined.
+
+    Args:
+        address: of the cluster.
+        wanted: number of nodes, including the head.
+        seconds: time limit.
+        echo: prints a line.
+
+    Returns:
+        an error message if the nodes do not join in time, else nothing.
+    """
     end = time.monotonic() + seconds
     seen: list[str] = []
     while True:
         try:
-            found, trouble = alive(address), ""
-        except Exception as error:  # noqa: BLE001 - not up yet, whatever Ray calls it; it is told at the end
-            found, trouble = [], _first_line(error)
+            found, failure = alive(address), ""
+        except Exception as error:  # noqa: BLE001 - not up yet; reported at the end
+            found, failure = [], _first_line(error)
         if found != seen:
-            say(f"{len(found)} of {wanted} nodes: {', '.join(found)}")
+            echo(f"{len(found)} of {wanted} nodes: {', '.join(found)}")
             seen = found
         if len(found) >= wanted:
             return []
         if time.monotonic() >= end:
             break
         time.sleep(POLL_SECONDS)
-    who = f"{len(seen)} of {wanted} nodes are in after {seconds:.0f} s: {', '.join(seen) or 'none'}"
-    return [f"{who}{f'. {trouble}' if trouble else ''}"]
+    message = f"{len(seen)} of {wanted} nodes have joined after {seconds:.0f} s: {', '.join(seen) or 'none'}"
+    return [f"{message}{f'. {failure}' if failure else ''}"]
 
 
 def why_missing(file: ClusterFile) -> Iterator[str]:
-    """Tell of each of one's own machines why it is not in; in a cloud, what Ray's autoscaler says."""
+    """Yield for each on-premise machine why it has not joined; for a cloud, print what Ray's autoscaler reports."""
     from sweep.cluster.nodes.head_ssh import on_head
 
     for host in file.hosts:
@@ -71,9 +79,9 @@ def _why(file: ClusterFile, host: str) -> Iterator[str]:
     from sweep.cluster.nodes.head_ssh import ssh
 
     try:
-        socket.create_connection((host, SSH_PORT), TRY_SECONDS).close()
+        socket.create_connection((host, SSH_PORT), CONNECT_SECONDS).close()
     except OSError as error:
-        yield f"{host}: no ssh server answers on port {SSH_PORT} ({error.strerror or error}): is it on, and its link up?"
+        yield f"{host}: no ssh server answers on port {SSH_PORT} ({error.strerror or error}): is it switched on and connected?"
         return
     try:
         done = ssh(
@@ -86,7 +94,7 @@ def _why(file: ClusterFile, host: str) -> Iterator[str]:
         yield f"{host}: answers on port {SSH_PORT}, but a command takes longer than a minute"
         return
     if done.returncode == 255:  # ssh's own
-        yield f"{host}: ssh does not let {file.section('auth').get('ssh_user')} in: {done.stderr.strip()}"
+        yield f"{host}: ssh denies access to {file.section('auth').get('ssh_user')}: {done.stderr.strip()}"
         return
     lines = done.stdout.split("\n")
     if "mode=token" not in lines:

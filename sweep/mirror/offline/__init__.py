@@ -1,1 +1,1 @@
-"""W&B runs that were recorded without a network: their log files, and their upload."""
+"""W&B runs that were recorded offline: where their logs are, and what they hold."""

@@ -1,4 +1,4 @@
-"""Where the client's offline logs lie: ``wandb/`` in the study folder, on an object store by way of a node's disk."""
+"""Where the client's offline logs are: ``wandb/`` in the study folder; for an object store, first on a node's disk."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from sweep.mirror.offline.log_file import epochs_in
 from trainables.store.storage import Storage
 
 FOLDER = "wandb"
-SYNCED = ".synced"
+SYNCED_SUFFIX = ".synced"
 FLUSH_SECONDS = 2.0
-"""The client writes the end of a log within a second after the run was finished."""
+"""Longest wait for the end of a log: the client writes it within a second after the run is finished."""
 _PREFIX = "offline-run-"
 
 
-def logs_of(local: Path, run: str = "*") -> list[Path]:
-    """Return the logs of a run's offline attempts, or of all runs, the oldest first."""
-    return sorted(local.glob(f"{FOLDER}/{_PREFIX}*-{run}/run-{run}.wandb"))
+def logs_of(root: Path, run: str = "*") -> list[Path]:
+    """Return the logs of a run's offline attempts, the oldest first.
+
+    Args:
+        root: folder that holds ``wandb/``.
+        run: id of the run; by default all runs.
+    """
+    return sorted(root.glob(f"{FOLDER}/{_PREFIX}*-{run}/run-{run}.wandb"))
 
 
 def run_of(log: Path) -> str:
@@ -27,38 +32,50 @@ def run_of(log: Path) -> str:
 
 
 def is_synced(log: Path) -> bool:
-    """Say whether the client has synced a log."""
-    return log.with_name(log.name + SYNCED).exists()
+    """Return whether the client has uploaded a log."""
+    return log.with_name(log.name + SYNCED_SUFFIX).exists()
 
 
-def keep(storage: Storage, local: Path, run: str = "*") -> None:
-    """Put what the client wrote on this node's disk into the study, where that is on an object store."""
+def upload(storage: Storage, root: Path, run: str = "*") -> None:
+    """Copy logs from this node's disk to a study on an object store; nothing to do for any other study.
+
+    Args:
+        storage: of the study.
+        root: folder on this node that holds ``wandb/``.
+        run: id of the run; by default all runs.
+    """
     if storage.is_local:
         return
-    logs = logs_of(local, run)
+    logs = logs_of(root, run)
     deadline = time.monotonic() + FLUSH_SECONDS
     while logs and not epochs_in(logs)[1] and time.monotonic() < deadline:
         time.sleep(0.1)
-    for folder in local.glob(f"{FOLDER}/{_PREFIX}*-{run}"):
-        for file in _kept(folder):
+    for folder in root.glob(f"{FOLDER}/{_PREFIX}*-{run}"):
+        for file in _files(folder):
             storage.write(f"{FOLDER}/{folder.name}/{file.relative_to(folder).as_posix()}", file.read_bytes())
 
 
-def fetch(storage: Storage, local: Path, run: str | None = None) -> None:
-    """Get the logs of a run, or of all, from an object store to this node's disk."""
+def download(storage: Storage, root: Path, run: str | None = None) -> None:
+    """Copy logs from a study on an object store to this node's disk; nothing to do for any other study.
+
+    Args:
+        storage: of the study.
+        root: folder on this node.
+        run: id of the run; None: all runs.
+    """
     if storage.is_local:
         return
     for folder in storage.names(FOLDER):
         if not folder.startswith(_PREFIX) or (run is not None and not folder.endswith(f"-{run}")):
             continue
         for name in storage.child(f"{FOLDER}/{folder}").files():
-            target = local / FOLDER / folder / name
+            target = root / FOLDER / folder / name
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(storage.read(f"{FOLDER}/{folder}/{name}"))
 
 
-def _kept(folder: Path) -> Iterator[Path]:
-    """The log, the pictures, the marker of a sync; not the client's own diagnostics."""
+def _files(folder: Path) -> Iterator[Path]:
+    """The log, the images and the marker of a sync, without the client's own diagnostics."""
     yield from (file for file in folder.glob("*.wandb*") if file.is_file())
     yield from (file for file in folder.glob("files/**/*") if file.is_file())

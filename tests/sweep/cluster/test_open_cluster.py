@@ -57,7 +57,7 @@ def test_an_open_cluster_is_refused_unless_one_says_that_it_may_be(opened: tuple
     refused = call(*line, "--address", address)
     assert refused.returncode == 2
     said = " ".join(refused.stderr.split())
-    assert f"the Ray cluster at {address} is open: whoever reaches it runs what he likes on it" in said
+    assert f"the Ray cluster at {address} is open: anyone who reaches it can run programs on it" in said
     assert "--allow-open-cluster" in said
     assert "Traceback" not in said
     assert list(tmp_path.glob("studies/tiny/stages/*")) == []
@@ -66,7 +66,7 @@ def test_an_open_cluster_is_refused_unless_one_says_that_it_may_be(opened: tuple
     examined = call("sweep.cluster", "doctor", "--address", address)
     assert examined.returncode == 1
     assert ": Python 3" in examined.stdout
-    assert "runs what he likes on it: bring it up with a token" in " ".join(examined.stderr.split())
+    assert "can run programs on it. Start it with a token" in " ".join(examined.stderr.split())
     allowed = call(*line, "--address", address, "--allow-open-cluster")
     assert allowed.returncode == 0, allowed.stdout + allowed.stderr
     assert len(list(tmp_path.glob("studies/tiny/stages/*/result.json"))) == 1

@@ -304,5 +304,5 @@ def test_results_come_home_and_nothing_is_left(cluster: Cluster) -> None:
         assert brought == {file.relative_to(there): file.read_bytes() for file in there.glob(part)} != {}
     assert re.search(r"finetune +24 ", cluster.on_laptop("python -m sweep.status ~/studies/smoke"))
     said = cluster.on_laptop(f"python -m sweep.cluster down {FILE}", 400)
-    assert "Ray is gone from" in said
+    assert "Ray is stopped on" in said
     assert {node.name: cluster.ray_processes(node) for node in cluster.nodes} == {name: [] for name in NODES}

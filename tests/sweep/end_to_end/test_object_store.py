@@ -265,7 +265,7 @@ def test_refused_credentials_start_nothing(folder: Path, monkeypatch: pytest.Mon
 @pytest.fixture
 def quick(settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases that end after seconds. (The server's times are whole seconds.)"""
-    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.3)
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.3)
     monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)
     monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.2)
 

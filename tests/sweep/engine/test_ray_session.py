@@ -103,5 +103,5 @@ def test_a_cluster_that_does_not_answer_is_not_well(
     monkeypatch.setattr(cluster, "_use_token", lambda: None)
     assert cluster.main(["doctor"]) == 1
     assert (
-        capsys.readouterr().err == "error: Ray did not let us in at auto: The current node timed out during startup\n"
+        capsys.readouterr().err == "error: Ray could not be joined at auto: The current node timed out during startup\n"
     )

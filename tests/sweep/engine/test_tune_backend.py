@@ -13,7 +13,6 @@ from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ray_session
 from sweep.plan.inputs import Inputs, gather
 from sweep.plan.plan import make_plan
-from sweep.schedule.budget import Admits, anything
 from sweep.schedule.scheduler import Scheduler, Task
 from tests.sweep.support.tiny_grid import tiny_grid
 from trainables.runtime import RuntimeContext
@@ -25,25 +24,16 @@ SLOTS = 2
 
 
 class TwoSlots:
-    """Room for two stages, and no limit."""
+    """A cluster of two slots that does not grow."""
 
     def slots(self) -> int:
         return SLOTS
 
-    def hung(self) -> list[str]:
-        return []
-
-    def growth(self) -> int:
+    def headroom(self) -> int:
         return 0
 
-    def node(self) -> int:
+    def slots_per_node(self) -> int:
         return SLOTS
-
-    def admits(self) -> Admits:
-        return anything
-
-    def over(self) -> str | None:
-        return None
 
 
 class Notes:
@@ -55,7 +45,7 @@ class Notes:
         self.handed_out: list[int] = []
 
     def started(self, stage: Stage, attempt: int) -> None:
-        self.handed_out.append(len(self.driver.widths))
+        self.handed_out.append(len(self.driver.slots.dispatched))
 
     def progressed(self, stage: Stage, progress: Mapping[str, Any]) -> None:
         pass

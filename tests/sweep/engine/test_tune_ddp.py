@@ -52,35 +52,34 @@ study = Study(Storage(folder / "study"))
 
 def run(tasks, work):
     with ray_session(None) as capacity:
-        from sweep.engine import capacity as room
-        from sweep.engine.run_limits import RunLimits
+        from sweep.engine.capacity import ClusterCapacity
         from sweep.engine import tune_backend as tune
 
         class Working(tune.StageTrial):
             def _begin(self, config):
-                self._epochs = work(TrialRequest.loads(config["order"]))
+                self._epochs = work(TrialRequest.loads(config["request"]))
 
         tune.StageTrial = Working
-        driver = Driver(Scheduler(tasks), stages, study, RuntimeContext({}, {}), CallbackList(), Workers())
-        tune.run(driver, room.ClusterCapacity(capacity, Workers(), driver, RunLimits(), lambda key: None))
+        driver = Driver(Scheduler(tasks), stages, study, RuntimeContext({}, {}), CallbackList())
+        tune.run(driver, ClusterCapacity(capacity, Workers()))
     print(json.dumps([study.committed(stages)[task.key] for task in tasks]))
 
 
-def commit(order, seconds):
+def commit(request, seconds):
     began = time.time()
     time.sleep(seconds)
-    yield {"epoch": 1, "epochs": 1, "metrics": {}}
-    result = {"status": "done", "key": order.stage.key, "workers": order.workers.count, "cpus": order.workers.cpus}
+    yield {"epoch": 1, "epochs": 1, "shown": {}}
+    result = {"status": "done", "key": request.stage.key, "workers": request.workers.count, "cpus": request.workers.cpus}
     result |= {"began": began, "ended": time.time(), "metrics": {}}
-    Study(Storage(order.study)).folder(order.stage).commit(result)
+    Study(Storage(request.study)).folder(request.stage).commit(result)
 """
 HELD = """
-def hold(order):
+def hold(request):
     place = None
-    if order.workers.count > 1:
-        place = ray.util.placement_group([{"CPU": 1}] * order.workers.count)
+    if request.workers.count > 1:
+        place = ray.util.placement_group([{"CPU": 1}] * request.workers.count)
         ray.get(place.ready())
-    yield from commit(order, 0.3)
+    yield from commit(request, 0.3)
     if place is not None:
         ray.util.remove_placement_group(place)
 
@@ -94,14 +93,14 @@ CROWDED = """
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 
-from sweep.engine import tune_backend as tune
+from sweep.compat import ray as compat
 
-before = tune._memory_kills_are_losses
+before = compat.out_of_memory_as_lost
 
 
 @contextmanager
-def as_if_the_monitor_had(searcher):  # it looks at the memory of the whole machine, which a test cannot fill
-    with before(searcher):
+def as_if_the_monitor_had(report):  # it looks at the memory of the whole machine, which a test cannot fill
+    with before(report):
         told = RayActorManager._actor_task_failed
 
         def of_memory(self, tracked_actor_task, exception):
@@ -111,13 +110,13 @@ def as_if_the_monitor_had(searcher):  # it looks at the memory of the whole mach
         yield
 
 
-def starve(order):
-    if order.stage.key != first and order.workers.cpus < width:
+def starve(request):
+    if request.stage.key != first and request.workers.cpus < width:
         os.kill(os.getpid(), signal.SIGKILL)
-    yield from commit(order, 0.3)
+    yield from commit(request, 0.3)
 
 
-tune._memory_kills_are_losses = as_if_the_monitor_had
+compat.out_of_memory_as_lost = as_if_the_monitor_had
 first = str(stages[0].key)
 run([Task(str(stage.key), (), 9.0 if stage.key == first else 1.0) for stage in stages[:5]], starve)
 """

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweep.mirror.client import forget, processes
+from sweep.mirror.client import processes, shut_down
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan.plan import Plan
 from tests.sweep.mirror.wandb_server import KEY, WandbServer
@@ -42,7 +42,7 @@ def end_the_client() -> None:
     for thread in threading.enumerate():
         if thread.name == "wandb sweep":  # one that was not waited for
             thread.join(30)
-    forget()
+    shut_down()
     assert not processes()
     assert "NetStatThr" not in [thread.name for thread in threading.enumerate()]
 

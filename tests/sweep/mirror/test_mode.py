@@ -15,7 +15,7 @@ from sweep.mirror import connection, mode
 from sweep.mirror.attach import attach
 from sweep.mirror.client import processes
 from sweep.mirror.mode import MirrorOptions, decide, stagger_seconds
-from sweep.mirror.run_link import epochs_of, read_link, read_study_link
+from sweep.mirror.run_link import logged_epochs, read_link, read_study_link
 from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sweeps import sweep_config
 from tests.sweep.mirror.wandb_server import KEY, Fault, WandbServer
@@ -62,7 +62,7 @@ def test_a_key_in_the_netrc_file_counts(
     monkeypatch.delenv("WANDB_API_KEY")
     (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login user password {KEY}\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not connection.ask().why
+    assert not connection.ask_server().why
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_the_key_goes_nowhere_else_and_half_an_answer_is_none(
 def test_a_sweep_that_takes_too_long_is_left_for_later(
     study: Study, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mode, "SWEEP_SECONDS", 0.1)
+    monkeypatch.setattr(mode, "CREATE_SECONDS", 0.1)
     server.faults.append(Fault("UpsertSweep", seconds=0.6, times=1))
     said: list[str] = []
     settings = decide(MirrorOptions(), study, said.append)
@@ -190,6 +190,6 @@ def test_many_processes_do_not_come_at_once(settings: MirrorSettings) -> None:
 
 
 def test_rows_say_which_epochs_they_are() -> None:
-    assert epochs_of((), 3) == [0, 1, 2]
-    assert epochs_of((0, 2), 4) == [0, 2, 3, 4]
-    assert epochs_of((0, 2, 3, 1), 3) == [0, 2, 3]
+    assert logged_epochs((), 3) == [0, 1, 2]
+    assert logged_epochs((0, 2), 4) == [0, 2, 3, 4]
+    assert logged_epochs((0, 2, 3, 1), 3) == [0, 2, 3]

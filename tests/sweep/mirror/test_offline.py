@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep.compat.wandb import log_items, log_records
 from sweep.mirror import client, worker
 from sweep.mirror.offline import log_folder
-from sweep.mirror.offline.log_file import epochs_in, items, records
+from sweep.mirror.offline.log_file import epochs_in
 from sweep.mirror.offline.log_folder import logs_of
 from sweep.mirror.run_link import read_link
 from sweep.mirror.settings import MirrorSettings
@@ -56,9 +57,9 @@ def wait_for_epochs(folder: Path, epochs: int) -> list[int]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     rows = [
-        items(r.history.item)
+        log_items(r.history.item)
         for log in logs_of(folder)
-        for r in records(log)
+        for r in log_records(log)
         if r.WhichOneof("record_type") == "history"
     ]
     return [row["epoch"] for row in rows if "epoch" in row]
@@ -133,7 +134,7 @@ def test_a_full_disk_stops_nothing(
     time.sleep(1.5)  # the client writes within a second
     assert not any(epochs_in([log])[1] for log in logs_of(Path(study.storage.location)))
     (small_disk / "ballast").unlink()
-    client.forget()
+    client.shut_down()
     done = sync(study, replace(offline, mode="online"))
     assert (done.stages, done.failed) == (2, ()), "told from the study folder"
     assert len(server.runs) == 2
@@ -171,6 +172,6 @@ def test_on_an_object_store_the_logs_go_into_the_study(
     study = Study(storage)
     finish(study, stages[0])
     play(study, offline, stages[0], 0, EPOCHS, "done")
-    log_folder.fetch(storage, tmp_path / "here")
+    log_folder.download(storage, tmp_path / "here")
     assert wait_for_epochs(tmp_path / "here", EPOCHS) == list(range(EPOCHS))
     assert list((tmp_path / "here").rglob("*.png"))

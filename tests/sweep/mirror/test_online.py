@@ -15,7 +15,7 @@ from wandb.sdk.lib.run_stopping import RunStopChecker
 from sweep.mirror import client, run_session, worker
 from sweep.mirror.offline.log_folder import logs_of
 from sweep.mirror.run_link import RunLink, read_link
-from sweep.mirror.settings import MirrorSettings, Mode
+from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sync import sync
 from sweep.mirror.worker import Mirror
 from tests.sweep.mirror.conftest import EPOCHS, shown
@@ -69,19 +69,13 @@ def impatient(
     limit: str, seconds: float = 1.0, of: Callable[[str, RunLink], bool] = lambda mode, link: mode == "online"
 ) -> Iterator[None]:
     """A server that does not answer is given up soon; the client itself has its time, on a busy machine too."""
-    patient = client.LEAN[limit]
+    patient = client.RUN_SETTINGS[limit]
 
     def open_run(
-        settings: MirrorSettings,
-        mode: Mode,
-        folder: str,
-        stage: Stage,
-        path: str,
-        link: RunLink,
-        stop: Callable[[], None],
+        settings: MirrorSettings, log_root: str, stage: Stage, path: str, link: RunLink, stop: Callable[[], None]
     ) -> object:
-        patch.setitem(client.LEAN, limit, seconds if of(mode, link) else patient)
-        return client.open_run(settings, mode, folder, stage, path, link, stop)
+        patch.setitem(client.RUN_SETTINGS, limit, seconds if of(settings.mode, link) else patient)
+        return client.open_run(settings, log_root, stage, path, link, stop)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_session, "open_run", open_run)
@@ -203,7 +197,7 @@ def test_a_server_that_does_not_answer_at_the_start_holds_nothing_up(
         assert player.told()
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         for fault, stage in zip((Fault("", seconds=30), Fault("", 500)), stages[2:4], strict=True):
-            client.forget()
+            client.shut_down()
             server.faults[:] = [fault]
             before = server.asked.total()
             player.attempt(stage, 0, EPOCHS, "done")
@@ -212,7 +206,7 @@ def test_a_server_that_does_not_answer_at_the_start_holds_nothing_up(
     assert player.waited < 0.5
     assert len(logs_of(Path(player.study.storage.location))) == 4
     server.faults.clear()
-    client.forget()
+    client.shut_down()
     done = sync(player.study, player.settings)
     assert (done.logs, done.stages, done.failed) == (4, 0, ())
     for stage in stages[:4]:
@@ -235,7 +229,7 @@ def test_a_server_that_dies_in_the_middle_gets_the_rest_later(
         assert player.waited < 0.5
         assert player.told()
     server.dead = False
-    client.forget()
+    client.shut_down()
     assert set(epochs(server, run_of(player, stages[0]))) < set(range(EPOCHS))
     assert sync(player.study, player.settings).failed == ()
     for stage in stages[:2]:
@@ -259,12 +253,12 @@ def test_the_client_s_process_may_die(server: WandbServer, player: Player, stage
 def test_a_client_s_process_that_hangs_is_put_down(
     server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "END_SECONDS", 0.3)  # else 10
+    monkeypatch.setattr(client, "KILL_SECONDS", 0.3)  # else 10
     player.attempt(stages[0], 0, 2, "")
     wait_for(lambda: server.asked["file_stream"])
     [core] = client.processes()
     core.suspend()
-    client.forget()
+    client.shut_down()
     assert not core.is_running()
     assert not client.processes()
     player.mirror.end("lost")
@@ -281,17 +275,17 @@ def test_a_stop_in_the_dashboard_reaches_the_stage(
     monkeypatch.setitem(defaults, "poll_interval", 0.3)  # it is 15 seconds
     player.attempt(stages[0], 0, 1, "lost")
     assert player.told()
-    assert not player.mirror.stop_asked
+    assert not player.mirror.stop_requested
     run = run_of(player, stages[0])
     server.runs[run]["stop"] = True  # the client hears of it with the next rows, every 15 seconds
     player.attempt(stages[0], 1, 2, "")
-    wait_for(lambda: player.mirror.stop_asked)
+    wait_for(lambda: player.mirror.stop_requested)
     player.mirror.end("stopped")
     assert player.told()
     assert server.summary(run)["state"] == "stopped"
     server.runs[run]["stop"] = False  # resumed
     player.attempt(stages[0], 2, EPOCHS, "done")
-    assert not player.mirror.stop_asked
+    assert not player.mirror.stop_requested
     assert player.told()
     assert_whole(server, player, stages[0])
 
@@ -299,7 +293,7 @@ def test_a_stop_in_the_dashboard_reaches_the_stage(
 def test_epochs_that_the_thread_does_not_get_to_are_filled_in_at_the_end(
     server: WandbServer, player: Player, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "QUEUE", 2)
+    monkeypatch.setattr(worker, "MAX_QUEUED", 2)
     server.faults.append(Fault("UpsertBucket", seconds=1.0, times=1))
     player.attempt(stages[0], 0, 4, "")
     wait_for(lambda: server.asked["UpsertBucket"])

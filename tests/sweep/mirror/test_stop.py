@@ -12,13 +12,14 @@ import pytest
 from wandb.sdk.lib.run_stopping import RunStopChecker
 
 from sweep.engine import tune_backend
-from sweep.engine.callbacks import SET_ASIDE
+from sweep.engine.callbacks import CANCELLED
 from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ray_session
+from sweep.engine.stage_trial import StageTrial
+from sweep.engine.trial_request import TrialOptions
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan.inputs import gather
 from sweep.plan.plan import make_plan
-from sweep.schedule.budget import Admits, anything
 from sweep.schedule.scheduler import Scheduler, Task
 from tests.sweep.mirror.wandb_server import WandbServer
 from tests.sweep.support.tiny_grid import tiny_grid
@@ -35,25 +36,16 @@ EPOCHS = 300
 
 
 class OneSlot:
-    """Room for one stage, and no limit."""
+    """A cluster of one slot that does not grow."""
 
     def slots(self) -> int:
         return 1
 
-    def node(self) -> int:
-        return 1
-
-    def hung(self) -> list[str]:
-        return []
-
-    def growth(self) -> int:
+    def headroom(self) -> int:
         return 0
 
-    def admits(self) -> Admits:
-        return anything
-
-    def over(self) -> str | None:
-        return None
+    def slots_per_node(self) -> int:
+        return 1
 
 
 class Notes:
@@ -77,14 +69,14 @@ class Notes:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_stop_in_the_dashboard_sets_the_stage_aside(
+def test_a_stop_in_the_dashboard_cancels_the_stage(
     load: Callable[..., Any],
     tmp_path: Path,
     server: WandbServer,
     settings: MirrorSettings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Prompt(tune_backend.StageTrial):
+    class Prompt(StageTrial):
         """Asks the client often whether it heard of a stop, not every 15 seconds. Its epochs take a while, as real ones do."""
 
         def setup(self, config: dict[str, Any]) -> None:
@@ -117,11 +109,11 @@ def test_a_stop_in_the_dashboard_sets_the_stage_aside(
     person.start()
     schedule = Scheduler([Task(key, stage.upstream, 1.0)])
     with ray_session(None):
-        driver = Driver(schedule, [stage], study, runtime, notes, mirror=settings.document())
+        driver = Driver(schedule, [stage], study, runtime, notes, TrialOptions(mirror=settings.document()))
         tune_backend.run(driver, OneSlot())
     person.join()
     assert driver.states == {key: "stopped"}
-    assert notes.failed_with == [(SET_ASIDE, False)], "no failure, and not tried again by this run"
+    assert notes.failed_with == [(CANCELLED, False)], "no failure, and not tried again by this run"
     folder = study.folder(stage)
     assert folder.failure() is None
     assert Path(folder.path(CHECKPOINT)).exists(), "another run goes on from there"

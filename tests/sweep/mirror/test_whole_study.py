@@ -17,8 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweep import wandb
-from sweep.mirror.client import PROCESS
-from sweep.mirror.offline.log_file import items, records
+from sweep.compat.wandb import CLIENT_PROCESS, log_items, log_records
 from sweep.mirror.offline.log_folder import logs_of
 from tests.sweep.mirror.wandb_server import KEY, Fault, WandbServer
 from tests.sweep.support.processes import TRIAL, family
@@ -99,7 +98,7 @@ def assert_no_client_is_left(folder: Path) -> None:
 def is_client(process: psutil.Process, folder: Path) -> bool:
     """Whether a process is a client's that was started from a study in the folder."""
     try:
-        return process.name() == PROCESS and process.environ().get("NETRC") == str(folder / "none")
+        return process.name() == CLIENT_PROCESS and process.environ().get("NETRC") == str(folder / "none")
     except psutil.Error:
         return False
 
@@ -111,17 +110,17 @@ def stage_folders(folder: Path) -> list[Path]:
 def read_back(log: Path) -> dict[str, Any]:
     """All that a log says, record by record."""
     read: dict[str, Any] = {"history": [], "summary": {}, "config": {}, "exit": None, "files": []}
-    for record in records(log):
+    for record in log_records(log):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             read["run"] = record.run
-            read["config"] |= items(record.run.config.update)
+            read["config"] |= log_items(record.run.config.update)
         elif kind == "config":
-            read["config"] |= items(record.config.update)
+            read["config"] |= log_items(record.config.update)
         elif kind == "history":
-            read["history"].append(items(record.history.item))
+            read["history"].append(log_items(record.history.item))
         elif kind == "summary":
-            read["summary"] |= items(record.summary.update)
+            read["summary"] |= log_items(record.summary.update)
         elif kind == "exit":
             read["exit"] = record.exit.exit_code
         elif kind == "files":
@@ -170,7 +169,7 @@ def test_our_reader_reads_what_the_client_s_own_reads(offline: Path) -> None:
     line = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log.parent)]
     said = subprocess.run(line, env=environment(offline), capture_output=True, text=True, timeout=60).stdout
     theirs = [json.loads(text) for text in said.splitlines() if text.startswith("{")]
-    ours = list(records(log))
+    ours = list(log_records(log))
     assert len(theirs) > 10
     assert [record["type"] for record in theirs] == [record.WhichOneof("record_type") for record in ours]
     rows = [record["history"]["item"] for record in theirs if record["type"] == "history"]

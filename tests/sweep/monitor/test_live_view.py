@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sweep.engine.callbacks import SET_ASIDE
+from sweep.engine.callbacks import CANCELLED
 from sweep.monitor.live_view import LiveView
 from sweep.monitor.plan_view import plan_tables
 from sweep.monitor.progress_stats import ProgressSnapshot
@@ -51,7 +51,7 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(view: LiveView, pla
 
 
 def test_a_stage_that_a_person_stopped_is_no_failure(view: LiveView, plan: Plan) -> None:
-    view.failed(plan.stages[0], SET_ASIDE, again=False, blocked=plan.stages[1:3])
+    view.failed(plan.stages[0], CANCELLED, again=False, blocked=plan.stages[1:3])
     assert "3 stopped" in view.summary()
     assert "failed" not in view.summary()
     assert not view.errors

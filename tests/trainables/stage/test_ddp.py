@@ -16,10 +16,10 @@ import ray
 
 from sweep.engine.ray_session import ray_session
 from tests.trainables.support.stage_bench import Bench, Ran, run
+from trainables.compat.ray import no_retries
 from trainables.errors import LostError
 from trainables.runtime import Workers
 from trainables.specs import ModelSpec
-from trainables.stage.ddp_driver import _no_retries
 from trainables.stage.run import run_stage
 from trainables.training.train_step import StageError
 
@@ -114,7 +114,7 @@ def test_workers_that_find_no_room_are_a_loss_and_not_waited_for(
 
 
 def test_ray_train_tries_nothing_again_by_itself() -> None:
-    budgets = vars(_no_retries())
+    budgets = vars(no_retries())
     assert {budgets[name] for name in ("max_failures", "controller_failure_limit", "max_preemption_failures")} == {0}
 
 

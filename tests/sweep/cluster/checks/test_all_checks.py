@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sweep.cluster.checks.all_checks import faults
+from sweep.cluster.checks.all_checks import errors
 from sweep.cluster.cli import main
 from sweep.cluster.config.cluster_file import ClusterFile, read
 from sweep.cluster.config.instance_types import hourly_price
@@ -40,14 +40,14 @@ def command(name: str, old: str, new: str) -> Change:
 
 
 def test_the_file_for_aws_is_sound(home: Path) -> None:
-    assert faults(read(AWS)) == []
+    assert errors(read(AWS)) == []
 
 
 def test_the_file_for_own_machines_wants_only_their_addresses(changed: Changed, home: Path) -> None:
-    found = faults(read(SSH))
+    found = errors(read(SSH))
     assert len(found) == 1
-    assert "clusters/ssh.yaml:12: provider: 192.0.2.* are addresses for examples" in found[0]
-    assert faults(changed(SSH, own_machines)) == []
+    assert "clusters/ssh.yaml:12: provider: 192.0.2.* are example addresses" in found[0]
+    assert errors(changed(SSH, own_machines)) == []
 
 
 PLANTED: list[tuple[Change, str]] = [
@@ -63,11 +63,11 @@ PLANTED: list[tuple[Change, str]] = [
         lambda v: v["provider"]["security_group"].update(
             IpPermissions=[{"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
         ),
-        "lets the whole world in",
+        "is open to the whole world",
     ),
     (lambda v: v["auth"].pop("ssh_user"), "auth.ssh_user is missing"),
     (lambda v: v["auth"].update(ssh_private_key="~/.ssh/absent"), "no private key at"),
-    (lambda v: v["file_mounts"].update({"~/more": "./no-such-folder"}), "./no-such-folder is not there"),
+    (lambda v: v["file_mounts"].update({"~/more": "./no-such-folder"}), "./no-such-folder does not exist"),
     (lambda v: v["file_mounts"].update({"~/scenario-sweep": "docs"}), "is not the project"),
     (lambda v: v["file_mounts"].pop("~/.ray/auth_token"), "no token reaches the nodes"),
     (lambda v: v.update(initialization_commands=[]), "authentication is not on"),
@@ -83,11 +83,11 @@ PLANTED: list[tuple[Change, str]] = [
     (node("gpu_worker", InstanceMarketOptions={"MarketTyp": "spot"}), "MarketTyp: unknown; did you mean MarketType"),
     (node("gpu_worker", InstanceMarketOptions={"MarketType": "spto"}), "no spto; did you mean spot"),
     (node("gpu_worker", BlockDeviceMappings=[{"DeviceName": 3}]), "Invalid type for parameter BlockDeviceMappings"),
-    (command("worker_start_ray_commands", "sweep.cluster spot", "sweep.cluster doctor"), "nobody waits for the notice"),
-    (node("head", InstanceMarketOptions={"MarketType": "spot"}), "a head on spot takes the study with it"),
-    (node("head", ImageId="ubuntu-22.04"), "ImageId ubuntu-22.04 is no image"),
+    (command("worker_start_ray_commands", "sweep.cluster spot", "sweep.cluster doctor"), "nothing waits for the notice"),
+    (node("head", InstanceMarketOptions={"MarketType": "spot"}), "if a spot head is taken away, the study ends with it"),
+    (node("head", ImageId="ubuntu-22.04"), "ImageId ubuntu-22.04 is not an image"),
     (no_node("head", "ImageId"), "ImageId is missing"),
-    (no_node("gpu_worker", "IamInstanceProfile"), "may do anything with EC2 and S3"),
+    (no_node("gpu_worker", "IamInstanceProfile"), "all permissions on EC2 and S3"),
     (
         lambda v: v["available_node_types"]["gpu_worker"].update(resources={"CPU": 4, "GPU": 4}),
         "resources say GPU: 4, a g5.xlarge has 1",
@@ -97,7 +97,7 @@ PLANTED: list[tuple[Change, str]] = [
 
 @pytest.mark.parametrize(("change", "said"), PLANTED, ids=[said[:40] for _, said in PLANTED])
 def test_a_planted_mistake_is_found(changed: Changed, change: Change, said: str) -> None:
-    found = faults(changed(AWS, change))
+    found = errors(changed(AWS, change))
     assert any(said.replace("authentication is not on", "authentication is not on") in f for f in found)
     assert all(":" in f and "changed.yaml" in f for f in found)
     assert len(found) <= 3  # the mistake, not a flood
@@ -118,7 +118,7 @@ def test_a_planted_mistake_is_found_on_own_machines(changed: Changed, change: Ch
         own_machines(v)
         change(v)
 
-    assert any(said in fault for fault in faults(changed(SSH, both)))
+    assert any(said in error for error in errors(changed(SSH, both)))
 
 
 def test_several_mistakes_are_told_at_once_with_their_lines(home: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_several_mistakes_are_told_at_once_with_their_lines(home: Path, tmp_path
         text = text.replace(old, new)
     file = tmp_path / "cluster.yaml"
     file.write_text(text)
-    found = faults(read(file))
+    found = errors(read(file))
     line_of = {
         word: next(i for i, line in enumerate(text.splitlines(), 1) if word in line) for word in ("g5.xx", "regin")
     }
@@ -139,15 +139,15 @@ def test_several_mistakes_are_told_at_once_with_their_lines(home: Path, tmp_path
 
 def test_an_unsafe_token_or_key_is_named(home: Path) -> None:
     (home / ".ray/auth_token").chmod(0o644)
-    assert any("can be read by others (mode 0644)" in f for f in faults(read(AWS)))
+    assert any("can be read by others (mode 0644)" in f for f in errors(read(AWS)))
     make_token()
-    assert faults(read(AWS)) == []
+    assert errors(read(AWS)) == []
     (home / ".ray/auth_token").write_text("short")
-    assert any("is no token of 32 characters" in f for f in faults(read(AWS)))
+    assert any("is not a token of 32 characters" in f for f in errors(read(AWS)))
     (home / ".ray/auth_token").unlink()
-    assert any("no token at" in f for f in faults(read(AWS)))
+    assert any("no token at" in f for f in errors(read(AWS)))
     (home / ".ssh/id_ed25519").chmod(0o640)
-    assert any("private key" in f and "chmod 600" in f for f in faults(read(SSH)))
+    assert any("private key" in f and "chmod 600" in f for f in errors(read(SSH)))
 
 
 def test_a_new_token_is_its_owners_alone(tmp_path: Path) -> None:
@@ -165,10 +165,10 @@ def test_the_price_of_an_hour_is_that_of_the_machines(changed: Changed, home: Pa
 
 
 def test_the_storage_is_written_to(home: Path, tmp_path: Path) -> None:
-    assert faults(read(AWS), str(tmp_path / "studies")) == []
+    assert errors(read(AWS), str(tmp_path / "studies")) == []
     assert list((tmp_path / "studies").iterdir()) == []
     (tmp_path / "file").touch()
-    assert any("cannot write to the storage" in f for f in faults(read(AWS), str(tmp_path / "file" / "studies")))
+    assert any("cannot write to the storage" in f for f in errors(read(AWS), str(tmp_path / "file" / "studies")))
 
 
 def test_the_command_says_it_and_its_status_tells(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

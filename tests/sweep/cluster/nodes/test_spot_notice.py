@@ -117,7 +117,7 @@ def test_trouble_is_told_once_and_passes(ec2: Ec2) -> None:
     assert len(tried) == 3
     assert said[:2] == ["HTTPError: HTTP Error 500: Internal Server Error", "RuntimeError: the head does not answer"]
     assert len(said) == 3
-    assert "will be taken in" in said[2]
+    assert "will be taken away in" in said[2]
 
 
 def test_a_machine_that_is_not_of_ec2_is_said_and_waited_on(ec2: Ec2) -> None:
@@ -156,7 +156,7 @@ def test_the_command_has_ray_drain_the_node(ec2: Ec2, tmp_path: Path) -> None:
             ec2.notice = notice(90)
             assert watching.wait(timeout=60) == 0
             assert watching.stdout is not None
-            assert "this node will be taken in" in watching.stdout.read()
+            assert "this node will be taken away in" in watching.stdout.read()
         assert draining(address, environment) == 1
     finally:
         for process in psutil.process_iter():

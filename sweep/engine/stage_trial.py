@@ -59,7 +59,7 @@ class StageTrial(tune.Trainable):
             return self._end("failed", error, corrupt_upstream=error.key, error=_described(error))
         except Exception as error:  # noqa: BLE001 - any; the stage has written it to its failure.json
             return self._end("failed", error, error=_described(error))
-        self._mirror.epoch(progress["shown"])
+        self._mirror.epoch(progress["metrics"])
         if is_draining():
             self._epochs.close()
             self._mirror.end("lost")

@@ -68,7 +68,7 @@ def run(tasks, work):
 def commit(request, seconds):
     began = time.time()
     time.sleep(seconds)
-    yield {"epoch": 1, "epochs": 1, "shown": {}}
+    yield {"epoch": 1, "epochs": 1, "metrics": {}}
     result = {"status": "done", "key": request.stage.key, "workers": request.workers.count, "cpus": request.workers.cpus}
     result |= {"began": began, "ended": time.time(), "metrics": {}}
     Study(Storage(request.study)).folder(request.stage).commit(result)

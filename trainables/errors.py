@@ -19,6 +19,10 @@ class UserError(Exception):
         super().__init__("\n".join(self.faults))
 
 
+class StageError(Exception):
+    """The stage cannot go on: what happened, where, and what to try."""
+
+
 class LostError(Exception):
     """A worker's process or node is gone: not the stage's fault. It may go on from its checkpoint elsewhere."""
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from sweep.grid.schema import RangeRates, Rates, RateTable
 from trainables.errors import UserError
+from trainables.frozen import Frozen
 from trainables.hashing import tidy_rate
-from trainables.specs import Frozen, Ramp
+from trainables.specs import Ramp
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from sweep.grid.schema import Axes, GridFile
 from sweep.grid.validation import Fault, faults_of, recipe_faults, short
 from sweep.grid.yaml_document import Document, parse
 from sweep.grid.yaml_document import Path as Place
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.base import readers
 from trainables.errors import UserError, suggestion
-from trainables.specs import Frozen
+from trainables.frozen import Frozen
 
 
 def embedded() -> list[str]:
@@ -123,10 +123,10 @@ def _schema_fault(document: Document, fault: Any) -> str:
 
 def _no_such_kind(fault: Any) -> str:
     """Of a data set without a known reader: which readers there are."""
-    readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
+    names = readers.names()
     given = fault["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"
-    return f"{what}, there are {', '.join(readers)}{suggestion(given or '', readers)}"
+    return f"{what}, there are {', '.join(names)}{suggestion(given or '', names)}"
 
 
 def _place_in(document: Any, loc: Iterable[str | int]) -> Place:

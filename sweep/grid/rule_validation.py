@@ -12,7 +12,7 @@ from sweep.grid.grid import MATCHABLE, Grid
 from sweep.grid.rule_coverage import touches
 from sweep.grid.rules import said
 from sweep.grid.schema import ALL, Axes, GridFile
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.data_spec import DataSpec
 from trainables.errors import suggestion
 
 Fault = tuple[tuple[str | int, ...], str]
@@ -53,9 +53,9 @@ def _data_faults(file: GridFile, axis: str, path: list[str], values: tuple[Any, 
         )
     elif not any(matters(axis, scenario) for scenario in file.scenarios.values()):
         yield f"the axis {axis} matters to no cell: no scenario pre-trains on {name}"
-    elif len(fields) != 1 or fields[0] not in type(file.data[name]).model_fields:
+    elif len(fields) != 1 or fields[0] not in file.data[name].model_dump():
         wrong = ".".join(fields)
-        yield f"unknown key {axis}{suggestion(wrong, type(file.data[name]).model_fields)}"
+        yield f"unknown key {axis}{suggestion(wrong, file.data[name].model_dump())}"
     else:
         for value in values:
             try:

@@ -16,6 +16,7 @@ from sweep.grid.yaml_document import Document
 from sweep.grid.yaml_document import Path as Place
 from trainables.errors import UserError, suggestion
 from trainables.hashing import canonical
+from trainables.registry.entry_spec import SECTION
 from trainables.specs import Augmentation, Recipe
 
 Fault = tuple[Place, str]
@@ -124,7 +125,7 @@ def _setting_faults(place: Place, axis: str, value: Any) -> list[Fault]:
 
 def _section_faults(place: Place, fields: dict[str, Any]) -> list[Fault]:
     try:
-        Recipe.model_validate({k: v for k, v in fields.items() if (k, v) != ("precision", AUTO)})
+        Recipe.model_validate({k: v for k, v in fields.items() if (k, v) != ("precision", AUTO)}, context=SECTION)
     except ValidationError as error:
         faults: list[Fault] = []
         for fault in error.errors():

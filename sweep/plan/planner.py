@@ -14,6 +14,7 @@ from sweep.grid.learning_rates import RangeTestRate, Rate
 from sweep.grid.rules import said
 from sweep.plan.inputs import Inputs
 from sweep.plan.stage_template import StageTemplate
+from trainables.data.data_spec import reader_plugin
 from trainables.errors import UserError
 from trainables.hashing import readable
 from trainables.specs import (
@@ -36,6 +37,10 @@ WITHOUT_MEANING = {
     "decay_factor": 0.1,
     "warmup_epochs": 0.0,
     "patience": None,
+    "decay_options": {},
+    "stopping": "patience",
+    "stopping_options": {},
+    "metrics": (),
 }
 """Settings of a recipe that a range test has no use for, and what its recipe says instead: constants, so that
 its key, and with it the test, stays when they change."""
@@ -218,6 +223,7 @@ class Planner:
                 fingerprint=packed.fingerprint if packed else None,
                 classes=packed.classes if packed else (),
                 size=self._grid.data_specs[data].size,
+                reader=reader_plugin(self._grid.data_specs[data]),
             ),
             recipe=recipe,
             **own,

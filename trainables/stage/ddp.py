@@ -18,13 +18,12 @@ from typing import IO, Any
 import ray
 import torch
 
-from trainables.errors import LostError, StorageError, UserError
+from trainables.errors import LostError, StageError, StorageError, UserError
 from trainables.runtime import RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.stage.log import StageLog
 from trainables.stage.result import StageProgress
 from trainables.store.study import Study
-from trainables.training.train_step import StageError
 
 
 def run_wide(

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 
-from trainables.data.loading.batches import InputSpec, Part
+from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
 from trainables.data.packing.prepare import Packed, load
-from trainables.errors import DamagedError
+from trainables.errors import DamagedError, StageError
 from trainables.hashing import derive_seed, short_key, tidy_rate
 from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
@@ -23,7 +23,6 @@ from trainables.store.node_inputs import data_folder, weights_file
 from trainables.store.study import StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
-from trainables.training.train_step import StageError
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,25 @@ class Setup:
     learning_rate: float
     upstream: dict[str, str]
 
+    @property
+    def batches(self) -> TrainingBatches:
+        """The training images, epoch by epoch."""
+        stage, recipe = self.stage, self.stage.recipe
+        return TrainingBatches(
+            self.parts["train"], self.input_spec, recipe.augmentation, recipe.batch_size, stage.seed, stage.fold
+        )
+
 
 def set_up(stage: Stage, study: Study, runtime: RuntimeContext, distributed: DistributedContext) -> Setup:
     """Prepare the process and gather what the stage works with.
 
     Raises:
         StageError: if the data or weights at hand are not those that were planned.
-        UserError: if the weights do not fit the network, or it cannot be built.
+        UserError: if the weights do not fit the network, or it cannot be built; or if an entry that another
+            distribution publishes is not installed here as it was planned.
     """
+    for plugin in stage.plugins:
+        plugin.refuse_other_version()
     memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)

@@ -8,10 +8,10 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
+from torch import nn
 
 from trainables.data.loading.batches import Part
 from trainables.errors import LostError
-from trainables.models.backbones import Backbone
 from trainables.models.weights import pack_weights
 from trainables.stage.log import StageLog
 from trainables.stage.preemption import NOTICE
@@ -21,10 +21,13 @@ from trainables.store import layout
 from trainables.store.study import SELECTED_ON
 from trainables.training import memory
 from trainables.training.checkpoint import Checkpoint
-from trainables.training.evaluation import Logits, evaluating
+from trainables.training.epoch import EpochRecord, PreemptionEvent
+from trainables.training.evaluation import Evaluator, Logits
 from trainables.training.heartbeat import RateLimiter, with_heartbeat
+from trainables.training.loss import class_weights
 from trainables.training.metrics import confusion, summary
-from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
+from trainables.training.train_step import TrainStep
+from trainables.training.trainer import Trainer
 
 
 def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
@@ -32,25 +35,15 @@ def run_training(setup: Setup, micro_batch: int | None, log: StageLog) -> Iterat
     stage, runtime, distributed = setup.stage, setup.runtime, setup.distributed
     memory.begin_watching(setup.input_spec.device)
     pulse = runtime.pulse_seconds if distributed.is_main else math.inf
-    training = Trainer(
-        setup.backbone,
-        stage.recipe,
-        setup.learning_rate,
-        stage.seed,
-        stage.fold,
-        setup.input_spec,
-        setup.parts["train"],
-        setup.parts["val"],
-        distributed,
-        micro_batch,
-        pulse,
-    )
+    weights = class_weights(stage.recipe, setup.parts["train"])
+    step = TrainStep(setup.backbone.module, stage.recipe, setup.learning_rate, distributed, weights, micro_batch)
+    training = Trainer(step, setup.batches, setup.parts["val"], setup.learning_rate, RateLimiter(pulse))
     log.say(_described(setup))
     scratch = runtime.scratch if distributed.size == 1 else None
     checkpoint = Checkpoint(setup.folder, str(stage.key), runtime.checkpoint_seconds, scratch, log.say)
     try:
         yield from _kept(training, checkpoint, log)
-        yield from _finish(setup, training, RateLimiter(pulse), log)
+        yield from _finish(setup, training, micro_batch, log)
     except GeneratorExit:  # stopped from outside, between two steps
         if distributed.size == 1:
             checkpoint.save(training.state)
@@ -81,7 +74,7 @@ def _kept(training: Trainer, checkpoint: Checkpoint, log: StageLog) -> Iterator[
     resumed = checkpoint.load()
     if resumed is not None:
         log.say(f"resumed after {len(resumed['epochs'])} epochs and {resumed['tally']['steps']} steps")
-    epochs, distributed = training.recipe.epochs, training.distributed
+    epochs, distributed = training.train_step.recipe.epochs, training.train_step.distributed
     for event in training.run(resumed):
         if isinstance(event, PreemptionEvent):
             if distributed.is_main:
@@ -100,13 +93,14 @@ def _kept(training: Trainer, checkpoint: Checkpoint, log: StageLog) -> Iterator[
         yield progress
 
 
-def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -> Iterator[StageProgress]:
+def _finish(setup: Setup, training: Trainer, micro_batch: int | None, log: StageLog) -> Iterator[StageProgress]:
     """Score the selected weights once, write all files, and commit."""
     started = time.perf_counter()
     stage, folder = setup.stage, setup.folder
-    training.backbone.module.load_state_dict(training.best_state)
+    module = training.train_step.module
+    module.load_state_dict(training.best_state)
     alive = StageProgress(len(training.epochs), stage.recipe.epochs)
-    metrics, predictions = yield from with_heartbeat(_score(setup, training.backbone), beat, alive)
+    metrics, predictions = yield from with_heartbeat(_score(setup, module), training.heartbeat, alive)
     if (
         not setup.distributed.is_main or folder.result() is not None
     ):  # another process was quicker: the first result stands
@@ -120,7 +114,7 @@ def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -
     commit(
         setup,
         digests,
-        training.micro_batch,
+        micro_batch,
         sum(epoch.seconds for epoch in training.epochs) + scoring,
         selected_on=SELECTED_ON,
         selected_epoch=training.best.epoch,
@@ -131,20 +125,18 @@ def _finish(setup: Setup, training: Trainer, beat: RateLimiter, log: StageLog) -
     log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
 
 
-def _score(setup: Setup, backbone: Backbone) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
+def _score(setup: Setup, module: nn.Module) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
     """Score each part but train once, with the selected weights; return flat metrics and the predictions."""
     metrics: dict[str, float] = {}
     tables = []
+    evaluator = Evaluator(setup.input_spec, setup.stage.recipe, setup.distributed)
     for name, part in setup.parts.items():
         if name == "train":
             continue
-        evaluation = evaluating(backbone.module, part, setup.input_spec, setup.stage.recipe, setup.distributed)
-        logits, measured = yield from evaluation
+        logits, measured = yield from evaluator.evaluate(module, part)
         matrix = confusion(part.labels, logits.argmax(1), logits.shape[1])
-        metrics |= {
-            f"{name}_loss": measured["loss"],
-            **{f"{name}_{measure}": value for measure, value in summary(matrix).items()},
-        }
+        found = {"loss": measured["loss"], **summary(matrix), **measured}
+        metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
         tables.append(_predictions(name, part, logits))
     return metrics, pa.concat_tables(tables)
 
@@ -167,6 +159,7 @@ def history_table(epochs: list[EpochRecord]) -> pa.Table:
         {
             "epoch": e.epoch,
             "split": part,
+            **dict.fromkeys(e.val),  # of train the recipe's metrics are not known
             **shown,
             "learning_rate": e.learning_rate,
             "images_per_second": e.images_per_second,

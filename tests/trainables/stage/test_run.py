@@ -15,14 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.trainables.support.stage_bench import MODEL, Bench, Ran, run, split_rows
-from trainables.errors import DamagedError, UserError
+from trainables.errors import DamagedError, StageError, UserError
 from trainables.models.backbones import build
 from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, ModelSpec, Stage, StageWeights
 from trainables.stage.run import run_stage
 from trainables.store.study import split_digest
 from trainables.training.metrics import confusion, summary
-from trainables.training.train_step import StageError
 
 CONTRACT = {"stage.json", "result.json", "history.parquet", "predictions.parquet", "weights.safetensors", "log.txt"}
 

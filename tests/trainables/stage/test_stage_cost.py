@@ -20,7 +20,7 @@ from tests.trainables.support.stage_bench import Bench, run
 from trainables.data.loading.batches import InputSpec, Part, training_batches
 from trainables.data.packing import decode
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import ImageFolder
+from trainables.data.readers.image_folder import ImageFolder
 from trainables.specs import Augmentation, Stage
 from trainables.store.storage import Storage
 from trainables.training import trainer

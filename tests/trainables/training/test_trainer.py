@@ -18,7 +18,6 @@ from trainables.specs import Augmentation, ModelSpec, Recipe
 from trainables.training.distributed import DistributedContext
 from trainables.training.evaluation import evaluate
 from trainables.training.lr_schedule import rate_factor
-from trainables.training.train_step import StageError, autocast
 from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
 
 EDGE = 16

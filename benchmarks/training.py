@@ -85,14 +85,14 @@ def bare(work: Work) -> Turn:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from trainables.data.loading.batches import evaluation_batches, training_batches
+    from trainables.data.loading.batches import TrainingBatches, evaluation_batches
     from trainables.training.distributed import DistributedContext
     from trainables.training.evaluation import evaluate
 
     recipe, input_spec, train, val = prepared(work)
     module = work.backbone().module.to(memory_format=torch.channels_last)
     first_loss = evaluate(module, val, input_spec, recipe, DistributedContext(torch.device("cpu")))[1]["loss"]
-    batch = next(training_batches(train, input_spec, recipe.augmentation, work.batch, 0, 0, 0))
+    batch = next(TrainingBatches(train, input_spec, recipe.augmentation, work.batch, 0, 0).epoch(0))
     held = next(evaluation_batches(val, input_spec)).images
     optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)
     precision = torch.autocast("cpu", torch.bfloat16)

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from trainables.frozen import Frozen
-from trainables.hashing import digest, short_key
-from trainables.registry.entry_spec import (
+from trainables.entry_spec import (
     AS_WRITTEN,
     EntrySpec,
     Plugin,
@@ -22,6 +20,8 @@ from trainables.registry.entry_spec import (
     complete_entries,
     complete_options,
 )
+from trainables.frozen import Frozen
+from trainables.hashing import digest, short_key
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
 

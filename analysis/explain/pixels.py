@@ -15,13 +15,13 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.explain.checks.mask_overlap import MaskOf, masks_of
 from analysis.results.plan_file import explain
 from trainables.arrays import Pixels
-from trainables.data.data_spec import DataSpec
 from trainables.data.loading import augment
 from trainables.data.packing.decode import decode, what_is_wrong
 from trainables.data.packing.packed_dataset import META
 from trainables.data.packing.prepare import Packed, load, prepare
 from trainables.data.readers.base import IMAGE_ENDINGS
-from trainables.data.readers.generated import Generated
+from trainables.data.readers.builtin.generated import Generated
+from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import short_key
 from trainables.store import layout

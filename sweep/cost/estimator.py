@@ -13,7 +13,7 @@ from trainables.specs import Stage
 
 if TYPE_CHECKING:  # for these a plan would wait
     from sweep.grid.schema import GridFile
-    from trainables.data.data_spec import DataSpec
+    from trainables.data.readers.data_spec import DataSpec
     from trainables.data.splits.splits import Split
 
 BACKWARD = 3.0

@@ -12,7 +12,7 @@ from sweep.grid.grid import MATCHABLE, Grid
 from sweep.grid.rule_coverage import touches
 from sweep.grid.rules import said
 from sweep.grid.schema import ALL, Axes, GridFile
-from trainables.data.data_spec import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import suggestion
 
 Fault = tuple[tuple[str | int, ...], str]

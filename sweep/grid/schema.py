@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 
-from trainables.data.data_spec import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec
 from trainables.frozen import Frozen
 from trainables.runtime import KeepWeights

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sweep.grid.entry_validation import entry_option_faults
 from sweep.grid.grid import Grid, model_of, nested, published
 from sweep.grid.learning_rates import parse_rates, rates_of
 from sweep.grid.precision import AUTO
@@ -14,9 +15,9 @@ from sweep.grid.rule_validation import axis_setting_faults, rule_faults
 from sweep.grid.schema import ALL, GridFile, RangeRates, RangeTest, Rates, RateTable, Scenario
 from sweep.grid.yaml_document import Document
 from sweep.grid.yaml_document import Path as Place
+from trainables.entry_spec import SECTION
 from trainables.errors import UserError, suggestion
 from trainables.hashing import canonical
-from trainables.registry.entry_spec import SECTION
 from trainables.specs import Augmentation, Recipe
 
 Fault = tuple[Place, str]
@@ -31,6 +32,7 @@ def faults_of(grid: Grid) -> list[Fault]:
             faults += _setting_faults(("axes", axis, i), axis, value)
     if not faults:  # these ask for values that only a grid without the faults above has
         faults = [*_weights_faults(grid), *_rate_faults(grid), *rule_faults(grid), *_twin_faults(grid)]
+        faults += entry_option_faults(grid)
     return faults
 
 

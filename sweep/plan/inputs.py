@@ -13,8 +13,8 @@ from pathlib import Path
 from sweep.cost.estimator import cost, packed_bytes, train_images
 from sweep.grid.grid import Grid, published
 from sweep.grid.schema import GridFile
-from trainables.data.data_spec import DataSpec
 from trainables.data.packing.prepare import Packed, Progress, prepare
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.cache import kept_split
 from trainables.data.splits.splits import Split, cross_validation, single
 from trainables.errors import UserError

@@ -14,7 +14,7 @@ from sweep.grid.learning_rates import RangeTestRate, Rate
 from sweep.grid.rules import said
 from sweep.plan.inputs import Inputs
 from sweep.plan.stage_template import StageTemplate
-from trainables.data.data_spec import reader_plugin
+from trainables.data.readers.data_spec import reader_plugin
 from trainables.errors import UserError
 from trainables.hashing import readable
 from trainables.specs import (

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from trainables.data.data_spec import DataSpec
 from trainables.data.packing.prepare import Progress, prepare
 from trainables.data.readers.base import readers
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.data.summary import data_summary, divided
 from trainables.errors import UserError, suggestion

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from trainables.frozen import Frozen
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 from trainables.specs import Recipe
 
 ValMetrics = Sequence[Mapping[str, float]]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trainables.frozen import Frozen
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 from trainables.specs import Recipe
 
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 1 / 25, 1e-4 / 25

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from trainables.arrays import Floats, Ints
+from trainables.entry_spec import EntrySpec
 from trainables.frozen import Frozen
-from trainables.registry.entry_spec import EntrySpec
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 
 MEASURES = ("precision", "recall", "f1", "mcc")
 ALWAYS = ("accuracy", *(f"{measure}_macro" for measure in MEASURES))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.generated import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData

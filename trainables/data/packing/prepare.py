@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from trainables.data.data_spec import DataSpec
 from trainables.data.packing.arrow_images import ImageWriter
 from trainables.data.packing.decode import UNDECODABLE, UnreadableError, decode_all
 from trainables.data.packing.packed_dataset import IMAGES, META, Packed, load
 from trainables.data.packing.resume_log import Journal
 from trainables.data.readers.base import ImageEntry, Listing
+from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import digest, readable
 

@@ -16,7 +16,7 @@ from pydantic import Field
 from trainables.arrays import Pixels
 from trainables.errors import UserError, suggestion
 from trainables.frozen import Frozen
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -64,7 +64,7 @@ class DataSource(Frozen, ABC):
     at_most: int | None = Field(
         None, ge=1, description="images of each class (and given part) that are used, chosen by their names: for trials"
     )
-    reader: str = Field(description="name of the reader: an entry of trainables/data/readers")
+    reader: str = Field(description="name of the reader: an entry of trainables/data/readers/builtin")
 
     @abstractmethod
     def scan(self, root: Path) -> Listing:
@@ -103,7 +103,7 @@ class DataSource(Frozen, ABC):
         return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
 
 
-readers: Registry[type[DataSource]] = Registry("reader", "readers", "trainables.data.readers", DataSource)
+readers: Registry[type[DataSource]] = Registry("reader", "readers", "trainables.data.readers.builtin", DataSource)
 
 
 def _some(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list[int]:

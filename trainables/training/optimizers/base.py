@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from trainables.frozen import Frozen
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from trainables.arrays import Floats
 from trainables.frozen import Frozen
-from trainables.registry.registry import Registry
+from trainables.registry import Registry
 
 if TYPE_CHECKING:
     import torch

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
+from trainables.entry_options import checked_options, refuse_other_version
 from trainables.errors import UserError
 from trainables.frozen import Frozen
-from trainables.registry.kinds import registry_of
-from trainables.registry.options import checked_options, refuse_other_version
+from trainables.registry import registry_of
 
 AS_WRITTEN = {"entries": "as written"}
 """Validation context of a document of a stage: the entries it names are believed, since what it did can be read where
@@ -78,7 +78,7 @@ class Plugin(Frozen):
         """Return who publishes an entry; None: it is the project's own.
 
         Args:
-            kind: a key of ``trainables.registry.kinds.REGISTRIES``.
+            kind: a key of ``trainables.registry.REGISTRIES``.
             name: of the entry.
             options: see ``Plugin``.
 

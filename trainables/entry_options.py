@@ -21,8 +21,7 @@ from pydantic import ValidationError
 
 from trainables.errors import UserError, suggestion
 from trainables.hashing import canonical
-from trainables.registry.kinds import registry_of
-from trainables.registry.registry import PublishedEntry
+from trainables.registry import PublishedEntry, registry_of
 
 CHECK_SECONDS = 120.0
 """A child that imports torch from a slow network drive takes half a minute."""
@@ -73,7 +72,7 @@ def _fault(entry: str, known: list[str], fault: Any) -> str:
     place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         there_are = f"there are {', '.join(known)}" if known else "it has none"
-        return f"the {entry} has no option {place}{suggestion(place, known)}; {there_are}"
+        return f"the {entry} has no option {place}; {there_are}{suggestion(place, known)}"
     found = "" if fault["type"] == "missing" else f", found {fault['input']!r}"
     return f"option {place} of the {entry}: {fault['msg'].lower()}{found}" if place else f"{entry}: {fault['msg']}"
 
@@ -86,7 +85,7 @@ def _asked_of_child(kind: str, name: str, options: str, seconds: float) -> dict[
     # Files, because a process that the entry leaves behind would hold a pipe open.
     with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaints:
         child = subprocess.Popen(
-            [sys.executable, "-m", "trainables.registry.options_child", request],
+            [sys.executable, "-m", "trainables.entry_options_child", request],
             stdin=subprocess.DEVNULL,
             stdout=answer,
             stderr=complaints,

@@ -9,9 +9,9 @@ from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from trainables.data.readers.base import DataSource, Listing, readers
+from trainables.entry_options import checked_options
+from trainables.entry_spec import Plugin
 from trainables.errors import UserError
-from trainables.registry.entry_spec import Plugin
-from trainables.registry.options import checked_options
 
 PLUGIN = "plugin"
 

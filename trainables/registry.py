@@ -8,12 +8,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from trainables.errors import UserError, suggestion
 
 PREFIX = "scenario_sweep."
 """Begins the name of every entry-point group that is looked at."""
+
+REGISTRIES = {
+    "reader": "trainables.data.readers.base:readers",
+    "augmentation": "trainables.data.loading.augmentations.base:augmentations",
+    "optimizer": "trainables.training.optimizers.base:optimizers",
+    "learning-rate schedule": "trainables.training.lr_schedule:lr_schedules",
+    "stopping rule": "trainables.training.early_stopping:stopping_rules",
+    "metric": "trainables.training.metrics:metrics",
+}
+"""Kind of entry that a stage is made of -> module and name of its registry. By name, because a specification is checked
+against the registries, and they lie in rooms that import the specifications."""
 
 Entry = TypeVar("Entry")
 
@@ -106,8 +117,8 @@ class Registry(Generic[Entry]):
             )
         if not owners or name in self._reserved:
             raise UserError(
-                f"no {self.kind} {name}{suggestion(name, self.names())}; there are {', '.join(self.names())}, and those that "
-                f"other installed distributions publish as entry points {self.group}"
+                f"no {self.kind} {name}; there are {', '.join(self.names())}, and what other installed distributions publish "
+                f"as entry points {self.group}{suggestion(name, self.names())}"
             )
         return published[0] if published else None
 
@@ -133,6 +144,12 @@ class Registry(Generic[Entry]):
                 f"{whose} is {entry!r}: it should be a class derived from {self._base.__module__}.{self._base.__qualname__}"
             )
         return entry
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """Return the registry of a kind, a key of ``REGISTRIES``."""
+    registry: Registry[Any] = pkgutil.resolve_name(REGISTRIES[kind])
+    return registry
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The child process that checks the options of a published entry. Started by ``trainables.registry.options``."""
+"""The child process that checks the options of a published entry. Started by ``trainables.entry_options``."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import sys
 from typing import Any
 
+from trainables.entry_options import completed
 from trainables.errors import UserError
-from trainables.registry.options import completed
 
 
 def main(request: str) -> None:

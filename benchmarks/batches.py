@@ -150,7 +150,7 @@ def ours(source: Path) -> Iterator[Any]:
     import cv2
     import torch
 
-    from trainables.data.loading.batches import InputSpec, Part, training_batches
+    from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
     from trainables.specs import Augmentation
     from trainables.training import memory
 
@@ -161,7 +161,7 @@ def ours(source: Path) -> Iterator[Any]:
     input_spec = InputSpec(EDGE, MEAN, STD, torch.device("cpu"))
     memory.keep_for_next_step(input_spec.device)  # as a stage does
     for epoch in itertools.count():
-        for batch in training_batches(part, input_spec, Augmentation(), BATCH, 0, 0, epoch):
+        for batch in TrainingBatches(part, input_spec, Augmentation(), BATCH, 0, 0).epoch(epoch):
             yield batch.images, batch.labels
 
 

@@ -133,7 +133,7 @@ def packed(count: int) -> float:
     import numpy as np
 
     from trainables.data.packing.prepare import prepare
-    from trainables.data.readers.builtin import PCam
+    from trainables.data.readers.builtin.pcam import PCam
 
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory(prefix="growth-") as name:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,22 @@ class Stopwatch:
         """
         setattr(owner, name, self.timed(part, getattr(owner, name)))
 
+    def patch_generator(self, owner: Any, name: str, part: str) -> None:
+        """Time the steps of a generator, without what its caller does between them. Arguments as of ``patch``."""
+        function = getattr(owner, name)
+
+        @functools.wraps(function)
+        def wrapper(*arguments: Any, **named: Any) -> Generator[Any, None, Any]:
+            advance = self.timed(part, functools.partial(next, function(*arguments, **named)))
+            while True:
+                try:
+                    item = advance()
+                except StopIteration as end:
+                    return end.value
+                yield item
+
+        setattr(owner, name, wrapper)
+
 
 def watch() -> Stopwatch:
     """Time the parts of a stage."""
@@ -75,10 +91,11 @@ def watch() -> Stopwatch:
     from trainables.data.loading import augment
     from trainables.data.loading.batches import InputSpec
     from trainables.data.packing.prepare import Packed
-    from trainables.stage import run, train
+    from trainables.stage import run
     from trainables.store import storage, study
-    from trainables.training import train_step, trainer
+    from trainables.training import train_step
     from trainables.training.checkpoint import Checkpoint
+    from trainables.training.evaluation import Evaluator
 
     clock = Stopwatch()
     clock.patch(run, "set_up", "set up")
@@ -87,12 +104,11 @@ def watch() -> Stopwatch:
     clock.patch(augment, "apply", "augment")
     clock.patch(InputSpec, "tensor", "normalise")
     clock.patch(torch.Tensor, "backward", "backward")
-    clock.patch(trainer, "evaluate", "evaluate")
-    clock.patch(train, "evaluate", "evaluate")
+    clock.patch_generator(Evaluator, "evaluate", "evaluate")
     clock.patch(Checkpoint, "_write", "checkpoint")
     clock.patch(storage.Storage, "write", "files")
     clock.patch(study.Study, "folder", "files")
-    made, runnable = train_step.make_optimizer, train_step._wrap_for_workers
+    made, runnable = train_step.make_optimizer, train_step.data_parallel  # type: ignore[attr-defined]
 
     def optimizer(*arguments: Any) -> Any:
         result = made(*arguments)
@@ -103,8 +119,8 @@ def watch() -> Stopwatch:
     def network(*arguments: Any) -> Any:
         return clock.timed("forward", runnable(*arguments))
 
-    train_step.make_optimizer = optimizer  # type: ignore[assignment]
-    train_step._wrap_for_workers = network  # type: ignore[assignment]
+    train_step.make_optimizer = optimizer  # type: ignore[assignment, attr-defined]
+    train_step.data_parallel = network  # type: ignore[assignment, attr-defined]
     clock.patch(torch.nn.utils, "clip_grad_norm_", "optimiser")
     return clock
 

@@ -19,6 +19,10 @@ class UserError(Exception):
         super().__init__("\n".join(self.faults))
 
 
+class StageError(Exception):
+    """The stage cannot go on: what happened, where, and what to try."""
+
+
 class LostError(Exception):
     """A worker's process or node is lost. Not an error of the stage: it may resume from its checkpoint elsewhere."""
 

@@ -9,8 +9,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from trainables.entry_spec import (
+    AS_WRITTEN,
+    EntrySpec,
+    Plugin,
+    check_entry,
+    complete_entries,
+    complete_options,
+)
+from trainables.frozen import Frozen
 from trainables.hashing import digest, short_key
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
@@ -23,20 +33,25 @@ FIELDS_ADDED_LATER: dict[str, Any] = {
     "found_rate": None,
     "recipe.micro_batch": None,
     "recipe.compile": False,
+    "recipe.optimizer_options": {},
+    "recipe.decay_options": {},
+    "recipe.stopping": "patience",
+    "recipe.stopping_options": {},
+    "recipe.metrics": (),
+    "recipe.augmentation.operations": (),
+    "data.reader": None,
+    "plugins": (),
 }
 """Dotted name of a field added after the first release -> the value that means what was done before it
 existed. At that value it is left out of the hash, so that old keys stay. It is a constant of its
 introduction, not today's default: a default may change later, and then the key changes too."""
 
 
-class Frozen(BaseModel):
-    """Base of all specifications: immutable, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class Augmentation(Frozen):
-    """Random changes of training images, drawn for each image by (seed, fold, epoch, image)."""
+    """Random changes of training images, drawn for each image by (seed, fold, epoch, image).
+
+    All but ``operations`` are one warp and one linear map of the colours; the operations come after them, in their order.
+    """
 
     flip: bool = Field(True, description="mirror left-right and up-down, each with probability 1/2")
     rotate: float = Field(180.0, ge=0, le=180, description="largest rotation, degrees, either way")
@@ -46,6 +61,16 @@ class Augmentation(Frozen):
     contrast: float = Field(0.1, ge=0, lt=1, description="largest relative change about mid-grey")
     saturation: float = Field(0.1, ge=0, le=1, description="largest relative change")
     stain: float = Field(0.05, ge=0, lt=1, description="largest relative change of each colour channel by itself")
+    operations: tuple[EntrySpec, ...] = Field((), description="further changes, by the name of their entry")
+
+    @field_validator("operations")
+    @classmethod
+    def _are_known(cls, operations: tuple[EntrySpec, ...], info: ValidationInfo) -> tuple[EntrySpec, ...]:
+        return complete_entries("augmentation", operations, info)
+
+
+ENTRY_FIELDS = {"optimizer": "optimizer", "decay": "learning-rate schedule", "stopping": "stopping rule"}
+"""Field of a recipe that names an entry -> its kind. Its options are in the field of the same name and ``_options``."""
 
 
 class Recipe(Frozen):
@@ -57,28 +82,69 @@ class Recipe(Frozen):
     micro_batch: int | None = Field(
         None, ge=1, description="images a worker takes at once; gradients add up to the batch; None: its whole share"
     )
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: str = Field("sgd", description="an entry of trainables/training/optimizers")
+    optimizer_options: dict[str, Any] = Field(
+        {}, validate_default=True, description="of the optimizer: those it has beside the settings of this recipe"
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; beta1 of AdamW")
     weight_decay: float = Field(1e-4, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
     clip_norm: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    decay: Literal["constant", "step", "exponential", "cosine", "one_cycle", "plateau"] = "constant"
+    decay: str = Field("constant", description="learning-rate schedule, an entry of trainables/training/lr_schedule.py")
+    decay_options: dict[str, Any] = Field(
+        {}, validate_default=True, description="of the schedule, as for the optimizer"
+    )
     decay_epochs: int = Field(7, ge=1, description="step: epochs between two drops; plateau: epochs waited")
     decay_factor: float = Field(0.1, gt=0, le=1, description="step, plateau: per drop; exponential: over the whole run")
     warmup_epochs: float = Field(0.0, ge=0)
     patience: int | None = Field(None, ge=1, description="epochs without a better val score before stopping early")
+    stopping: str = Field("patience", description="rule, an entry of trainables/training/early_stopping.py")
+    stopping_options: dict[str, Any] = Field({}, validate_default=True, description="of the rule")
+    metrics: tuple[EntrySpec, ...] = Field(
+        (), description="computed beside those that always are; an entry of trainables/training/metrics.py"
+    )
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of one worker: other counts give other bits")
     compile: bool = Field(False, description="torch.compile the network: minutes at the start, faster steps after")
     augmentation: Augmentation = Augmentation()
+
+    @field_validator(*ENTRY_FIELDS)
+    @classmethod
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        check_entry(ENTRY_FIELDS[str(info.field_name)], name, info)
+        return name
+
+    @field_validator(*(f"{field}_options" for field in ENTRY_FIELDS))
+    @classmethod
+    def _are_complete(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        field = str(info.field_name).removesuffix("_options")
+        if field not in info.data:  # its name is refused already
+            return options
+        return complete_options(ENTRY_FIELDS[field], info.data[field], options, info)
+
+    @field_validator("metrics")
+    @classmethod
+    def _are_known(cls, metrics: tuple[EntrySpec, ...], info: ValidationInfo) -> tuple[EntrySpec, ...]:
+        names = [metric.name for metric in metrics]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise PydanticCustomError("twice", "{text}", {"text": f"metrics names {', '.join(twice)} twice"})
+        return complete_entries("metric", metrics, info)
+
+    def plugins(self) -> tuple[Plugin, ...]:
+        """Return the entries of other distributions that this recipe uses, by kind and name."""
+        used = [(kind, getattr(self, field)) for field, kind in ENTRY_FIELDS.items()]
+        used += [("metric", metric.name) for metric in self.metrics]
+        used += [("augmentation", operation.name) for operation in self.augmentation.operations]
+        return tuple(plugin for kind, name in sorted(set(used)) if (plugin := Plugin.of(kind, name)) is not None)
 
 
 class ModelSpec(Frozen):
     """A network: ``torchvision/NAME``, ``timm/NAME`` or ``package.module:CLASS`` with its own options."""
 
     model: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field({}, description="of the constructor")
 
 
 class RandomWeights(Frozen):
@@ -150,6 +216,7 @@ class StageData(Frozen):
     fingerprint: str | None
     classes: tuple[str, ...]
     size: int | None = Field(description="edge of the packed images, pixels; None: as they are")
+    reader: Plugin | None = Field(None, description="what read the data, if another distribution publishes it")
 
 
 class Stage(Frozen):
@@ -170,6 +237,17 @@ class Stage(Frozen):
     recipe: Recipe
     ramp: Ramp | None = Field(None, description="of an lr_range stage")
     found_rate: FoundRate | None = Field(None, description="where the start rate comes from, if a range test finds it")
+    plugins: tuple[Plugin, ...] = Field(
+        (), validate_default=True, description="entries of other distributions in its recipe; found where none is given"
+    )
+
+    @field_validator("plugins")
+    @classmethod
+    def _of_the_recipe(cls, given: tuple[Plugin, ...], info: ValidationInfo) -> tuple[Plugin, ...]:
+        if given or info.context == AS_WRITTEN or "recipe" not in info.data:
+            return given
+        recipe: Recipe = info.data["recipe"]
+        return recipe.plugins()
 
     @model_validator(mode="after")
     def _has_one_rate(self) -> Stage:
@@ -236,7 +314,7 @@ class Stage(Frozen):
             ValueError: if it is not a stage of this version, or its key is not that of its content.
         """
         fields = {name: value for name, value in document.items() if name not in ("key", "semantics")}
-        stage = cls.model_validate(fields)
+        stage = cls.model_validate(fields, context=AS_WRITTEN)
         if stage.key != document.get("key"):
             raise ValueError(f"stage {stage.name}: key {document.get('key')} is not that of its content ({stage.key})")
         return stage

@@ -20,7 +20,8 @@ from trainables.data.packing.decode import decode, what_is_wrong
 from trainables.data.packing.manifest import META, DamagedDataError
 from trainables.data.packing.prepare import Packed, load, prepare
 from trainables.data.readers.base import IMAGE_ENDINGS
-from trainables.data.readers.builtin import DataSpec, Generated
+from trainables.data.readers.builtin.generated import Generated
+from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import short_key
 from trainables.store import layout

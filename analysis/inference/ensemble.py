@@ -64,7 +64,7 @@ def _logits(
     import torch
 
     from trainables.data.loading.batches import InputSpec
-    from trainables.training.train_step import autocast
+    from trainables.training.precision import autocast
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     backbone, recipe = member.backbone(), member.stage.recipe

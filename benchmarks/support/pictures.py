@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from support.bench import CACHE
 
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import ImageFolder
+from trainables.data.readers.builtin.image_folder import ImageFolder
 from trainables.data.synthetic.generated import GENERATORS, members, picture
 
 EDGE = 250

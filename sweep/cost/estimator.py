@@ -13,7 +13,7 @@ from trainables.specs import Stage
 
 if TYPE_CHECKING:  # importing these would delay a plan
     from sweep.grid.schema import GridFile
-    from trainables.data.readers.builtin import DataSpec
+    from trainables.data.readers.data_spec import DataSpec
     from trainables.data.splits.splits import Split
 
 BACKWARD = 3.0

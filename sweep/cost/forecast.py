@@ -13,6 +13,7 @@ from sweep.schedule.parallelism import EXPONENT, max_workers
 from sweep.schedule.simulator import simulate
 from trainables.models.complexity import known
 from trainables.specs import Recipe, Stage
+from trainables.training.optimizers.base import OptimizerSpec, optimizers
 
 if TYPE_CHECKING:
     from sweep.grid.schema import GridFile
@@ -200,4 +201,5 @@ def _weight_bytes(stage: Stage) -> int:
 
 def _copies(recipe: Recipe) -> int:
     """Copies of the weights in a checkpoint: current, best so far, and the optimizer's state."""
-    return 2 + (2 if recipe.optimizer == "adamw" else 1)
+    own = optimizers.own().get(recipe.optimizer, OptimizerSpec)
+    return 2 + own.state_copies

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from sweep.cost.estimator import Estimator, MeasuredThroughput
 from trainables.errors import UserError, suggestion
-from trainables.specs import Frozen
+from trainables.frozen import Frozen
 
 OWN = Path(__file__).with_name("prices.yaml")
 FLOPS_PER_MULTIPLY_ADD = 2

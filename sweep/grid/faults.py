@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from sweep.grid.schema import GridFile
 from sweep.grid.yaml_document import Path
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.base import readers
 from trainables.errors import suggestion
-from trainables.specs import Frozen
+from trainables.frozen import Frozen
 
 Fault = tuple[Path, str]
 """Path of a value in the document, and a sentence that says what is wrong with it."""
@@ -94,10 +94,10 @@ def _path_in(value: Any, loc: Iterable[str | int]) -> Path:
 
 
 def _unknown_reader(details: Mapping[str, Any]) -> str:
-    readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
+    names = readers.names()
     given = details["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"
-    return f"{what}, there are {', '.join(readers)}{suggestion(given or '', readers)}"
+    return f"{what}, there are {', '.join(names)}{suggestion(given or '', names)}"
 
 
 def _keys_beside(schema: Any, loc: tuple[str | int, ...]) -> set[str]:

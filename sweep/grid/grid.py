@@ -17,7 +17,7 @@ from sweep.grid.precision import Precision, of_this_machine, resolve
 from sweep.grid.rules import matches
 from sweep.grid.schema import ALL, GridFile, Rule, Scenario, WeightsSource
 from sweep.grid.yaml_document import Document
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.models.complexity import full_name, known
 from trainables.specs import ModelSpec, Recipe
 

@@ -76,11 +76,17 @@ def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
 
 
 def _defaults_of(grid: Grid, point: Point) -> list[int]:
-    """Return the indices of the default rules that match a cell of a point, or a pre-training that it starts from."""
+    """Return the indices of the default rules that a cell, or a pre-training it starts from, matches."""
+    labels = stage_labels(grid, point)
+    return [i for i, rule in enumerate(grid.file.defaults) if any(matches(rule.match, one) for one in labels)]
+
+
+def stage_labels(grid: Grid, point: Point) -> list[dict[str, Any]]:
+    """Return what rules match on, of the cell of a point and of each pre-training that it starts from."""
     labels: list[dict[str, Any]] = [{"kind": "finetune", "data": grid.file.target, **point.labels()}]
     for data in grid.scenarios[point.scenario].pretrain:
         labels.append({"kind": "pretrain", "data": data, **point.labels(), "fold": None})
-    return [i for i, rule in enumerate(grid.file.defaults) if any(matches(rule.match, one) for one in labels)]
+    return labels
 
 
 def check_rule_names(grid: Grid) -> Iterator[Fault]:

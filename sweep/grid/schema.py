@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec
+from trainables.frozen import Frozen
 from trainables.runtime import KeepWeights
-from trainables.specs import Frozen, ModelSpec, Ramp
+from trainables.specs import ModelSpec, Ramp
 
 ALL: Literal["all"] = "all"
 CHECKED_LATER = ConfigDict(allow_inf_nan=True)

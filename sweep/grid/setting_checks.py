@@ -13,7 +13,8 @@ from sweep.grid.grid import Grid, changed_data, nested
 from sweep.grid.precision import AUTO
 from sweep.grid.schema import ALL, Axes, GridFile
 from sweep.grid.yaml_document import Path
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
+from trainables.entry_spec import SECTION
 from trainables.errors import suggestion
 from trainables.specs import Recipe
 
@@ -53,8 +54,9 @@ def _section_faults(at: Path, fields: Any, besides: tuple[str, ...] = ()) -> Ite
     """
     if not isinstance(fields, dict):
         return
+    changed = {k: v for k, v in fields.items() if k not in besides and (k, v) != ("precision", AUTO)}
     try:
-        Recipe.model_validate({k: v for k, v in fields.items() if k not in besides and (k, v) != ("precision", AUTO)})
+        Recipe.model_validate(changed, context=SECTION)
     except ValidationError as error:
         yield from schema_faults(error, fields, at, Recipe)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from sweep.grid.axes import NAMED
+from sweep.grid.entry_checks import check_entry_options
 from sweep.grid.faults import Fault
 from sweep.grid.grid import Grid, model_of
 from sweep.grid.rate_checks import check_pretraining_rates, check_rates, check_weights
@@ -106,5 +107,6 @@ RESOLVING_CHECKS: tuple[Check, ...] = (
     check_rule_names,
     check_rule_coverage,
     _check_distinct_scenarios,
+    check_entry_options,
 )
 """Checks that resolve names: of weights, rates and rules. They need a grid in which the others found no fault."""

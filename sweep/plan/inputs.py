@@ -13,7 +13,7 @@ from sweep.cost.estimator import cost, packed_bytes, train_images
 from sweep.grid.grid import Grid, published
 from sweep.grid.schema import GridFile
 from trainables.data.packing.prepare import Packed, Progress, prepare
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.cache import cached_split
 from trainables.data.splits.splits import Split, cross_validation, train_val_split
 from trainables.errors import UserError

@@ -13,6 +13,7 @@ from sweep.grid.grid import Grid
 from sweep.grid.learning_rates import RangeTestRate, Rate
 from sweep.grid.rules import describe
 from sweep.plan.inputs import Inputs
+from trainables.data.readers.data_spec import reader_plugin
 from trainables.errors import UserError
 from trainables.hashing import readable
 from trainables.specs import (
@@ -35,6 +36,10 @@ WITHOUT_MEANING = {
     "decay_factor": 0.1,
     "warmup_epochs": 0.0,
     "patience": None,
+    "decay_options": {},
+    "stopping": "patience",
+    "stopping_options": {},
+    "metrics": (),
 }
 """Settings of a recipe that a range test does not use, at the constants that replace them: its key, and with it the test,
 stays the same when they change."""
@@ -215,6 +220,7 @@ class Planner:
                 fingerprint=packed.fingerprint if packed else None,
                 classes=packed.classes if packed else (),
                 size=self._grid.data_specs[data].size,
+                reader=reader_plugin(self._grid.data_specs[data]),
             ),
             recipe=training.recipe,
             **own,

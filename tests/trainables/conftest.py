@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from tests.trainables.support.stage_bench import Bench, make_bench
 from trainables.data.packing.prepare import Packed
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 
 settings.register_profile(
     "project", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from trainables import specs
+from trainables.entry_spec import AS_WRITTEN
 from trainables.hashing import digest
 from trainables.specs import (
     Augmentation,
@@ -43,7 +44,12 @@ LABELS = {"name", "architecture", "scenario", "data.name", "initial.name"}
 RATES = {"learning_rate", "found_rate", "ramp", "kind"}
 """Of these one alone is given, by the kind of stage: a change of one is a change of another."""
 
-CANDIDATES = [False, True, 2, 3, 17, 0.001, 0.25, 0.5, 1.5, "another", ["another", "one"], {"depth": 2}]
+PLUGIN = {"kind": "optimizer", "name": "lion", "distribution": "their-optimizers", "version": "1.0"}
+CANDIDATES = [
+    *(False, True, 2, 3, 17, 0.001, 0.25, 0.5, 1.5, "another", ["another", "one"], {"depth": 2}),
+    PLUGIN,
+    [PLUGIN],
+]
 
 
 def make_stage(start: str = "stage", **fields: Any) -> Stage:
@@ -85,7 +91,7 @@ def changed(stage: Stage, dotted: str, annotation: Any) -> Stage:
             place = place[part]
         place[last] = candidate
         try:
-            other = Stage.model_validate(document)
+            other = Stage.model_validate(document, context=AS_WRITTEN)  # no registry has "another"
         except ValidationError:
             continue
         if other != stage:

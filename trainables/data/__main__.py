@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from trainables.data.packing.prepare import Progress, prepare
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.base import readers
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.data.summary import data_summary, split_summary
 from trainables.errors import UserError, suggestion
@@ -21,9 +22,6 @@ from trainables.errors import UserError, suggestion
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this
 --cache. exit status: 0 prepared · 2 bad input · 130 interrupted: the same command goes on"""
 BAD_INPUT, INTERRUPTED = 2, 130
-READERS: dict[str, type[BaseModel]] = {
-    get_args(kind.model_fields["reader"].annotation)[0]: kind for kind in get_args(get_args(DataSpec)[0])
-}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,12 +92,14 @@ def _read(option: str, text: str, kind: TypeAdapter[Any]) -> Any:
 def _fault(option: str, fault: Any) -> str:
     place = ".".join(map(str, fault["loc"][-1:]))
     if fault["type"] == "union_tag_not_found":
-        return f"{option} names no reader. Give reader: {', '.join(READERS)}"
+        return f"{option} names no reader. Give reader: {', '.join(readers.names())}"
     if fault["type"] == "union_tag_invalid":
         tag = fault["ctx"]["tag"]
-        return f"{option}: unknown reader {tag}{suggestion(tag, READERS)}. There are {', '.join(READERS)}"
+        return (
+            f"{option}: unknown reader {tag}{suggestion(tag, readers.names())}. There are {', '.join(readers.names())}"
+        )
     if fault["type"] == "extra_forbidden":
-        kind = READERS.get(fault["loc"][0], SplitSpec)
+        kind = readers.own().get(fault["loc"][0], SplitSpec)
         return f"{option}: unknown key {place}{suggestion(place, kind.model_fields)}"
     return f"{option}: {place + ': ' if fault['loc'] else ''}{fault['msg']}"
 

@@ -18,11 +18,10 @@ from typing import IO, Any
 import ray
 import torch
 
-from trainables.errors import LostError, StorageError, UserError
+from trainables.errors import LostError, StageError, StorageError, UserError
 from trainables.runtime import Workers
 from trainables.stage.log import StageLog
 from trainables.stage.task import StageProgress, StageTask
-from trainables.training.train_step import StageError
 
 
 def run_ddp(task: StageTask, workers: Workers, micro_batch: int | None) -> Iterator[StageProgress]:

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from trainables.data.loading.batches import Batch, Part, training_batches
+from trainables.data.loading.batches import Batch, Part
 from trainables.data.loading.prefetch import prefetch
+from trainables.errors import StageError
 from trainables.hashing import derive_seed, tidy_rate
 from trainables.lr_range.ramp import RangeCurve, sweep_rates
 from trainables.lr_range.suggestion import SuggestedRate, choose
@@ -22,10 +23,10 @@ from trainables.stage.setup import Setup
 from trainables.stage.task import StageProgress
 from trainables.store import layout
 from trainables.training import memory
-from trainables.training.evaluation import batch_statistics, measures, score
-from trainables.training.heartbeat import RateLimiter
-from trainables.training.train_step import StageError, TrainStep
-from trainables.training.trainer import class_weights
+from trainables.training.evaluation import Evaluator, batch_statistics, plain_metrics
+from trainables.training.heartbeat import RateLimiter, without_heartbeat
+from trainables.training.loss import class_weights
+from trainables.training.train_step import TrainStep
 
 
 def run_range_test(setup: Setup) -> Iterator[StageProgress]:
@@ -83,23 +84,15 @@ class _RangeTest:
         if self._ramp.loss == "train":
             return float(loss)
         with batch_statistics(module):
-            logits = score(module, self._watched, setup.input_spec, stage.recipe, setup.distributed)
-        return measures(logits, self._watched.labels)["loss"]
+            evaluator = Evaluator(setup.input_spec, stage.recipe, setup.distributed)
+            logits = without_heartbeat(evaluator.score(module, self._watched))
+        return plain_metrics(logits, self._watched.labels)["loss"]
 
 
 def endless_batches(setup: Setup) -> Iterator[Batch]:
     """Yield the train batches of one epoch after another, without end."""
-    stage, recipe = setup.stage, setup.stage.recipe
     for epoch in count():
-        yield from training_batches(
-            setup.parts["train"],
-            setup.input_spec,
-            recipe.augmentation,
-            recipe.batch_size,
-            stage.seed,
-            stage.fold,
-            epoch,
-        )
+        yield from setup.batches.epoch(epoch)
 
 
 def watched(val: Part, most: int, seed: int, fold: int | None) -> Part:

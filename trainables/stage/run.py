@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 
 import torch
 
-from trainables.errors import LostError, StorageError
+from trainables.errors import LostError, StageError, StorageError
 from trainables.runtime import ONE_WORKER, RuntimeContext, Workers
 from trainables.specs import Stage
 from trainables.stage.log import StageLog
@@ -22,7 +22,6 @@ from trainables.store.study import Study
 from trainables.training import memory
 from trainables.training.checkpoint import FILE as CHECKPOINT
 from trainables.training.distributed import DistributedContext
-from trainables.training.train_step import StageError
 
 Attempt = Callable[[int | None], Iterator[StageProgress]]
 """Runs the stage with a micro-batch size (None: a worker's whole share of the batch)."""

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pyarrow as pa
+from torch import nn
 
 from trainables.data.loading.batches import Part
 from trainables.models.weights import pack_weights
@@ -15,24 +16,25 @@ from trainables.stage.setup import Setup
 from trainables.stage.task import StageProgress
 from trainables.store import layout
 from trainables.store.study import SELECTED_ON
-from trainables.training.evaluation import Logits, evaluating
-from trainables.training.heartbeat import RateLimiter, with_heartbeat
+from trainables.training.epoch import EpochRecord
+from trainables.training.evaluation import Evaluator, Logits
+from trainables.training.heartbeat import with_heartbeat
 from trainables.training.metrics import confusion, summary
-from trainables.training.trainer import EpochRecord, Trainer
+from trainables.training.trainer import Trainer
 
 
-def score_and_commit(setup: Setup, training: Trainer, limiter: RateLimiter) -> Iterator[StageProgress]:
+def score_and_commit(setup: Setup, training: Trainer) -> Iterator[StageProgress]:
     """Score the selected weights on val and test, write all files, and commit; yield progress meanwhile.
 
     Args:
         setup: what the stage works with.
         training: at its end.
-        limiter: says when progress is due.
     """
     started = time.perf_counter()
-    training.backbone.module.load_state_dict(training.best_state)
+    module = training.train_step.module
+    module.load_state_dict(training.best_state)
     alive = StageProgress(len(training.epochs), setup.stage.recipe.epochs)
-    metrics, predictions = yield from with_heartbeat(_score(setup), limiter, alive)
+    metrics, predictions = yield from with_heartbeat(_score(setup, module), training.heartbeat, alive)
     if not setup.distributed.is_main or setup.task.folder.result() is not None:
         return  # only the main worker writes; and if another process was quicker, its result stays
     digests = _write_files(setup, training, predictions)
@@ -48,18 +50,18 @@ def score_and_commit(setup: Setup, training: Trainer, limiter: RateLimiter) -> I
     setup.task.log.say(f"done: epoch {training.best.epoch} of {len(training.epochs)} chosen on {SELECTED_ON}")
 
 
-def _score(setup: Setup) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
+def _score(setup: Setup, module: nn.Module) -> Generator[None, None, tuple[dict[str, float], pa.Table]]:
     """Score each part but train once, with the selected weights; return flat metrics and the predictions."""
     metrics: dict[str, float] = {}
     tables = []
+    evaluator = Evaluator(setup.input_spec, setup.stage.recipe, setup.distributed)
     for name, part in setup.parts.items():
         if name == "train":
             continue
-        module, recipe = setup.backbone.module, setup.stage.recipe
-        logits, measured = yield from evaluating(module, part, setup.input_spec, recipe, setup.distributed)
+        logits, measured = yield from evaluator.evaluate(module, part)
         scores = summary(confusion(part.labels, logits.argmax(1), logits.shape[1]))
-        metrics[f"{name}_loss"] = measured["loss"]
-        metrics |= {f"{name}_{measure}": value for measure, value in scores.items()}
+        found = {"loss": measured["loss"], **scores, **measured}
+        metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
         tables.append(_predictions(name, part, logits))
     return metrics, pa.concat_tables(tables)
 
@@ -93,6 +95,7 @@ def history_table(epochs: list[EpochRecord]) -> pa.Table:
         {
             "epoch": e.epoch,
             "split": part,
+            **dict.fromkeys(e.val),  # the recipe's own metrics are not measured on train
             **measures,
             "learning_rate": e.learning_rate,
             "images_per_second": e.images_per_second,

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import torch
 
-from trainables.data.loading.batches import InputSpec, Part
+from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
 from trainables.data.packing.manifest import DamagedDataError
 from trainables.data.packing.prepare import Packed, load
-from trainables.errors import DamagedError
+from trainables.errors import DamagedError, StageError
 from trainables.hashing import derive_seed, file_sha256, short_key, tidy_rate
 from trainables.models.backbones import Backbone, State, build
 from trainables.models.weights import read_weights, unpack_weights
@@ -24,7 +24,6 @@ from trainables.store.node_inputs import data_folder, discard_copy, weights_file
 from trainables.store.study import Document, StageFolder, Study
 from trainables.training import memory
 from trainables.training.distributed import DistributedContext
-from trainables.training.train_step import StageError
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,14 @@ class Setup:
         edge = self.stage.recipe.image_size
         return InputSpec(edge, self.backbone.mean, self.backbone.std, self.distributed.device)
 
+    @property
+    def batches(self) -> TrainingBatches:
+        """The training images, epoch by epoch."""
+        stage, recipe = self.stage, self.stage.recipe
+        return TrainingBatches(
+            self.parts["train"], self.input_spec, recipe.augmentation, recipe.batch_size, stage.seed, stage.fold
+        )
+
 
 def set_up(task: StageTask, distributed: DistributedContext, micro_batch: int | None) -> Setup:
     """Configure this process and load what the stage works with.
@@ -72,9 +79,12 @@ def set_up(task: StageTask, distributed: DistributedContext, micro_batch: int | 
     Raises:
         StageError: if the data or weights found are not those that were planned.
         DamagedError: if weights of an upstream stage are corrupt.
-        UserError: if the weights do not fit the network, or it cannot be built, or the prepared data are damaged.
+        UserError: if the weights do not fit the network, it cannot be built, the prepared data are damaged, or an
+            entry that another distribution publishes is not installed here as it was planned.
     """
     stage, study = task.stage, task.study
+    for plugin in stage.plugins:
+        plugin.refuse_other_version()
     memory.keep_for_next_step(distributed.device)
     torch.set_num_threads(stage.recipe.threads)
     cv2.setNumThreads(stage.recipe.threads)

@@ -12,34 +12,27 @@ from trainables.stage.setup import Setup
 from trainables.stage.task import StageProgress
 from trainables.training import memory
 from trainables.training.checkpoint import Checkpoint
+from trainables.training.epoch import EpochRecord, PreemptionEvent
 from trainables.training.heartbeat import RateLimiter
-from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
+from trainables.training.loss import class_weights
+from trainables.training.train_step import TrainStep
+from trainables.training.trainer import Trainer
 
 
 def run_training(setup: Setup) -> Iterator[StageProgress]:
     """Train, choose the epoch on val, score it once, and commit; yield progress meanwhile."""
     stage, runtime, distributed, log = setup.stage, setup.task.runtime, setup.distributed, setup.task.log
     memory.begin_watching(distributed.device)
-    progress_seconds = runtime.progress_seconds if distributed.is_main else math.inf
-    training = Trainer(
-        setup.backbone,
-        stage.recipe,
-        setup.learning_rate,
-        stage.seed,
-        stage.fold,
-        setup.input_spec,
-        setup.parts["train"],
-        setup.parts["val"],
-        distributed,
-        setup.micro_batch,
-        progress_seconds,
-    )
+    limiter = RateLimiter(runtime.progress_seconds if distributed.is_main else math.inf)
+    weights = class_weights(stage.recipe, setup.parts["train"])
+    step = TrainStep(setup.backbone.module, stage.recipe, setup.learning_rate, distributed, weights, setup.micro_batch)
+    training = Trainer(step, setup.batches, setup.parts["val"], setup.learning_rate, limiter)
     log.say(_description(setup))
     scratch = runtime.scratch if distributed.size == 1 else None
     checkpoint = Checkpoint(setup.task.folder, str(stage.key), runtime.checkpoint_seconds, scratch, log.say)
     try:
         yield from _train_with_checkpoints(setup, training, checkpoint)
-        yield from score_and_commit(setup, training, RateLimiter(progress_seconds))
+        yield from score_and_commit(setup, training)
     except GeneratorExit:  # stopped from outside, between two steps
         if distributed.size == 1:
             checkpoint.save(training.state)

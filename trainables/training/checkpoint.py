@@ -1,6 +1,6 @@
 """A stage under way, kept so that a killed one goes on instead of beginning again.
 
-Random numbers are derived anew for each step (see ``fit``), so a checkpoint needs none of their states:
+Random numbers are derived anew for each step (see ``Trainer``), so a checkpoint needs none of their states:
 a stage that was killed and resumed ends with the bits of one that was not.
 """
 
@@ -67,14 +67,19 @@ class Checkpoint:
         key: str,
         seconds: float,
         scratch: str | None = None,
-        complain: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Write to the study no more often than every so many seconds, and to ``scratch``, if given, whenever asked.
+        """Name the places of the checkpoints.
 
-        A checkpoint that cannot be written is complained of, and the stage goes on.
+        Args:
+            folder: of the stage.
+            key: of the stage.
+            seconds: how long at least lies between two checkpoints in the study.
+            scratch: folder on the node's own disk that takes one whenever one is offered; None: none does.
+            warn: told of a checkpoint that cannot be written. The stage goes on.
         """
         self._key = key
-        self._complain = complain
+        self._warn = warn
         self._places = [_Place(folder.files, FILE, seconds)]
         if scratch is not None:
             self._places.append(_Place(Storage(scratch), f"{short_key(key)}.pt", 0.0))
@@ -108,7 +113,7 @@ class Checkpoint:
             try:
                 place.write(content)
             except OSError as error:
-                self._complain(f"no checkpoint could be written: {error}")
+                self._warn(f"no checkpoint could be written: {error}")
 
     def _read(self, content: bytes | None) -> State | None:
         if content is None or hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:

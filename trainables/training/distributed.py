@@ -1,7 +1,7 @@
-"""The workers of one stage: how they share a batch, add up what they saw, and gather what they scored.
+"""The workers of one stage: how they share a network and a batch, add up what they saw, and gather what they scored.
 
-A stage of one worker is a world of one, in which all of this does nothing. Wider worlds talk through
-``torch.distributed``, whose process group Ray Train has set up (NCCL on GPUs, gloo on CPUs).
+With one worker all of this does nothing. Several talk through ``torch.distributed``, whose process group Ray Train has
+set up (NCCL on GPUs, gloo on CPUs).
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from torch import nn
 
 from trainables.data.loading.batches import WorkerShare
+from trainables.errors import StageError
 
 
 def never_preempted() -> bool:
@@ -49,17 +51,17 @@ class DistributedContext:
         return WorkerShare(self.rank, self.size)
 
     def any_preempted(self) -> bool:
-        """Whether any worker's node is about to be taken away: all hear the same, so all must ask at the same step."""
+        """Whether any worker's node is about to be taken away. Collective: every worker must call it at the same step."""
         return self.is_preempted is not never_preempted and bool(
             self.all_reduce(np.array([float(self.is_preempted())]))[0]
         )
 
     def barrier(self) -> None:
-        """Wait until every worker is here."""
+        """Wait until every worker is here. Collective."""
         self.all_reduce(np.zeros(1))
 
     def all_reduce(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the sum over all workers of an array of float64, the same on each."""
+        """Return the sum over all workers of an array, the same on each. Collective."""
         if self.size == 1:
             return values
         tensor = torch.from_numpy(np.asarray(values, dtype=np.float64).copy()).to(self.device)
@@ -67,7 +69,9 @@ class DistributedContext:
         return tensor.cpu().numpy()
 
     def all_gather(self, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """Put the rows that the workers scored back in order. Worker r has rows r, r + size, r + 2 size and so on.
+        """Put the rows that the workers scored back in order. Collective.
+
+        Worker r has the rows r, r + size, r + 2 size and so on.
 
         Args:
             rows: of this worker, shape (its share of ``count``, width).
@@ -101,3 +105,38 @@ class DistributedContext:
         if not np.array_equal(every[order, 0], np.arange(count)):
             raise RuntimeError(f"{len(every)} rows came from the workers, expected each of {count} once")
         return every[order, 1:].astype(np.float32)
+
+
+def with_sync_batch_norm(module: nn.Module, distributed: DistributedContext) -> nn.Module:
+    """Make batch norm see the whole batch of all workers. Never run on GPUs by us.
+
+    Args:
+        module: the network; changed in place, or returned as it is where there is one worker or no batch norm.
+        distributed: the workers.
+
+    Raises:
+        StageError: on CPU, where torch has no synchronised batch norm.
+    """
+    normed = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if distributed.size == 1 or not normed:
+        return module
+    if distributed.device.type != "cuda":
+        raise StageError(
+            f"the network has {len(normed)} batch norm layers, and torch synchronises them over several workers on "
+            "GPUs only: run this stage on one worker"
+        )
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    return converted
+
+
+def data_parallel(module: nn.Module, distributed: DistributedContext) -> nn.Module:
+    """Return a network whose gradients are averaged over the workers (DistributedDataParallel), if there are several.
+
+    Args:
+        module: the network, on its device.
+        distributed: the workers.
+    """
+    if distributed.size == 1:
+        return module
+    devices = [distributed.device] if distributed.device.type == "cuda" else None
+    return nn.parallel.DistributedDataParallel(module, device_ids=devices)

@@ -4,76 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from trainables.arrays import Ints
 from trainables.compat.torch import batch_norms
 from trainables.data.loading.batches import InputSpec, Part, evaluation_batches
 from trainables.data.loading.prefetch import prefetch
 from trainables.specs import Recipe
-from trainables.training import metrics
 from trainables.training.distributed import DistributedContext
-from trainables.training.heartbeat import without_heartbeat
-from trainables.training.train_step import autocast
+from trainables.training.metrics import confusion, history_metrics, requested
+from trainables.training.precision import autocast
 
 Logits = NDArray[np.float32]
 
 
-def evaluate(
-    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
-) -> tuple[Logits, dict[str, float]]:
-    """Score every image of a part once, with the network in evaluation mode.
+@dataclass(frozen=True)
+class Evaluator:
+    """How a stage scores images.
 
-    Returns:
-        logits, shape (len(part), classes), in the part's order, on every worker; and loss (plain cross entropy),
-        accuracy, f1_macro.
+    Both methods are generators that pause after each batch, since the images of a part may take hours; see
+    ``with_heartbeat`` and ``without_heartbeat``. Collective: every worker must run them.
+
+    Attributes:
+        input_spec: what the network wants to see, and where.
+        recipe: its precision, and the metrics that it asks for.
+        distributed: the workers of the stage.
     """
-    return without_heartbeat(evaluating(module, part, input_spec, recipe, distributed))
+
+    input_spec: InputSpec
+    recipe: Recipe
+    distributed: DistributedContext
+
+    def evaluate(self, module: nn.Module, part: Part) -> Generator[None, None, tuple[Logits, dict[str, float]]]:
+        """Score a part with the network in evaluation mode.
+
+        Args:
+            module: the network.
+            part: the images.
+
+        Returns:
+            logits, as of ``score``; and loss (plain cross entropy), accuracy, f1_macro and the recipe's metrics.
+        """
+        module.eval()
+        logits = yield from self.score(module, part)
+        labels = part.labels
+        return logits, {**plain_metrics(logits, labels), **requested(self.recipe.metrics, labels, logits)}
+
+    def score(self, module: nn.Module, part: Part) -> Generator[None, None, Logits]:
+        """Score a part with the network as it stands.
+
+        Args:
+            module: the network.
+            part: the images.
+
+        Returns:
+            logits, shape (len(part), classes), in the part's order, on every worker.
+        """
+        rows: list[Logits] = []
+        device = self.input_spec.device
+        with prefetch(evaluation_batches(part, self.input_spec, self.distributed.share), device) as batches:
+            for batch in batches:
+                with torch.inference_mode(), autocast(device, self.recipe):  # not in the pause: others go on then
+                    rows.append(module(batch.images).float().cpu().numpy())
+                yield
+        own = np.concatenate(rows) if rows else np.zeros((0, len(part.data.classes)), dtype=np.float32)
+        return self.distributed.all_gather(own, len(part))
 
 
-def evaluating(
-    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
-) -> Generator[None, None, tuple[Logits, dict[str, float]]]:
-    """Do what ``evaluate`` does, with a pause after each batch: the images of a part may take hours."""
-    module.eval()
-    logits = yield from scoring(module, part, input_spec, recipe, distributed)
-    return logits, measures(logits, part.labels)
+def plain_metrics(logits: Logits, labels: Ints) -> dict[str, float]:
+    """Return loss (plain cross entropy, so that recipes can be compared), accuracy and f1_macro.
 
-
-def score(
-    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
-) -> Logits:
-    """Return the logits of a part, shape (len(part), classes), with the network as it stands."""
-    return without_heartbeat(scoring(module, part, input_spec, recipe, distributed))
-
-
-def scoring(
-    module: nn.Module, part: Part, input_spec: InputSpec, recipe: Recipe, distributed: DistributedContext
-) -> Generator[None, None, Logits]:
-    """Do what ``score`` does, with a pause after each batch."""
-    rows: list[Logits] = []
-    with prefetch(evaluation_batches(part, input_spec, distributed.share), input_spec.device) as batches:
-        for batch in batches:
-            with torch.inference_mode(), autocast(input_spec.device, recipe):  # not in the pause: others go on then
-                rows.append(module(batch.images).float().cpu().numpy())
-            yield
-    own = np.concatenate(rows) if rows else np.zeros((0, len(part.data.classes)), dtype=np.float32)
-    return distributed.all_gather(own, len(part))
-
-
-def measures(logits: Logits, labels: NDArray[np.int64]) -> dict[str, float]:
-    """Return loss (plain cross entropy, so that recipes can be compared), accuracy and f1_macro."""
+    Args:
+        logits: shape (n, classes).
+        labels: the true classes, shape (n,).
+    """
     loss = float(nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
-    return {"loss": loss, **shown(metrics.confusion(labels, logits.argmax(1), logits.shape[1]))}
-
-
-def shown(matrix: NDArray[np.int64]) -> dict[str, float]:
-    """Return what a history shows of a confusion matrix."""
-    all_scores = metrics.summary(matrix)
-    return {"accuracy": all_scores["accuracy"], "f1_macro": all_scores["f1_macro"]}
+    return {"loss": loss, **history_metrics(confusion(labels, logits.argmax(1), logits.shape[1]))}
 
 
 @contextmanager

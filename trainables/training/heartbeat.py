@@ -12,14 +12,14 @@ S = TypeVar("S")
 
 
 class RateLimiter:
-    """Says when the next sign of life is due."""
+    """Says whether something that is done now and then is due."""
 
     def __init__(self, seconds: float) -> None:
-        """Let so many seconds lie at least between two signs; infinity: none is ever due."""
+        """Let so many seconds lie at least between two times; infinity: it is never due."""
         self._seconds, self._last = seconds, time.perf_counter()
 
     def due(self) -> bool:
-        """Say whether a sign is due; if so, the next one is due later."""
+        """Say whether it is due; if so, it is next due the set time later."""
         now = time.perf_counter()
         if now - self._last < self._seconds:
             return False
@@ -27,20 +27,29 @@ class RateLimiter:
         return True
 
 
-def with_heartbeat(work: Generator[object, None, T], beat: RateLimiter, sign: S) -> Generator[S, None, T]:
-    """Do work that pauses between its steps, and yield ``sign`` in those pauses in which one is due; return its result."""
+def with_heartbeat(work: Generator[object, None, T], limiter: RateLimiter, event: S) -> Generator[S, None, T]:
+    """Run a generator to its end, and yield an event in those of its pauses in which one is due.
+
+    Args:
+        work: what it yields is ignored. It is closed however this ends.
+        limiter: says when an event is due.
+        event: what is yielded.
+
+    Returns:
+        what ``work`` returns.
+    """
     with closing(work):
         while True:
             try:
                 next(work)
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
-            if beat.due():
-                yield sign
+            if limiter.due():
+                yield event
 
 
 def without_heartbeat(work: Generator[object, None, T]) -> T:
-    """Do the same work without a pause, and return its result."""
+    """Run a generator to its end and return what it returns."""
     while True:
         try:
             next(work)

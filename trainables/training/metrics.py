@@ -6,13 +6,24 @@ one-against-rest table of a class. A ratio 0/0 is 0 and is counted.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from trainables.arrays import Floats, Ints
+from trainables.entry_spec import EntrySpec
+from trainables.frozen import Frozen
+from trainables.registry import Registry
 
 MEASURES = ("precision", "recall", "f1", "mcc")
+ALWAYS = ("accuracy", *(f"{measure}_macro" for measure in MEASURES))
+"""The metrics of every result: see ``summary``."""
+HISTORY = ("epoch", "split", "loss", "learning_rate", "images_per_second", "seconds")
+"""Columns of a history that are no metric of a confusion matrix."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,15 @@ class ClassScores:
 
 
 def confusion(labels: Ints, predicted: Ints, classes: int) -> Ints:
-    """Return the confusion matrix, shape (classes, classes): rows the true class, columns the predicted.
+    """Return the confusion matrix: rows the true class, columns the predicted.
+
+    Args:
+        labels: the true classes, shape (n,).
+        predicted: the predicted classes, shape (n,).
+        classes: how many there are.
+
+    Returns:
+        counts, shape (classes, classes).
 
     Raises:
         ValueError: if a label or a prediction lies outside [0, classes).
@@ -74,6 +93,61 @@ def summary(matrix: Ints) -> dict[str, float]:
         "accuracy": accuracy,
         **{f"{name}_macro": value for name, value in class_scores(matrix).macro().items()},
     }
+
+
+def history_metrics(matrix: Ints) -> dict[str, float]:
+    """Return what a history shows of a confusion matrix: accuracy and f1_macro."""
+    every = summary(matrix)
+    return {"accuracy": every["accuracy"], "f1_macro": every["f1_macro"]}
+
+
+class Metric(Frozen, ABC):
+    """A further metric that a recipe may ask for. The fields of a subclass are its options.
+
+    Its value stands beside the others in ``result.json``, ``val_<name>`` and ``test_<name>``, and in the val rows of
+    the history. Nothing is selected by it.
+    """
+
+    @abstractmethod
+    def compute(self, labels: Ints, logits: NDArray[np.float32]) -> float:
+        """Return the metric of some scored images.
+
+        Args:
+            labels: the true classes, shape (n,).
+            logits: shape (n, classes).
+        """
+
+
+metrics: Registry[type[Metric]] = Registry(
+    "metric", "metrics", "trainables.training.metrics", Metric, reserved=(*ALWAYS, *HISTORY)
+)
+
+
+@metrics.register("top_k_accuracy")
+class TopKAccuracy(Metric):
+    """Share of images whose class is among the ``k`` of the highest logits. Of equal logits the lower class comes first."""
+
+    k: int = Field(2, ge=1, description="number of classes")
+
+    def compute(self, labels: Ints, logits: NDArray[np.float32]) -> float:
+        """Return the share; 0 of no images."""
+        first = np.argsort(-logits, axis=1, kind="stable")[:, : self.k]
+        return float((first == labels[:, None]).any(axis=1).mean()) if len(labels) else 0.0
+
+
+def requested(specs: Iterable[EntrySpec], labels: Ints, logits: NDArray[np.float32]) -> dict[str, float]:
+    """Return the metrics that a recipe asks for, by name.
+
+    Args:
+        specs: the recipe's ``metrics``.
+        labels: the true classes, shape (n,).
+        logits: shape (n, classes).
+
+    Raises:
+        UserError: if there is no such metric.
+    """
+    entries = {spec.name: metrics[spec.name].model_validate(spec.options) for spec in specs}
+    return {name: float(entry.compute(labels, logits)) for name, entry in entries.items()}
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from analysis.explain.records.records import IN_CELL, IN_NUCLEUS
-from trainables.data.readers.builtin import BoneMarrow, DataSpec, Generated
+from trainables.data.readers.builtin.bone_marrow import BoneMarrow
+from trainables.data.readers.builtin.generated import Generated
+from trainables.data.readers.data_spec import DataSpec
 from trainables.data.synthetic import generated
 
 CellMask = NDArray[np.uint8]

@@ -10,7 +10,7 @@ import yaml
 from PIL import Image
 
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import ImageFolder
+from trainables.data.readers.builtin.image_folder import ImageFolder
 from trainables.data.splits.splits import SplitSpec, cross_validation, train_val_split
 from trainables.data.synthetic import generated
 from trainables.runtime import RuntimeContext

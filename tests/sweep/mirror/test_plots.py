@@ -12,7 +12,7 @@ from PIL import Image
 
 from sweep.mirror import plots
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.builtin import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.specs import Stage
 from trainables.store.study import Study
 

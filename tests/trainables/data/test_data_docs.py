@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")

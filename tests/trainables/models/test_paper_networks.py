@@ -14,7 +14,7 @@ import torch
 from analysis.explain.methods.target_layer import cam_layer
 from tests.trainables.support.stage_bench import run
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.builtin import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.models.backbones import build
 from trainables.runtime import RuntimeContext

@@ -17,11 +17,10 @@ import ray
 from sweep.engine.ray_session import ray_session
 from tests.trainables.support.stage_bench import Bench, Ran, run
 from trainables.compat.ray import no_retries
-from trainables.errors import LostError
+from trainables.errors import LostError, StageError
 from trainables.runtime import Workers
 from trainables.specs import ModelSpec
 from trainables.stage.run import run_stage
-from trainables.training.train_step import StageError
 
 TWO = Workers(count=2, cpus=1)
 NO_NORM = ModelSpec(model="torchvision/squeezenet1_1", options={"dropout": 0.0})

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.trainables.support.stage_bench import Bench, run
+from trainables.errors import StageError
 from trainables.specs import ModelSpec, Stage
 from trainables.stage.run import run_stage
-from trainables.training.train_step import StageError
 
 
 def test_a_loss_that_is_not_finite_fails_the_stage_with_a_trace(bench: Bench, tmp_path: Path) -> None:

@@ -11,11 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.trainables.support.stage_bench import MODEL, Bench, Ran, run
-from trainables.errors import DamagedError, UserError
+from trainables.errors import DamagedError, StageError, UserError
 from trainables.models.backbones import build
 from trainables.runtime import RuntimeContext
 from trainables.specs import FileWeights, Stage, StageWeights
-from trainables.training.train_step import StageError
 
 
 def after(pretrained: Ran, bench: Bench, **fields: Any) -> Stage:

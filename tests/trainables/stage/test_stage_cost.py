@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 from tests.trainables.support.stage_bench import Bench, run
-from trainables.data.loading.batches import InputSpec, Part, training_batches
+from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
 from trainables.data.packing import decode
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import ImageFolder
+from trainables.data.readers.builtin.image_folder import ImageFolder
 from trainables.specs import Augmentation, Stage
 from trainables.store.storage import Storage
 from trainables.training import trainer
@@ -152,7 +152,7 @@ def test_batches_of_an_epoch_take_the_memory_of_a_few(bench: Bench) -> None:
     input_spec = InputSpec(32, (0.5,) * 3, (0.5,) * 3, torch.device("cpu"))
 
     def epoch() -> int:
-        return sum(1 for _ in training_batches(part, input_spec, Augmentation(), BATCH, 0, 0, 0))
+        return sum(1 for _ in TrainingBatches(part, input_spec, Augmentation(), BATCH, 0, 0).epoch(0))
 
     epoch()  # maps the file, fills caches
     tracemalloc.start()

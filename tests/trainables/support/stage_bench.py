@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.data.splits.splits import Split, SplitSpec, cross_validation, train_val_split
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.builtin import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.runtime import RuntimeContext
 from trainables.specs import ModelSpec, RandomWeights, Recipe, Stage, StageData
@@ -210,10 +210,10 @@ def test_the_furthest_of_scratch_and_study_is_loaded(tmp_path: Path) -> None:
     assert not list((tmp_path / "scratch").iterdir())
 
 
-def test_a_checkpoint_that_cannot_be_written_is_complained_of(tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "stages").write_text("a file where a folder should be")
     told: list[str] = []
-    checkpoint(tmp_path, complain=told.append).save(lambda: state(1))
+    checkpoint(tmp_path, warn=told.append).save(lambda: state(1))
     assert len(told) == 1
     assert "no checkpoint could be written" in told[0]
 

@@ -12,9 +12,10 @@ from torch import nn
 
 from tests.trainables.support.stage_bench import Bench, run
 from trainables.data.loading.batches import Batch
+from trainables.errors import StageError
 from trainables.specs import ModelSpec, Recipe
-from trainables.training.distributed import DistributedContext
-from trainables.training.train_step import StageError, TrainStep, with_sync_batch_norm
+from trainables.training.distributed import DistributedContext, with_sync_batch_norm
+from trainables.training.train_step import TrainStep
 
 CPU = DistributedContext(torch.device("cpu"))
 

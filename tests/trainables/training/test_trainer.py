@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,15 +12,20 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.data.loading.batches import InputSpec, Part
+from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
 from trainables.data.packing.prepare import Packed
-from trainables.models.backbones import Backbone, build
+from trainables.errors import StageError
+from trainables.models.backbones import build
 from trainables.specs import Augmentation, ModelSpec, Recipe
 from trainables.training.distributed import DistributedContext
-from trainables.training.evaluation import evaluate
+from trainables.training.epoch import EpochRecord, PreemptionEvent
+from trainables.training.evaluation import Evaluator
+from trainables.training.heartbeat import RateLimiter, without_heartbeat
+from trainables.training.loss import class_weights
 from trainables.training.lr_schedule import rate_factor
-from trainables.training.train_step import StageError, autocast
-from trainables.training.trainer import EpochRecord, PreemptionEvent, Trainer
+from trainables.training.precision import autocast
+from trainables.training.train_step import TrainStep
+from trainables.training.trainer import Trainer
 
 EDGE = 16
 COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]], dtype=np.uint8)
@@ -65,22 +71,22 @@ def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Tr
     if module is None:
         torch.manual_seed(0)
         module = Linear()
-    content: dict[str, Any] = {
-        "backbone": Backbone(module, frozenset(), WANT.mean, WANT.std),
-        "recipe": Recipe(**recipe),
-        "learning_rate": 0.05,
-        "seed": 0,
-        "fold": 0,
-        "input_spec": WANT,
-        "train": Part(data, np.arange(40)),
-        "val": Part(data, np.arange(40, 60)),
-        "distributed": CPU,
-    }
-    return Trainer(**(content | fields))
+    spec = Recipe(**recipe)
+    train, rate = fields.pop("train", Part(data, np.arange(40))), fields.pop("learning_rate", 0.05)
+    step = TrainStep(module, spec, rate, fields.pop("distributed", CPU), class_weights(spec, train))
+    seed, fold = fields.pop("seed", 0), fields.pop("fold", 0)
+    batches = TrainingBatches(
+        train, fields.pop("input_spec", WANT), spec.augmentation, spec.batch_size, seed=seed, fold=fold
+    )
+    return Trainer(step, batches, Part(data, np.arange(40, 60)), rate, RateLimiter(math.inf), **fields)
+
+
+def evaluate(module: nn.Module, part: Part) -> tuple[np.ndarray, dict[str, float]]:
+    return without_heartbeat(Evaluator(WANT, Recipe(), CPU).evaluate(module, part))
 
 
 def tensors(run: Trainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in run.backbone.module.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in run.train_step.module.state_dict().items()}
 
 
 def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
@@ -91,8 +97,13 @@ def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bo
 
 
 def test_training_knows_a_train_and_a_val_part_and_no_other() -> None:
-    kinds = {field.name for field in dataclasses.fields(Trainer) if "Part" in str(field.type)}
-    assert kinds == {"train", "val"}
+    parts = {
+        f"{owner.__name__}.{field.name}"
+        for owner in (Trainer, TrainingBatches, TrainStep)
+        for field in (dataclasses.fields(owner) if dataclasses.is_dataclass(owner) else ())
+        if "Part" in str(field.type)
+    }
+    assert parts == {"Trainer.val", "TrainingBatches.part"}
     assert not any("test" in field.name for field in dataclasses.fields(Trainer))
 
 
@@ -134,8 +145,8 @@ def test_the_weights_kept_are_those_after_the_best_epoch(coloured: Packed) -> No
     assert 0 < run.best.epoch < 5
     assert equal(run.best_state, after[run.best.epoch])
     assert not equal(run.best_state, after[-1])
-    run.backbone.module.load_state_dict(run.best_state)
-    assert evaluate(run.backbone.module, run.val, WANT, run.recipe, CPU)[1] == run.best.val
+    run.train_step.module.load_state_dict(run.best_state)
+    assert evaluate(run.train_step.module, run.val)[1] == run.best.val
 
 
 def build_resnet(seed: int = 0) -> nn.Module:
@@ -305,7 +316,7 @@ def test_the_rate_follows_the_recipe(coloured: Packed, decay: str) -> None:
     val = [epoch.val["f1_macro"] for epoch in epochs]
     for epoch in epochs:
         last = 5 * epoch.epoch + 4
-        assert epoch.learning_rate == 0.05 * rate_factor(run.recipe, last, 5, val[: epoch.epoch])
+        assert epoch.learning_rate == 0.05 * rate_factor(run.train_step.recipe, last, 5, val[: epoch.epoch])
     assert len({epoch.learning_rate for epoch in epochs}) > 1
 
 
@@ -332,7 +343,7 @@ def test_a_last_step_into_the_void_is_noticed_on_val(coloured: Packed) -> None:
 def test_evaluation_scores_every_image_in_the_parts_order(coloured: Packed) -> None:
     module = build_resnet()
     rows = np.random.default_rng(0).permutation(60)
-    logits, shown = evaluate(module, Part(coloured, rows), WANT, Recipe(), CPU)
+    logits, shown = evaluate(module, Part(coloured, rows))
     module.eval()
     with torch.inference_mode():
         alone = np.concatenate([module(WANT.tensor(coloured.gather(rows[i : i + 1]))).numpy() for i in range(60)])
@@ -346,7 +357,7 @@ def test_evaluation_scores_every_image_in_the_parts_order(coloured: Packed) -> N
 def test_evaluation_leaves_the_network_as_it_was(coloured: Packed) -> None:
     module = build_resnet()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    evaluate(module, Part(coloured, np.arange(60)), WANT, Recipe(), CPU)
+    evaluate(module, Part(coloured, np.arange(60)))
     assert equal(dict(module.state_dict()), before)
 
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.arrays import Floats, Pixels
+from trainables.data.loading.augmentations.base import DrawnOperation, augmentations
+from trainables.hashing import derive_seed
 from trainables.specs import Augmentation
 
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -28,16 +30,26 @@ class AugmentParameters:
     Attributes:
         affine: shape (n, 2, 3): maps an output pixel (x, y, 1) to the input pixel it is read from.
         colour: shape (n, 3, 4): maps an input colour (r, g, b, 1) in [0, 255] to the output colour.
+        operations: what is done after these two, in this order.
     """
 
     affine: Floats
     colour: Floats
+    operations: tuple[DrawnOperation, ...] = ()
 
 
 def uniforms(seed: int, image_numbers: NDArray[np.uint64], count: int) -> Floats:
-    """Return ``count`` numbers in [0, 1) for each image, shape (len(image_numbers), count).
+    """Return random numbers for each image: SplitMix64 (Steele, Lea, Flood 2014) of seed, image and position.
 
-    SplitMix64 (Steele, Lea, Flood 2014) of seed, image and position: no state, so no order.
+    There is no state, so an image has the same numbers in any batch and any order.
+
+    Args:
+        seed: in [0, 2**64).
+        image_numbers: shape (n,), see ``Packed.image_numbers``.
+        count: how many numbers for each image.
+
+    Returns:
+        numbers in [0, 1), shape (n, count).
     """
     with np.errstate(over="ignore"):
         state = _mix(image_numbers ^ _mix(np.array(seed, dtype=np.uint64)))
@@ -49,14 +61,17 @@ def uniforms(seed: int, image_numbers: NDArray[np.uint64], count: int) -> Floats
 def draw(
     spec: Augmentation, seed: int, image_numbers: NDArray[np.uint64], source: int, target: int
 ) -> AugmentParameters:
-    """Draw the changes of a batch.
+    """Draw the changes of a batch of n images.
 
     Args:
-        spec: how large the changes may be.
+        spec: how large the changes may be, and which operations follow.
         seed: from the study's seed, the fold and the epoch.
         image_numbers: shape (n,), see ``Packed.image_numbers``.
         source: edge of the packed images, pixels.
         target: edge of the images wanted, pixels.
+
+    Raises:
+        UserError: if there is no such operation.
     """
     u = uniforms(seed, image_numbers, 12)
     signed = 2 * u - 1
@@ -70,11 +85,28 @@ def draw(
         1 + spec.saturation * signed[:, 8],
         1 + spec.stain * signed[:, 9:12],
     )
-    return AugmentParameters(_affine(flip, angle, zoom, shift, source, target), colour)
+    affine = _affine(flip, angle, zoom, shift, source, target)
+    return AugmentParameters(affine, colour, _operations(spec, seed, image_numbers))
+
+
+def _operations(spec: Augmentation, seed: int, image_numbers: NDArray[np.uint64]) -> tuple[DrawnOperation, ...]:
+    """Draw for each operation by its place and name: so one more leaves the numbers of those before it alone."""
+    drawn = []
+    for place, operation in enumerate(spec.operations):
+        entry = augmentations[operation.name].model_validate(operation.options)
+        own_seed = derive_seed("operation", seed, place, operation.name)
+        drawn.append(DrawnOperation(entry, uniforms(own_seed, image_numbers, entry.draws)))
+    return tuple(drawn)
 
 
 def plain(count: int, source: int, target: int) -> AugmentParameters:
-    """Return the change of ``count`` images that only scales them to the size wanted."""
+    """Return the change of a batch that only scales its images to the size wanted.
+
+    Args:
+        count: images of the batch.
+        source: edge of the packed images, pixels.
+        target: edge of the images wanted, pixels.
+    """
     one = np.ones(count)
     return AugmentParameters(
         _affine(np.ones((count, 2)), 0 * one, one, np.zeros((count, 2)), source, target),
@@ -83,9 +115,17 @@ def plain(count: int, source: int, target: int) -> AugmentParameters:
 
 
 def apply(images: Pixels, change: AugmentParameters, target: int) -> Pixels:
-    """Change a batch: uint8 (n, source, source, 3) to uint8 (n, target, target, 3).
+    """Return a batch after its warp and colour map, by OpenCV: bilinear, rounded to whole levels.
 
-    Bilinear; beyond its border an image is mirrored, so that rotation brings in no black corners.
+    Beyond its border an image is mirrored, so that rotation brings in no black corners.
+
+    Args:
+        images: uint8, shape (n, source, source, 3).
+        change: of these n images. Its ``operations`` are not applied.
+        target: edge of the images wanted, pixels.
+
+    Returns:
+        images, uint8, shape (n, target, target, 3).
     """
     out = np.empty((len(images), target, target, 3), dtype=np.uint8)
     keeps_colour = np.allclose(change.colour, np.eye(3, 4))

@@ -14,10 +14,18 @@ from trainables.data.loading.augment import AugmentParameters
 
 
 def apply_tensor(images: torch.Tensor, change: AugmentParameters, target: int) -> torch.Tensor:
-    """Change a batch: uint8 (n, source, source, 3) to float32 (n, 3, target, target) in [0, 255], channels-last in memory.
+    """Return a batch after its warp and colour map, on the device of the images: bilinear, not rounded.
 
-    Bilinear; beyond its border an image is mirrored, the border pixel once (OpenCV's BORDER_REFLECT_101). In float32
-    whatever precision the network runs in: bfloat16 cannot tell pixel 200 from 200.5.
+    Beyond its border an image is mirrored, the border pixel once (OpenCV's BORDER_REFLECT_101). In float32 whatever
+    precision the network runs in: bfloat16 cannot tell pixel 200 from 200.5.
+
+    Args:
+        images: uint8, shape (n, source, source, 3).
+        change: of these n images. Its ``operations`` are not applied.
+        target: edge of the images wanted, pixels.
+
+    Returns:
+        images, float32, shape (n, 3, target, target), in [0, 255], channels-last in memory.
     """
     with torch.autocast(images.device.type, enabled=False):
         return _applied(images, change, target)

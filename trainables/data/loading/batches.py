@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from trainables.arrays import Pixels
 from trainables.data.loading import augment
 from trainables.data.loading.augment_torch import apply_tensor
+from trainables.data.loading.augmentations.base import apply_operations
 from trainables.data.loading.gpu_cache import GpuCache, free_bytes, make_resident
 from trainables.data.packing.prepare import Packed
 from trainables.hashing import derive_seed
@@ -111,17 +112,29 @@ class InputSpec:
         return torch.from_numpy(looked_up.reshape(images.shape)).permute(0, 3, 1, 2)
 
     def changed(self, images: Pixels | torch.Tensor, change: augment.AugmentParameters) -> torch.Tensor:
-        """Return what ``tensor`` does, of images (n, source, source, 3) that are changed first.
+        """Return images as the network sees them, after random changes.
 
         A GPU changes them itself: those that it keeps, or others from pinned memory. Both are written and were never
         run on a GPU by us.
+
+        Args:
+            images: uint8, shape (n, source, source, 3).
+            change: of these n images.
+
+        Returns:
+            images, shape (n, 3, edge, edge), normalised, channels-last in memory, on the device.
         """
         if isinstance(images, torch.Tensor):
-            return self._normalise(apply_tensor(images, change, self.edge))
-        if self.device.type != "cuda":
-            return self.tensor(augment.apply(images, change, self.edge))
-        pixels = torch.from_numpy(images).pin_memory().to(self.device, non_blocking=True)
-        return self._normalise(apply_tensor(pixels, change, self.edge))
+            pixels = apply_tensor(images, change, self.edge)
+        elif self.device.type == "cuda":
+            pinned = torch.from_numpy(images).pin_memory().to(self.device, non_blocking=True)
+            pixels = apply_tensor(pinned, change, self.edge)
+        else:
+            levels = augment.apply(images, change, self.edge)
+            if not change.operations:
+                return self.tensor(levels)
+            pixels = torch.from_numpy(levels).permute(0, 3, 1, 2).to(torch.float32)
+        return self._normalise(apply_operations(pixels, change.operations))
 
     @cached_property
     def _table(self) -> NDArray[np.float32]:
@@ -142,52 +155,62 @@ class InputSpec:
         return pixels
 
 
-def training_batches(
-    part: Part,
-    input_spec: InputSpec,
-    changes: Augmentation,
-    batch_size: int,
-    seed: int,
-    fold: int | None,
-    epoch: int,
-    share: WorkerShare = WHOLE,
-    start: int = 0,
-) -> Iterator[Batch]:
-    """Yield one epoch of shuffled, augmented batches, or a worker's share of each.
+@dataclass(frozen=True)
+class TrainingBatches:
+    """The shuffled, augmented batches of a part, epoch by epoch.
 
-    Order and changes depend on (seed, fold, epoch) and the images alone, not on the share. Every batch is
-    full: what is left over sits out this epoch (where there is less than one batch, it is one batch).
+    Order and changes depend on (seed, fold, epoch) and the images alone, not on the number of workers. Every batch is
+    full: what is left over sits out that epoch (where there is less than one batch, it is one batch).
+
+    Attributes:
+        part: the images.
+        input_spec: what the network wants to see.
+        augmentation: how large the random changes may be.
+        batch_size: images of a whole batch, over all workers.
+        seed: the stage's.
+        fold: None for pre-training.
+    """
+
+    part: Part
+    input_spec: InputSpec
+    augmentation: Augmentation
+    batch_size: int
+    seed: int
+    fold: int | None
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return len(self.part) // self.batch_size or min(1, len(self.part))
+
+    def epoch(self, number: int, share: WorkerShare = WHOLE, start: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch, or a worker's share of each.
+
+        Args:
+            number: of the epoch, from 0.
+            share: which worker this is.
+            start: how many batches to skip, without decoding them.
+        """
+        order = np.random.default_rng(derive_seed("order", self.seed, self.fold, number)).permutation(len(self.part))
+        change_seed = derive_seed("augment", self.seed, self.fold, number)
+        data, edge = self.part.data, self.input_spec.edge
+        for step in range(start, self.steps):
+            rows = self.part.rows[order[step * self.batch_size : (step + 1) * self.batch_size]]
+            own = share.of(rows)
+            change = augment.draw(self.augmentation, change_seed, data.image_numbers[own], data.size, edge)
+            yield _batch(self.part, own, rows, change, self.input_spec)
+
+
+def evaluation_batches(part: Part, input_spec: InputSpec, share: WorkerShare = WHOLE) -> Iterator[Batch]:
+    """Yield every image of a part once, unchanged but for its size, in the part's order.
+
+    The shares of the workers are not padded: together they are the part, each image once. ``whole_labels`` are of this
+    worker's batch.
 
     Args:
         part: the images.
         input_spec: what the network wants to see.
-        changes: how large the random changes may be.
-        batch_size: images of a whole batch, over all workers.
-        seed: the study's.
-        fold: None for pre-training.
-        epoch: from 0.
         share: which worker this is.
-        start: how many batches to skip, without decoding them.
-    """
-    order = np.random.default_rng(derive_seed("order", seed, fold, epoch)).permutation(len(part))
-    whole = len(order) // batch_size * batch_size or len(order)
-    change_seed = derive_seed("augment", seed, fold, epoch)
-    for first in range(start * batch_size, whole, batch_size):
-        rows = part.rows[order[first : first + batch_size]]
-        own = share.of(rows)
-        change = augment.draw(changes, change_seed, part.data.image_numbers[own], part.data.size, input_spec.edge)
-        yield _batch(part, own, rows, change, input_spec)
-
-
-def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Return how many batches ``training_batches`` yields."""
-    return max(1, images // batch_size)
-
-
-def evaluation_batches(part: Part, input_spec: InputSpec, share: WorkerShare = WHOLE) -> Iterator[Batch]:
-    """Yield every image once, unchanged but for its size, in the part's order; or a worker's share of the part.
-
-    The shares are un-padded: together they are the part, each image once. ``whole_labels`` are of this worker's batch.
     """
     own = share.of(part.rows)
     for first in range(0, len(own), EVALUATION_BATCH):

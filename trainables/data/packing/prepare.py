@@ -24,7 +24,7 @@ from trainables.data.packing.shard_writer import write_shards
 from trainables.data.packing.shards import Shard
 from trainables.data.packing.verification import note_written
 from trainables.data.readers.base import ImageEntry, Listing
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import digest, readable
 

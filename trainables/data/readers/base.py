@@ -1,9 +1,10 @@
-"""What every reader gives: the images of a data set, of which class, group and part, and how to get their bytes."""
+"""What every reader is: it lists the images of a data set, with class, group and part, and gives their bytes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from pydantic import Field
 
 from trainables.arrays import Pixels
 from trainables.errors import UserError, suggestion
-from trainables.specs import Frozen
+from trainables.frozen import Frozen
+from trainables.registry import Registry
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -43,8 +45,8 @@ class Listing:
     load: Callable[[int], bytes | Pixels] = field(repr=False)
 
 
-class DataSource(Frozen):
-    """What every data set of a grid may say about itself."""
+class DataSource(Frozen, ABC):
+    """A data set as a grid writes it under ``data:``. A reader is a subclass; its fields are its options there."""
 
     origin: ClassVar[str] = ""
     """Where a published set is to be had."""
@@ -62,13 +64,28 @@ class DataSource(Frozen):
     at_most: int | None = Field(
         None, ge=1, description="images of each class (and given part) that are used, chosen by their names: for trials"
     )
+    reader: str = Field(description="name of the reader: an entry of trainables/data/readers/builtin")
 
+    @abstractmethod
     def scan(self, root: Path) -> Listing:
-        """List all images of the set below ``root``. Raises UserError where it is absent or of another layout."""
-        raise NotImplementedError
+        """List all images of the set.
+
+        Args:
+            root: folder of the data sets, ``--data``.
+
+        Raises:
+            UserError: if the set is absent or of another layout.
+        """
 
     def listing(self, root: Path) -> Listing:
-        """List the images that are used. Raises UserError as ``scan`` does, or where a class to leave out is not there."""
+        """List the images that are used.
+
+        Args:
+            root: folder of the data sets, ``--data``.
+
+        Raises:
+            UserError: as ``scan`` does, or if a class to leave out is not there.
+        """
         whole = self.scan(root)
         found = {item.label for item in whole.items}
         unknown = [f"{name}{suggestion(name, found)}" for name in self.leave_out if name not in found]
@@ -86,6 +103,9 @@ class DataSource(Frozen):
         return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
 
 
+readers: Registry[type[DataSource]] = Registry("reader", "readers", "trainables.data.readers.builtin", DataSource)
+
+
 def _some(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list[int]:
     """Keep so many places of each class and part: those whose names have the smallest hashes, in their order."""
     by_hash = sorted(range(len(items)), key=lambda i: hashlib.sha256(items[i].image_id.encode()).digest())
@@ -100,7 +120,16 @@ def _some(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list
 
 
 def folder_of(root: Path, path: str, origin: str = "") -> Path:
-    """Return the folder of a data set. Raises UserError where there is none, with what is there and where to get it."""
+    """Return the folder of a data set.
+
+    Args:
+        root: folder of the data sets.
+        path: of this one, below it.
+        origin: where it is to be had.
+
+    Raises:
+        UserError: if there is none: with what is there, and where to get it.
+    """
     folder = root / path
     if not folder.is_dir():
         hint = f" To be had from {origin}" if origin else ""

@@ -24,8 +24,8 @@ from trainables.data.splits.class_coverage import (
 from trainables.data.splits.grouping import SplitUnits
 from trainables.data.splits.verification import verify_split
 from trainables.errors import UserError
+from trainables.frozen import Frozen
 from trainables.hashing import derive_seed
-from trainables.specs import Frozen
 from trainables.store.study import split_digest
 
 Parts = NDArray[np.int8]

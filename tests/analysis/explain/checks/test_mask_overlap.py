@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from analysis.explain.checks.mask_overlap import fit, heat_shares, masks_of, read_mask
 from analysis.explain.records.records import IN_CELL, IN_NUCLEUS
-from trainables.data.readers.builtin import DataSpec, Generated
+from trainables.data.readers.builtin.generated import Generated
+from trainables.data.readers.data_spec import DataSpec
 
 MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 2, 0], [0, 0, 0, 0]], np.uint8)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainables.data.loading.augment import AugmentParameters, apply, draw, plain, uniforms
 from trainables.specs import Augmentation
 
-NOTHING = {name: 0.0 for name in Augmentation.model_fields if name != "flip"}
+NOTHING = {name: 0.0 for name in Augmentation.model_fields if name not in ("flip", "operations")}
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 MANY = np.arange(20_000, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # like image numbers: of all 64 bits
 Images = NDArray[np.uint8]

@@ -15,10 +15,9 @@ from trainables.data.loading.batches import (
     EVALUATION_BATCH,
     InputSpec,
     Part,
+    TrainingBatches,
     WorkerShare,
     evaluation_batches,
-    steps_per_epoch,
-    training_batches,
 )
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
@@ -43,7 +42,10 @@ def numbers(images: torch.Tensor) -> list[int]:
 
 def epoch(part: Part, batch: int = 16, **where: Any) -> list[list[int]]:
     place = {"seed": 1, "fold": 0, "epoch": 0} | where
-    return [numbers(images) for images, _, _ in training_batches(part, RAW, PLAIN, batch, **place)]
+    batches = TrainingBatches(part, RAW, PLAIN, batch, place["seed"], place["fold"])
+    found = [numbers(images) for images, _, _ in batches.epoch(place["epoch"])]
+    assert len(found) == batches.steps
+    return found
 
 
 def test_a_value_looked_up_is_the_value_normalised() -> None:
@@ -62,7 +64,7 @@ def test_a_value_looked_up_is_the_value_normalised() -> None:
 
 def test_labels_go_with_their_images(numbered: Packed) -> None:
     part = Part(numbered, np.arange(20, 120))
-    for batches in (training_batches(part, RAW, PLAIN, 16, 1, 0, 0), evaluation_batches(part, RAW)):
+    for batches in (TrainingBatches(part, RAW, PLAIN, 16, 1, 0).epoch(0), evaluation_batches(part, RAW)):
         for images, labels, whole in batches:
             assert whole.tolist() == labels.tolist()
             assert labels.tolist() == [number % 3 for number in numbers(images)]
@@ -82,7 +84,7 @@ def test_the_order_depends_on_seed_fold_and_epoch(numbered: Packed, change: dict
 def test_every_batch_is_full_and_no_image_comes_twice(numbered: Packed, images: int, batch: int) -> None:
     rows = np.arange(100, 100 + images)
     batches = epoch(Part(numbered, rows), batch)
-    assert len(batches) == steps_per_epoch(images, batch)
+    assert len(batches) == max(1, images // batch)
     seen = sum(batches, [])
     assert len(seen) == len(set(seen))
     assert set(seen) <= set(rows.tolist())
@@ -107,7 +109,7 @@ def test_changes_depend_on_the_image_and_not_on_its_batch(numbered: Packed) -> N
     jitter = PLAIN.model_copy(update={"stain": 0.2})
     for batch in (8, 20):
         order = sum(epoch(part, batch), [])
-        images = torch.cat([images for images, _, _ in training_batches(part, RAW, jitter, batch, 1, 0, 0)])
+        images = torch.cat([images for images, _, _ in TrainingBatches(part, RAW, jitter, batch, 1, 0).epoch(0)])
         seen.append(dict(zip(order, images, strict=True)))
     assert seen[0].keys() == seen[1].keys() == set(range(40))
     assert all(torch.equal(seen[0][number], seen[1][number]) for number in range(40))
@@ -117,7 +119,8 @@ def test_changes_differ_from_epoch_to_epoch_and_fold_to_fold(numbered: Packed) -
     part = Part(numbered, np.array([150]))
     jitter = PLAIN.model_copy(update={"stain": 0.2})
     places = [(1, 0, 0), (1, 0, 1), (1, 1, 0), (1, None, 0), (2, 0, 0)]
-    colours = {tuple(next(training_batches(part, RAW, jitter, 1, *place))[0][0, :, 0, 0].tolist()) for place in places}
+    first = (next(TrainingBatches(part, RAW, jitter, 1, seed, fold).epoch(epoch)) for seed, fold, epoch in places)
+    colours = {tuple(batch.images[0, :, 0, 0].tolist()) for batch in first}
     assert len(colours) == len(places)
 
 
@@ -126,9 +129,9 @@ def test_changes_differ_from_epoch_to_epoch_and_fold_to_fold(numbered: Packed) -
 def test_shares_are_the_rows_of_one_batch(numbered: Packed, images: int, batch: int, size: int) -> None:
     """For any number of workers: the same images with the same changes, each once, in the same order."""
     part, jitter = Part(numbered, np.arange(100, 100 + images)), PLAIN.model_copy(update={"stain": 0.2})
-    whole = list(training_batches(part, RAW, jitter, batch, 1, 0, 0))
+    whole = list(TrainingBatches(part, RAW, jitter, batch, 1, 0).epoch(0))
     shares = [
-        list(training_batches(part, RAW, jitter, batch, 1, 0, 0, WorkerShare(rank, size))) for rank in range(size)
+        list(TrainingBatches(part, RAW, jitter, batch, 1, 0).epoch(0, WorkerShare(rank, size))) for rank in range(size)
     ]
     for step, one in enumerate(whole):
         for rank in range(size):
@@ -149,7 +152,7 @@ def test_batches_are_skipped_without_decoding_them(
     all_gather: list[int] = []
     gather = Packed.gather
     monkeypatch.setattr(Packed, "gather", lambda self, rows: (all_gather.append(len(rows)), gather(self, rows))[1])  # type: ignore[func-returns-value]
-    left = [numbers(b.images) for b in training_batches(part, RAW, PLAIN, 16, 1, 0, 0, start=start)]
+    left = [numbers(b.images) for b in TrainingBatches(part, RAW, PLAIN, 16, 1, 0).epoch(0, start=start)]
     assert left == whole[start:]
     assert all_gather == [16] * max(0, 4 - start)
 
@@ -175,7 +178,7 @@ def test_a_gpu_would_change_the_images_itself(
     """The branch for CUDA, with pinning taken out, its tensors staying on the CPU: the same batch within rounding."""
     pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
     part = Part(in_memory([0, 1] * 4, images=pixels), np.arange(8))
-    (expected,) = training_batches(part, RAW, Augmentation(), 8, 1, 0, 0)
+    (expected,) = TrainingBatches(part, RAW, Augmentation(), 8, 1, 0).epoch(0)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
     copied: list[bool] = []
 
@@ -189,7 +192,7 @@ def test_a_gpu_would_change_the_images_itself(
     move, make = torch.Tensor.to, torch.tensor
     monkeypatch.setattr(torch.Tensor, "to", to)
     monkeypatch.setattr(torch, "tensor", lambda values, device: make(values))
-    (found,) = training_batches(part, InputSpec(16, RAW.mean, RAW.std, Cuda()), Augmentation(), 8, 1, 0, 0)  # type: ignore[arg-type]
+    (found,) = TrainingBatches(part, InputSpec(16, RAW.mean, RAW.std, Cuda()), Augmentation(), 8, 1, 0).epoch(0)  # type: ignore[arg-type]
     assert torch.equal(found.labels, expected.labels)
     assert (found.images - expected.images).abs().max() < 1.5
     assert not torch.equal(found.images, expected.images)
@@ -211,7 +214,7 @@ def test_evaluation_changes_nothing_but_the_size(in_memory: Callable[..., Packed
     assert torch.equal(images, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
     larger = InputSpec(24, RAW.mean, RAW.std, RAW.device)
     assert next(iter(evaluation_batches(part, larger)))[0].shape == (3, 3, 24, 24)
-    assert next(iter(training_batches(part, larger, Augmentation(), 2, 0, 0, 0)))[0].shape == (2, 3, 24, 24)
+    assert next(iter(TrainingBatches(part, larger, Augmentation(), 2, 0, 0).epoch(0)))[0].shape == (2, 3, 24, 24)
 
 
 def test_normalisation_is_of_each_channel_in_zero_to_one() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainables.data.loading import batches
-from trainables.data.loading.batches import InputSpec, Part, WorkerShare, evaluation_batches, training_batches
+from trainables.data.loading.batches import InputSpec, Part, TrainingBatches, WorkerShare, evaluation_batches
 from trainables.data.loading.gpu_cache import SHARE_OF_FREE, free_bytes, make_resident
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
@@ -59,8 +59,8 @@ def test_batches_are_the_same_within_rounding(part: Part, share: WorkerShare, mo
     kept = part.on(CPU)
     assert kept.resident is not None
     for found, expected in zip(
-        [*training_batches(kept, WANT, Augmentation(), 8, 1, 0, 0, share), *evaluation_batches(kept, WANT, share)],
-        [*training_batches(part, WANT, Augmentation(), 8, 1, 0, 0, share), *evaluation_batches(part, WANT, share)],
+        [*TrainingBatches(kept, WANT, Augmentation(), 8, 1, 0).epoch(0, share), *evaluation_batches(kept, WANT, share)],
+        [*TrainingBatches(part, WANT, Augmentation(), 8, 1, 0).epoch(0, share), *evaluation_batches(part, WANT, share)],
         strict=True,
     ):
         assert torch.equal(found.labels, expected.labels)

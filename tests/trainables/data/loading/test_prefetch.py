@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainables.data.loading import prefetch as module
-from trainables.data.loading.batches import Batch, InputSpec, Part, WorkerShare, evaluation_batches, training_batches
+from trainables.data.loading.batches import Batch, InputSpec, Part, TrainingBatches, WorkerShare, evaluation_batches
 from trainables.data.loading.prefetch import prefetch
 from trainables.data.packing.prepare import Packed
 from trainables.specs import Augmentation
@@ -98,7 +98,7 @@ def test_batches_made_ahead_have_the_same_bits(in_memory: Callable[..., Packed],
     input_spec = InputSpec(24, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), CPU)
 
     def made() -> list[Iterator[Batch]]:
-        training = training_batches(part, input_spec, Augmentation(), 16, 1, 0, 0, share, start=2)
+        training = TrainingBatches(part, input_spec, Augmentation(), 16, 1, 0).epoch(0, share, start=2)
         return [training, evaluation_batches(part, input_spec, share)]
 
     for plain, used in zip(made(), made(), strict=True):

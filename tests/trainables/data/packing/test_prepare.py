@@ -243,7 +243,7 @@ import sys, time
 from pathlib import Path
 from pydantic import TypeAdapter
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 spec = TypeAdapter(DataSpec).validate_python(dict(reader="generated", generator="scenes", images_per_class=100, size=64))
 print("ready", flush=True)
 sys.stdin.readline()

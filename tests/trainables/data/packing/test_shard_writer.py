@@ -217,7 +217,7 @@ import os, signal, sys, time
 from pathlib import Path
 from pydantic import TypeAdapter
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers.builtin import DataSpec
+from trainables.data.readers.data_spec import DataSpec
 spec = TypeAdapter(DataSpec).validate_python(dict(reader="pcam"))
 def progress(name, done, total):
     if done >= int(sys.argv[3]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainables.data.packing.prepare import Packed, prepare
-from trainables.data.readers.builtin import Generated
+from trainables.data.readers.builtin.generated import Generated
 from trainables.data.splits.cache import cached_split
 from trainables.data.splits.splits import Split, SplitSpec, cross_validation, train_val_split
 from trainables.errors import UserError

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from trainables.data.readers.base import DataSource, ImageEntry, Listing, stamp, what_is_there
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, readers, stamp, what_is_there
 from trainables.errors import UserError, suggestion
 
 ROWS_AT_ONCE = 32
@@ -23,6 +23,7 @@ ROWS_AHEAD = 1024
 PARTS = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
 
 
+@readers.register("parquet")
 class ParquetImages(DataSource):
     """Parquet files with the columns ``image`` (bytes, or Hugging Face's struct of bytes and path) and ``label``.
 
@@ -31,7 +32,6 @@ class ParquetImages(DataSource):
     names them (``train-00000-of-00010.parquet``) say which part they are.
     """
 
-    reader: Literal["parquet"]
     path: str = Field(description="a Parquet file, or a folder of them")
     image: str = Field("image", description="column of the encoded images")
     label: str = Field("label", description="column of the labels")

@@ -1,0 +1,1 @@
+"""Augmentations beyond the built-in warp and colour map: a module each."""

@@ -1,0 +1,39 @@
+"""The bone-marrow data set of the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from trainables.data.readers.base import DataSource, Listing, folder_of, image_names, readers, what_is_there
+from trainables.data.readers.image_files import group_table, list_files
+from trainables.errors import UserError
+
+
+@readers.register("bone_marrow")
+class BoneMarrow(DataSource):
+    """The bone-marrow set: ``…/<CODE>/[0001-1000/]<CODE>_00001.jpg``. The label is the name's prefix.
+
+    Glüge et al.'s target set (TCIA, DOI 10.7937/TCIA.AXH3-T579); its Kaggle mirror has the same tree.
+    """
+
+    origin: ClassVar[str] = "The Cancer Imaging Archive, DOI 10.7937/TCIA.AXH3-T579 (6.8 GB, CC BY 4.0)"
+    path: str = "bone_marrow"
+    groups: str | None = Field(None, description="CSV below the path with columns path, group")
+
+    def scan(self, root: Path) -> Listing:
+        """List the images. Raises UserError where the layout is another."""
+        folder = folder_of(root, self.path, self.origin)
+        names = [name for name in image_names(folder) if _code(name) in name.split("/")[:-1]]
+        if not names:
+            raise UserError(
+                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
+            )
+        groups = group_table(folder, self.groups)
+        return list_files(folder, names, _code, groups)
+
+
+def _code(name: str) -> str:
+    return name.rpartition("/")[2].split("_")[0]

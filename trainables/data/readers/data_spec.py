@@ -1,0 +1,84 @@
+"""A data set as a grid writes it under ``data:``: one of the project's readers, or one that another distribution publishes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Union
+
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from trainables.data.readers.base import DataSource, Listing, readers
+from trainables.entry_options import checked_options
+from trainables.entry_spec import Plugin
+from trainables.errors import UserError
+
+PLUGIN = "plugin"
+
+
+class PluginDataSource(DataSource):
+    """A data set that a published reader lists. The reader's own options are further fields.
+
+    Attributes:
+        plugin: distribution and version that publish the reader. Found, whatever is written: another version of a
+            reader lists and decodes anew.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    plugin: str = Field("", description="found: distribution and version that publish the reader")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, content: Any) -> Any:
+        """Check the options in a child process, and write out the defaults of the reader."""
+        if not isinstance(content, dict):
+            return content
+        name = content["reader"]
+        try:
+            options = checked_options("reader", name, {field: v for field, v in content.items() if field != PLUGIN})
+            source = readers.source(name)
+        except UserError as error:
+            raise PydanticCustomError("options", "{text}", {"text": str(error)}) from error
+        return options | ({PLUGIN: f"{source.distribution} {source.version}"} if source else {})
+
+    def scan(self, root: Path) -> Listing:
+        """List all images, by the reader itself, which is imported now.
+
+        Args:
+            root: folder of the data sets, ``--data``.
+
+        Raises:
+            UserError: if the reader cannot be imported, or says so of the set.
+        """
+        return readers[self.reader].model_validate(self.options()).scan(root)
+
+    def options(self) -> dict[str, Any]:
+        """Return all fields of the reader as plain values."""
+        return self.model_dump(mode="json", exclude={PLUGIN})
+
+
+def reader_plugin(spec: DataSource) -> Plugin | None:
+    """Return who publishes the reader of a data set, with its options; None: it is the project's own."""
+    return Plugin.of("reader", spec.reader, spec.options()) if isinstance(spec, PluginDataSource) else None
+
+
+def _tag(content: Any) -> str | None:
+    """Which alternative of ``DataSpec`` a data set is: the name of a reader of the project's own, or ``plugin``."""
+    name = content.get("reader") if isinstance(content, dict) else getattr(content, "reader", None)
+    if not isinstance(name, str):
+        return None
+    return PLUGIN if name in readers.published() else name
+
+
+if TYPE_CHECKING:
+    DataSpec = DataSource
+else:
+    DataSpec = Annotated[
+        Union[
+            *(Annotated[reader, Tag(name)] for name, reader in readers.own().items()),
+            Annotated[PluginDataSource, Tag(PLUGIN)],
+        ],
+        Discriminator(_tag),
+    ]
+"""The type of a data set in a grid. ``reader`` says which alternative it is."""

@@ -1,0 +1,142 @@
+"""The options of an entry, checked and completed with their defaults: of a published entry in a process of its own.
+
+The project's own entries import torch only when they are used; nobody knows what a published one imports. So a plan
+has its options checked in a child process, which may take its time or fail without harm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainables.errors import UserError, suggestion
+from trainables.hashing import canonical
+from trainables.registry import PublishedEntry, registry_of
+
+CHECK_SECONDS = 120.0
+"""A child that imports torch from a slow network drive takes half a minute."""
+
+
+def checked_options(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of an entry with every default written out, as plain values.
+
+    Args:
+        kind: a key of ``REGISTRIES``.
+        name: of the entry.
+        options: those that are given.
+
+    Raises:
+        UserError: if there is no such entry, or with every fault of its options.
+    """
+    source = registry_of(kind).source(name)
+    if source is None:
+        return completed(kind, name, options)
+    try:
+        text = canonical(dict(options))
+    except TypeError as error:
+        raise UserError(f"options of the {kind} {name}: {error}") from error
+    answer = _asked_of_child(kind, name, text, CHECK_SECONDS)
+    if "faults" in answer:
+        raise UserError(f"{fault} (of {source.distribution} {source.version})" for fault in answer["faults"])
+    return dict(answer["options"])
+
+
+def completed(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what ``checked_options`` does, in this process.
+
+    Raises:
+        UserError: if the entry cannot be imported, or with every fault of its options.
+    """
+    entry = registry_of(kind)[name]
+    try:
+        filled: dict[str, Any] = entry.model_validate(dict(options)).model_dump(mode="json")
+        canonical(filled)
+    except ValidationError as error:
+        raise UserError(_fault(f"{kind} {name}", list(entry.model_fields), fault) for fault in error.errors()) from None
+    except Exception as error:  # a validator or a constructor may raise anything
+        raise UserError(f"options of the {kind} {name}: {type(error).__name__}: {error}") from error
+    return filled
+
+
+def _fault(entry: str, known: list[str], fault: Any) -> str:
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        there_are = f"there are {', '.join(known)}" if known else "it has none"
+        return f"the {entry} has no option {place}; {there_are}{suggestion(place, known)}"
+    found = "" if fault["type"] == "missing" else f", found {fault['input']!r}"
+    return f"option {place} of the {entry}: {fault['msg'].lower()}{found}" if place else f"{entry}: {fault['msg']}"
+
+
+@cache
+def _asked_of_child(kind: str, name: str, options: str, seconds: float) -> dict[str, Any]:
+    """Have a child process complete options; return ``{"options": …}``, or ``{"faults": […]}`` whatever became of it."""
+    request = json.dumps({"kind": kind, "name": name, "options": json.loads(options)})
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Files, because a process that the entry leaves behind would hold a pipe open.
+    with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaints:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "trainables.entry_options_child", request],
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=complaints,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return {
+                "faults": [f"the {kind} {name} did not check its options within {seconds:g} s: mend or uninstall it"]
+            }
+        finally:
+            _end_group(child)
+        answer.seek(0)
+        complaints.seek(0)
+        try:
+            return dict(json.loads(answer.read()))
+        except ValueError:
+            last = (complaints.read().strip().splitlines() or ["it said nothing"])[-1]
+            return {"faults": [f"the {kind} {name} ended its process before it had checked its options: {last}"]}
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """End a child and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def refuse_other_version(kind: str, name: str, distribution: str, version: str) -> None:
+    """Refuse to use a published entry where another version of it is installed than the one that was planned.
+
+    Args:
+        kind: a key of ``REGISTRIES``.
+        name: of the entry.
+        distribution: that published it when the stage was planned.
+        version: of that distribution.
+
+    Raises:
+        UserError: if it is not installed here, or is another version.
+    """
+    wanted = f"{distribution} {version}"
+    found: PublishedEntry | None = None
+    try:
+        found = registry_of(kind).source(name)
+    except UserError as error:
+        raise UserError(f"the stage was planned with the {kind} {name} of {wanted}: {error}. Install it") from error
+    here = f"{found.distribution} {found.version}" if found else "this project"
+    if here != wanted:
+        raise UserError(
+            f"the stage was planned with the {kind} {name} of {wanted}, here it is that of {here}: install the version "
+            "that was planned, or plan anew"
+        )

@@ -35,7 +35,7 @@ def cluster_runtime(prepared: PreparedStudy, checkpoint_seconds: float, terminal
     Args:
         prepared: the study and its inputs.
         checkpoint_seconds: least time between two checkpoints of a stage in the study.
-        terminal: where to say what was copied.
+        terminal: where to print what was copied.
     """
     inputs = prepared.inputs
     depot = Storage(prepared.study.storage.above).child(PREPARED)

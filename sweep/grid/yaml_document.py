@@ -64,7 +64,7 @@ class Document:
         try:
             value = _load(text)[1]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"--set {dotted}={text}: the value is not valid YAML: {_first_line(error)}") from error
+            raise UserError(f"--set {dotted}={text}: the value cannot be read as YAML: {_first_line(error)}") from error
         *sections, key = here = at or tuple(dotted.split("."))
         self.settings = {path: option for path, option in self.settings.items() if path[: len(here)] != here}
         place: Any = self.value
@@ -181,11 +181,11 @@ def _line(node: yaml.Node, path: Path) -> int:
 
 def _invalid(name: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"{name} is not valid YAML: it is nested too deep"
+        return f"{name} cannot be read as YAML: it is nested too deep"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         what = ", ".join(filter(None, (error.context, error.problem)))
         return f"{name}:{error.problem_mark.line + 1}: not valid YAML: {what}"
-    return f"{name} is not valid YAML: {_first_line(error)}"
+    return f"{name} cannot be read as YAML: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,6 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from sweep.grid.schema import GridFile
 from sweep.grid.yaml_document import Path
@@ -42,7 +41,7 @@ def schema_faults(error: ValidationError, value: Any, at: Path = (), schema: Any
         elif details["type"] == "missing":
             yield path, f"{name}: field required"
         elif details["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            yield path, f"{name}: {_unknown_reader(details)}"
+            yield path, f"{name}: {_unknown_reader(details['ctx'].get('tag'))}"
         else:
             said = details["msg"].lower().replace("valid tuple", "list")
             yield path, f"{name}: {said}, found {short(details['input'])}"
@@ -94,9 +93,8 @@ def _path_in(value: Any, loc: Iterable[str | int]) -> Path:
     return tuple(path)
 
 
-def _unknown_reader(details: ErrorDetails) -> str:
+def _unknown_reader(given: str | None) -> str:
     readers = [get_args(kind.model_fields["reader"].annotation)[0] for kind in get_args(get_args(DataSpec)[0])]
-    given = details["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"
     return f"{what}, there are {', '.join(readers)}{suggestion(given or '', readers)}"
 

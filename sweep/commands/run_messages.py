@@ -74,7 +74,15 @@ def print_not_started(terminal: Terminal, stages: Sequence[Stage], reasons: Mapp
 
 
 def print_refused(terminal: Terminal, report: Report) -> list[LeftOut]:
-    """Print which results the report refuses, and why: torn, changed, stale, or of damaged files. Return them."""
+    """Print which results a report refuses, and why: torn, changed, stale, or of damaged files.
+
+    Args:
+        terminal: where to print it.
+        report: of the study.
+
+    Returns:
+        The refused results.
+    """
     refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
     for left_out in refused:
         terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
@@ -82,7 +90,15 @@ def print_refused(terminal: Terminal, report: Report) -> list[LeftOut]:
 
 
 def print_report(terminal: Terminal, report: Report) -> bool:
-    """Print the table of scores and where the report is. Return whether it refuses a result."""
+    """Print the table of scores and where the report is.
+
+    Args:
+        terminal: where to print it.
+        report: of the study.
+
+    Returns:
+        Whether the report refuses a result.
+    """
     from analysis.formats.markdown import plain_text
 
     terminal.say(plain_text(report.scores))

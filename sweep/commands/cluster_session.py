@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sweep.commands.cluster_shape import ClusterShape
 from sweep.commands.exit_status import DONE, FAILED, STOPPED
 from sweep.commands.preparation import PreparedStudy
-from sweep.commands.run_messages import same_command, tell_failures, tell_not_started
+from sweep.commands.run_messages import print_failures, print_not_started, same_command
 from sweep.commands.run_options import RunOptions
 from sweep.commands.runtime_context import cluster_runtime, local_runtime
 from sweep.commands.study_run import Scores
@@ -122,8 +122,8 @@ class ClusterSession:
     def _conclude(self, driver: Driver, scheduler: Scheduler, live_view: LiveView) -> int:
         """Say what failed and what is left; return the exit status."""
         say = self.terminal.say
-        tell_failures(self.terminal, self.prepared.study, live_view.errors.values())
-        tell_not_started(self.terminal, self.prepared.plan.stages, scheduler.stopped_by)
+        print_failures(self.terminal, self.prepared.study, live_view.errors.values())
+        print_not_started(self.terminal, self.prepared.plan.stages, scheduler.stopped_by)
         if self.signals.status is not None:
             raise KeyboardInterrupt
         for reason in (driver.halted, driver.limit):

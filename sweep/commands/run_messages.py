@@ -1,4 +1,4 @@
-"""What a run tells a person before its first stage and after its last."""
+"""What a run prints before its first stage and after its last."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def same_command() -> str:
     return shlex.join(["python", "-m", "sweep.run", *sys.argv[1:]])
 
 
-def tell_beginning(terminal: Terminal, prepared: PreparedStudy, done: int) -> None:
-    """Say which study runs, how many stages it has, and what is unusual about it.
+def print_summary(terminal: Terminal, prepared: PreparedStudy, done: int) -> None:
+    """Print which study runs, how many stages it has, and what is unusual about it.
 
     Args:
-        terminal: where to say it.
+        terminal: where to print it.
         prepared: the study and its plan.
         done: number of stages that are done.
     """
@@ -46,11 +46,11 @@ def tell_beginning(terminal: Terminal, prepared: PreparedStudy, done: int) -> No
         terminal.say(f"nothing to do: all {done} stages are done")
 
 
-def tell_failures(terminal: Terminal, study: Study, errors: Iterable[tuple[str, Sequence[Stage]]]) -> None:
-    """Say which stages failed for good, and how to run one of each kind of error alone.
+def print_failures(terminal: Terminal, study: Study, errors: Iterable[tuple[str, Sequence[Stage]]]) -> None:
+    """Print which stages failed for good, and how to run one of each kind of error alone.
 
     Args:
-        terminal: where to say it.
+        terminal: where to print it.
         study: holds their logs.
         errors: an error, and the stages that failed with one like it.
     """
@@ -60,11 +60,11 @@ def tell_failures(terminal: Terminal, study: Study, errors: Iterable[tuple[str, 
         terminal.say(f"  alone: {same_command()} --cell {short_key(stages[0].key)}")
 
 
-def tell_not_started(terminal: Terminal, stages: Sequence[Stage], reasons: Mapping[str, str]) -> None:
-    """Say how many stages a limit of the run kept from starting, with the reason of the first.
+def print_not_started(terminal: Terminal, stages: Sequence[Stage], reasons: Mapping[str, str]) -> None:
+    """Print how many stages a limit of the run kept from starting, with the reason of the first.
 
     Args:
-        terminal: where to say it.
+        terminal: where to print it.
         stages: of the plan.
         reasons: key of each stage that was not started -> which limit, and why.
     """
@@ -73,19 +73,35 @@ def tell_not_started(terminal: Terminal, stages: Sequence[Stage], reasons: Mappi
         terminal.say(f"not started, for the limits: {len(reasons)} stages, e.g. {names[key]}: {reason}")
 
 
-def tell_refused(terminal: Terminal, report: Report) -> list[LeftOut]:
-    """Say which results the report refuses, and why: torn, changed, stale, or of damaged files. Return them."""
+def print_refused(terminal: Terminal, report: Report) -> list[LeftOut]:
+    """Print which results a report refuses, and why: torn, changed, stale, or of damaged files.
+
+    Args:
+        terminal: where to print it.
+        report: of the study.
+
+    Returns:
+        The refused results.
+    """
     refused = [left_out for left_out in report.left_out if left_out.state == "refused"]
     for left_out in refused:
         terminal.say(f"does not count: {left_out.name}: {left_out.reason}")
     return refused
 
 
-def tell_report(terminal: Terminal, report: Report) -> bool:
-    """Print the table of scores and where the report is. Return whether it refuses a result."""
+def print_report(terminal: Terminal, report: Report) -> bool:
+    """Print the table of scores and where the report is.
+
+    Args:
+        terminal: where to print it.
+        report: of the study.
+
+    Returns:
+        Whether the report refuses a result.
+    """
     from analysis.formats.markdown import plain_text
 
     terminal.say(plain_text(report.scores))
-    refused = tell_refused(terminal, report)
+    refused = print_refused(terminal, report)
     terminal.say(f"report: {report.index_path}")
     return bool(refused)

@@ -37,7 +37,7 @@ def cluster_runtime(prepared: PreparedStudy, checkpoint_seconds: float, terminal
     Args:
         prepared: the study and its inputs.
         checkpoint_seconds: least time between two checkpoints of a stage in the study.
-        terminal: where to say what was copied.
+        terminal: where to print what was copied.
     """
     inputs = prepared.inputs
     artifacts = Storage(prepared.study.storage.parent).child(PREPARED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sweep.commands.exit_status import DONE, FAILED
 from sweep.commands.preparation import PreparedStudy
-from sweep.commands.run_messages import tell_beginning, tell_refused, tell_report
+from sweep.commands.run_messages import print_refused, print_report, print_summary
 from sweep.monitor.console import Terminal
 from sweep.plan.reconcile import stale
 from trainables.store import layout
@@ -38,12 +38,12 @@ class StudyRun:
     def run(self) -> int:
         """Run every stage that is not done, and again those whose results the report refuses. Return the exit status."""
         scores = self._scores_of_done()
-        tell_beginning(self.terminal, self.prepared, len(scores))
+        print_summary(self.terminal, self.prepared, len(scores))
         status, report = self._pass(scores)
         if status in (DONE, FAILED) and (retired := self._retire_refused(report)):
             self.terminal.say(f"{retired} results cannot be relied on and are done again")
             status, report = self._pass(self._scores_of_done())
-        return FAILED if tell_report(self.terminal, report) else status
+        return FAILED if print_report(self.terminal, report) else status
 
     def _pass(self, scores: Scores) -> tuple[int, Report]:
         """Run what is not done, then write the report and the selection."""
@@ -58,7 +58,7 @@ class StudyRun:
     def _retire_refused(self, report: Report) -> int:
         """Retire the results that the report refuses; return how many there are."""
         stages = {stage.key: stage for stage in self.prepared.plan.stages}
-        refused = tell_refused(self.terminal, report)
+        refused = print_refused(self.terminal, report)
         for left_out in refused:
             self.prepared.study.folder(stages[left_out.key]).retire(left_out.reason)
         return len(refused)

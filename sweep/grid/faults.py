@@ -41,7 +41,7 @@ def schema_faults(error: ValidationError, value: Any, at: Path = (), schema: Any
         elif details["type"] == "missing":
             yield path, f"{name}: field required"
         elif details["type"] in ("union_tag_invalid", "union_tag_not_found"):
-            yield path, f"{name}: {_unknown_reader(details)}"
+            yield path, f"{name}: {_unknown_reader(details['ctx'].get('tag'))}"
         else:
             said = details["msg"].lower().replace("valid tuple", "list")
             yield path, f"{name}: {said}, found {short(details['input'])}"
@@ -93,9 +93,8 @@ def _path_in(value: Any, loc: Iterable[str | int]) -> Path:
     return tuple(path)
 
 
-def _unknown_reader(details: Mapping[str, Any]) -> str:
+def _unknown_reader(given: str | None) -> str:
     names = readers.names()
-    given = details["ctx"].get("tag")
     what = "give it a reader" if given is None else f"unknown reader {given}"
     return f"{what}, there are {', '.join(names)}{suggestion(given or '', names)}"
 

@@ -64,7 +64,7 @@ class Document:
         try:
             value = _load(text)[1]
         except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise UserError(f"--set {dotted}={text}: the value is not valid YAML: {_first_line(error)}") from error
+            raise UserError(f"--set {dotted}={text}: the value cannot be read as YAML: {_first_line(error)}") from error
         *sections, key = here = at or tuple(dotted.split("."))
         self.settings = {path: option for path, option in self.settings.items() if path[: len(here)] != here}
         place: Any = self.value
@@ -128,6 +128,10 @@ class _BoundedLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose a node, or return the one that an alias refers to. Called by PyYAML for every node.
 
+        Args:
+            parent: the node above.
+            index: key or index of the node in it.
+
         Raises:
             ValueError: if the node contains itself, or is too large.
         """
@@ -140,7 +144,7 @@ class _BoundedLoader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Compose a mapping and note its repeated keys. Called by PyYAML."""
+        """Compose a mapping, and note its repeated keys. Called by PyYAML for every mapping."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
@@ -150,6 +154,7 @@ class _BoundedLoader(yaml.SafeLoader):
         return node
 
     def _measured(self, node: yaml.Node) -> tuple[int, int]:
+        """Return the values and the levels of a node, from those of the nodes below it."""
         items = node.value if isinstance(node, yaml.SequenceNode) else ()
         children = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else items
         below = [self._sizes[id(child)] for child in children]
@@ -181,11 +186,11 @@ def _line(node: yaml.Node, path: Path) -> int:
 
 def _invalid(name: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"{name} is not valid YAML: it is nested too deep"
+        return f"{name} cannot be read as YAML: it is nested too deep"
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         what = ", ".join(filter(None, (error.context, error.problem)))
         return f"{name}:{error.problem_mark.line + 1}: not valid YAML: {what}"
-    return f"{name} is not valid YAML: {_first_line(error)}"
+    return f"{name} cannot be read as YAML: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

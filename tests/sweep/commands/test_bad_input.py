@@ -70,7 +70,7 @@ def test_an_unknown_grid_lists_those_there_are(run: Run, there: Path) -> None:
 BAD_SETTINGS = [
     ("finetune.epoch=3", "unknown key finetune.epoch; did you mean epochs"),
     ("finetune.epochs", "give section.key=value"),
-    ("finetune.epochs={", "the value is not valid YAML"),
+    ("finetune.epochs={", "the value cannot be read as YAML"),
 ]
 
 

@@ -153,7 +153,7 @@ def test_of_two_settings_the_later_wins(load: Load, grid_text: str) -> None:
     ("setting", "said"),
     [
         ("finetune.epochs", "give section.key=value"),
-        ("recipe.epochs={", "the value is not valid YAML"),
+        ("recipe.epochs={", "the value cannot be read as YAML"),
         ("recipe.epoch=3", "did you mean epochs"),
         ("nosuch.key=3", "unknown key nosuch"),
         ("target.key=3", "target is not a section"),
@@ -292,5 +292,7 @@ def test_of_mutated_grids_every_fault_is_told_with_its_place(load: Load, grid_te
         except UserError as error:
             refused += 1
             assert len(error.faults) == len(set(error.faults)) > 0
-            assert all(re.search(r"grid\.yaml(:\d+: | is )\S", fault) and "\n" not in fault for fault in error.faults)
+            assert all(
+                re.search(r"grid\.yaml(:\d+: | cannot )\S", fault) and "\n" not in fault for fault in error.faults
+            )
     assert 250 < refused < 400

@@ -87,7 +87,7 @@ def test_every_check_of_every_map_is_there(explained: Path) -> None:
 def test_images_are_test_images_with_what_was_said_of_them(explained: Path) -> None:
     study = Study.open(str(explained))
     for one in explained_in(explained).values():
-        said = read_predictions(study.find(one.key).read("predictions.parquet"), 6)["test"]
+        said = read_predictions(study.find(one.key).files.read("predictions.parquet"), 6)["test"]
         probability = dict(zip(said.image_ids.to_pylist(), softmax(said.logits), strict=True))
         for figure in one.figures:
             for image in figure.images:

@@ -63,6 +63,15 @@ def test_json_comes_back_and_is_readable(store: Storage) -> None:
     assert digest == hashlib.sha256(store.read("deep/value.json")).hexdigest()
 
 
+@pytest.mark.parametrize("content", [None, b"", b'{"a": 1', b"[1, 2]", b"\xff"])
+def test_what_is_no_json_object_is_none_where_that_is_allowed(store: Storage, content: bytes | None) -> None:
+    store.write("whole.json", b'{"a": 1}')
+    assert store.read_json_or_none("whole.json") == {"a": 1}
+    if content is not None:
+        store.write("other.json", content)
+    assert store.read_json_or_none("other.json") is None
+
+
 def test_a_table_comes_back_with_its_types(store: Storage) -> None:
     logits = pa.FixedSizeListArray.from_arrays(pa.array([0.5, 1, 2, 3], pa.float32()), 2)
     table = pa.table({"image_id": ["ä", None], "logits": logits, "label": pa.array([1, 2], pa.int64())})

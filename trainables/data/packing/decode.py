@@ -17,6 +17,8 @@ from trainables.data.readers.base import Listing
 from trainables.errors import UserError
 
 START_OF_JPEG = b"\xff\xd8"
+TRUSTED_PIXELS = 1024**3 // 4 // 3
+"""Pixels of the largest image that Pillow takes for no attack."""
 UNDECODABLE = "undecodable: "
 """Begins the outcome of an image that does not decode; any other outcome is the SHA-256 of its bytes."""
 AT_A_TIME = 8
@@ -121,27 +123,26 @@ def decode(content: bytes | Pixels, size: int | None, out: Pixels | None = None)
     Raises:
         OSError, ValueError: if it does not decode in full.
     """
-    from PIL import Image
-
     if isinstance(content, bytes) and not content:
         raise ValueError("the file is empty")
-    pixels = _sound_jpeg(content, Image.MAX_IMAGE_PIXELS, out) if isinstance(content, bytes) else None
+    pixels = _sound_jpeg(content, out) if isinstance(content, bytes) else None
+    if pixels is not None and (size is None or pixels.shape[:2] == (size, size)):
+        return pixels
+    from PIL import Image, ImageOps  # late: most images come without it, and it takes a while
+
     if pixels is None:
         image = Image.open(io.BytesIO(content)) if isinstance(content, bytes) else Image.fromarray(content)
         pixels = np.asarray(image.convert("RGB"))
     if size is None or pixels.shape[:2] == (size, size):
         return pixels
-    from PIL import ImageOps
-
     return np.asarray(ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BILINEAR))
 
 
-def _sound_jpeg(content: bytes, most: int | None, out: Pixels | None) -> Pixels | None:
+def _sound_jpeg(content: bytes, out: Pixels | None) -> Pixels | None:
     """Decode a JPEG with simplejpeg: the bits of Pillow's, for both are libjpeg-turbo, in half the time.
 
     Args:
         content: the encoded bytes, of any format.
-        most: pixels of the largest image that is decoded here.
         out: memory that is used if the image has its shape.
 
     Returns:
@@ -152,7 +153,7 @@ def _sound_jpeg(content: bytes, most: int | None, out: Pixels | None) -> Pixels 
         return None
     try:
         height, width, colours, _ = decode_jpeg_header(content)
-        if colours not in ("YCbCr", "Gray") or (most is not None and height * width > most):
+        if colours not in ("YCbCr", "Gray") or height * width > TRUSTED_PIXELS:
             return None
         if out is not None and out.shape[:2] == (height, width):
             decode_jpeg(content, "RGB", buffer=out)

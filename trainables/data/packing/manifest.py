@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from xxhash import xxh3_128
 
 from trainables.errors import UserError
@@ -35,7 +35,7 @@ class DamagedDataError(UserError):
         )
 
 
-def digest_of_bytes(content: bytes) -> str:
+def digest_of_bytes(content: bytes | pa.Buffer) -> str:
     """Return the XXH3 (128 bits, hex) of the content of a file."""
     return xxh3_128(content).hexdigest()
 
@@ -49,10 +49,7 @@ def write_manifest(folder: Path, content: dict[str, Any]) -> None:
     """
     whole = {"layout": LAYOUT, **content}
     text = json.dumps(whole | {"digest": _digest(whole)}, indent=1, ensure_ascii=False)
-    with (folder / META).open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+    (folder / META).write_text(text, encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -148,12 +148,8 @@ def _write_table(file: Path, table: pa.Table) -> str:
     """Write a table as Parquet; return the digest of the file."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    content = sink.getvalue().to_pybytes()
-    with file.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    return digest_of_bytes(content)
+    file.write_bytes(sink.getvalue())
+    return digest_of_bytes(sink.getvalue())
 
 
 def _is_broken(outcome: str) -> bool:

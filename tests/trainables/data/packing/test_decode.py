@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from trainables.data.packing.decode import decode
+from trainables.data.packing.decode import TRUSTED_PIXELS, decode
 
 
 def saved(folder: Path, image: Image.Image, name: str, **options: Any) -> Path:
@@ -85,3 +85,24 @@ def test_a_size_scales_the_shorter_side_and_cuts_the_centre_out() -> None:
     assert decoded[:, 1:-1].min() == 200
     assert decode(wide.transpose(1, 0, 2).copy(), 20).shape == (20, 20, 3)
     assert np.array_equal(decode(wide[:, 20:60].copy(), 40), wide[:, 20:60])
+
+
+def test_an_image_that_pillow_takes_for_an_attack_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Image.MAX_IMAGE_PIXELS == TRUSTED_PIXELS
+    content = saved(tmp_path, Image.new("RGB", (40, 40)), "x.jpg").read_bytes()
+    monkeypatch.setattr("trainables.data.packing.decode.TRUSTED_PIXELS", 1000)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(Image.DecompressionBombError):
+        decode(content, None)
+
+
+def test_an_image_is_decoded_into_the_memory_given_where_it_fits(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
+    content = saved(tmp_path, Image.fromarray(noise), "x.jpg").read_bytes()
+    fits, other = np.zeros((30, 30, 3), np.uint8), np.zeros((20, 20, 3), np.uint8)
+    assert decode(content, None, fits) is fits
+    assert np.array_equal(fits, decode(content, None))
+    assert np.array_equal(decode(content, 20, other), decode(content, 20))
+    assert not other.any()

@@ -15,9 +15,9 @@ from trainables.errors import UserError
 
 MANIFEST = "MANIFEST.json"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""Time of every file in a zip: the same content gives the same bytes."""
+"""Time stamp of every file in a zip, so that the same content gives the same bytes."""
 COMPRESSED = (".parquet", ".safetensors")
-"""Endings of files that are not made smaller by another compression."""
+"""Endings of files that are compressed already."""
 
 Write = Callable[[str, bytes], None]
 
@@ -27,8 +27,10 @@ class BundleCheck:
     """What was packed, or found in a bundle.
 
     Attributes:
-        digest: SHA-256 (hex) of the manifest, which stands for the whole bundle.
-        faults: what is missing, changed or foreign.
+        files: number of files.
+        bytes: their total size.
+        digest: SHA-256 (hex) of the manifest, which identifies the whole bundle.
+        faults: files that are missing, changed or not in the manifest.
     """
 
     files: int
@@ -38,10 +40,14 @@ class BundleCheck:
 
 
 def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleCheck:
-    """Write a bundle, a zip file if its name ends so, and its manifest last. A half-written one is not left.
+    """Write a bundle, its manifest last. An incomplete zip file is not left behind.
+
+    Args:
+        files: names in the bundle, and functions that read their bytes.
+        out: a zip file if it ends in ``.zip``, else a folder.
 
     Raises:
-        UserError: if there is something at ``out`` already.
+        UserError: if ``out`` exists and is not an empty folder.
         OSError: if it cannot be written.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
@@ -107,7 +113,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Write]:
-    # The manifest comes last: a folder without one was not written to its end.
+    # A folder without a manifest, which is written last, is incomplete.
     def write(name: str, content: bytes) -> None:
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -140,7 +140,7 @@ def test_one_run_has_no_deviation(small: Any) -> None:
     assert float(row["f1_mean"]) > 0
     assert {row[key] for key in row if key.endswith("_std")} == {""}
     assert {line["mcc_std"] for line in read_csv(small, "per_class")[:4]} == {""}
-    assert report.scores.shown[0][6].plain.endswith("± –")
+    assert report.scores.formatted[0][6].plain.endswith("± –")
 
 
 def test_a_row_without_a_run_still_stands(small: Any) -> None:

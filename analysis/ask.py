@@ -85,7 +85,7 @@ def _compared(comparer: Comparer, pairs: Sequence[RowPair]) -> Finding:
 
     family = comparer.family(Comparison(", ".join(pair[0]), ", ".join(pair[1]), (pair,)) for pair in pairs)
     sentences = " ".join(_sentence(place, family) for place in range(len(family)))
-    return Finding("pairs", "The pairs asked for.", sentences, family)
+    return Finding("pairs", "The requested pairs.", sentences, family)
 
 
 def _sentence(place: int, family: Sequence[Comparison]) -> str:

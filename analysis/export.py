@@ -85,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: ExportCommand) -> None:
-    from analysis.inference.trained_model import of_stage
+    from analysis.inference.trained_model import find_trained
     from trainables.store.study import Study
 
     study = Study.open(options.study)
-    trained = of_stage(study, options.stage) if options.stage is not None else best_of_row(study, str(options.row))
+    trained = find_trained(study, options.stage) if options.stage is not None else best_of_row(study, str(options.row))
     export(study, trained, options.out)
     if options.row is not None:
         cli.show(f"of this row the run with the highest val F1: {trained.folder.name}")

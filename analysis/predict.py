@@ -77,16 +77,18 @@ def _predict(options: PredictCommand) -> None:
     _show_notes(document, folder, prediction)
     beside = out.with_name(f"{out.name}.json")
     beside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    cli.show(f"{len(prediction.images)} images by {len(members)} nets: {out}; how they came about: {beside}")
+    cli.show(
+        f"predictions for {len(prediction.images)} images by {len(members)} nets: {out}; their provenance: {beside}"
+    )
 
 
 def _members(study: Study, options: PredictCommand) -> tuple[TrainedModel, ...]:
     """Return the network of a stage, or those of the chosen cells of a row."""
-    from analysis.inference.trained_model import cells_of_row, of_stage, open_trained
+    from analysis.inference.trained_model import cells_of_row, find_trained, open_trained
     from analysis.results.collect import collect
 
     if options.stage is not None:
-        return (of_stage(study, options.stage),)
+        return (find_trained(study, options.stage),)
     return tuple(open_trained(cell.folder) for cell in cells_of_row(collect(study), str(options.row)))
 
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,13 @@ def verify(bundle: Path) -> BundleCheck:
 
 @contextmanager
 def _zip(out: Path) -> Iterator[Write]:
-    partial = out.with_name(f".{out.name}.partial")
+    unfinished = out.with_name(f".{out.name}.partial")
     try:
-        with zipfile.ZipFile(partial, "w") as archive:
+        with zipfile.ZipFile(unfinished, "w") as archive:
             yield lambda name, content: _add(archive, name, content)
-        partial.replace(out)
+        unfinished.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -114,12 +115,13 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 @contextmanager
 def _folder(out: Path) -> Iterator[Write]:
     # A folder without a manifest, which is written last, is incomplete.
-    def write(name: str, content: bytes) -> None:
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+    yield partial(_write_file, out)
 
-    yield write
+
+def _write_file(folder: Path, name: str, content: bytes) -> None:
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 @contextmanager

@@ -33,14 +33,14 @@ README = """# {name}
 A study of {target}: {cells} of {planned} planned cells, verified. Packed by `python -m analysis.bundle`.
 
 - `report/`: the report page, its tables as CSV, Markdown and LaTeX, its figures as files
-- `grid.yaml`, `plan.json`: what was asked; `stages/*/stage.json`: the full specification of each stage
+- `grid.yaml`, `plan.json`: what was requested; `stages/*/stage.json`: the full specification of each stage
 - `splits/`: which image was train, val and test in each fold
 - `stages/*/predictions.parquet`: logits of every val and test image, from which all tables are computed
 - `stages/*/weights.safetensors`: weights of {weights}
 - `environment.json`: versions, devices, precision
 - `MANIFEST.json`: SHA-256 of every file; `python -m analysis.bundle --verify BUNDLE` checks them
 
-Unpacked, this is a study folder: `python -m analysis.report FOLDER` makes the tables anew.
+Unpacked, this is a study folder: `python -m analysis.report FOLDER` makes the tables again.
 The images are not in it; their fingerprint is {fingerprint}.
 {missing}"""
 WHOSE = {"chosen": "the chosen cells, where they were kept", "best": "the best row by val", "none": "none"}

@@ -117,7 +117,7 @@ def _explain_cell(
     predictions = test_predictions(cell)
     images = [one for label in labels for one in sample(predictions, label, request.count, str(cell.stage.key))]
     if not images:
-        raise UserError(f"{cell.planned.name}: no test image of the classes asked for")
+        raise UserError(f"{cell.planned.name}: no test image of the requested classes")
     with cpu_threads(cell.stage.recipe.threads):
         model = load_trained(cell.folder, request.layer)
         evaluated = explain_images(model, images, source, request.steps)

@@ -117,7 +117,7 @@ def _scale(figure: Figure, axes: NDArray[Any], colours: Colormap, label: str) ->
 def _words(one: ImageHeatmaps, classes: Sequence[str]) -> str:
     image = one.image
     truth = [] if image.label is None else [f"true {shortened(classes[image.label], LONGEST)}"]
-    predicted = f"said {shortened(classes[image.explained], LONGEST)}, {image.probability:.3f}"
+    predicted = f"predicted {shortened(classes[image.explained], LONGEST)}, {image.probability:.3f}"
     return "\n".join([image.why, *truth, predicted, shortened(image.image_id.rpartition("/")[2], LONGEST)])
 
 

@@ -56,7 +56,7 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
     if packed is None:
         if data is None and not isinstance(spec, Generated):
             raise UserError(
-                f"the images of {study.storage.path()} are not at hand: no prepared form of them in {cache}. Give --data the "
+                f"the images of {study.storage.path()} are not available: no packed form of them in {cache}. Give --data the "
                 "folder of the data sets, as for sweep.run"
             )
         packed = prepare(name, spec, data or cache, cache)
@@ -121,7 +121,7 @@ def _target(study: Study) -> tuple[str, DataSpec]:
     """Return name and declaration of the study's target set."""
     grid, adapter = read_grid(study), TypeAdapter[DataSpec](DataSpec)
     if grid.fault is not None:
-        raise UserError(f"{grid.fault}. Run the study's grid again: it writes the file anew")
+        raise UserError(f"{grid.fault}. Run the study's grid again: it rewrites the file")
     try:
         return grid.target, adapter.validate_python(grid.data[grid.target])
     except (KeyError, ValidationError) as error:

@@ -110,7 +110,7 @@ def _figure(storage: Storage, name: str, title: str, explanation: Explanation) -
     storage.write(f"{name}.png", as_png(figure))
     caption = (
         f"{title}: {row}. Maps of {layer.grid[0]} × {layer.grid[1]} places, read from "
-        f"{layer.name}, for the class that the network said; each is scaled to its own hottest place. Last column: "
+        f"{layer.name}, for the predicted class; each is scaled to its own hottest place. Last column: "
         f"{evaluated.guided}."
     )
     return FigureFiles(

@@ -30,7 +30,7 @@ def _figure(row: RowScores, classes: Sequence[str]) -> Figure:
         shares=[
             (line / total).tolist() if total else [None] * len(line) for line, total in zip(counts, totals, strict=True)
         ],
-        axes=("true class, test images", "class said"),
+        axes=("true class, test images", "predicted class"),
         unit="of the true class",
     )
     return Figure(

@@ -86,7 +86,7 @@ def inference_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def of_stage(study: Study, wanted: str) -> TrainedModel:
+def find_trained(study: Study, wanted: str) -> TrainedModel:
     """Return the trained network of a stage.
 
     Args:

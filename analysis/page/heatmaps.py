@@ -37,7 +37,7 @@ class HeatmapFigure:
     def description(self) -> str:
         """The content in words, for screen readers."""
         images = "; ".join(
-            f"{one.why}: {one.image_id}, true {one.label or 'class unknown'}, said {one.explained} at {one.probability:.3f}"
+            f"{one.why}: {one.image_id}, true {one.label or 'class unknown'}, predicted {one.explained} at {one.probability:.3f}"
             for one in self.files.images
         )
         return f"{self.files.title}. Original, Grad-CAM, Grad-CAM++ and guided Grad-CAM of each image. {images}."

@@ -135,7 +135,7 @@ def one_line(error: Exception) -> str:
 
 def _read(study: Study, file: str, model: type[_Model], load: Callable[[], dict[str, Any] | None]) -> _Model:
     path = study.storage.path(file)
-    again = "Run the study's grid again (python -m sweep.run --grid … --study …): it writes the file anew"
+    again = "Run the study's grid again (python -m sweep.run --grid … --study …): it rewrites the file"
     try:
         document = load()
     except FileNotFoundError:

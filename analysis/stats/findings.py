@@ -227,7 +227,7 @@ def _runs(comparer: Comparer, architecture: str) -> str:
 
 
 def _domain_note(name: str, domain: Domain, declared: bool) -> str:
-    source = "as told" if declared else "taken from its name, the grid does not say"
+    source = "as given" if declared else "taken from its name, the grid does not say"
     return f"{name} counts as {domain}-{'' if domain == 'in' else 'of-'}domain ({source})."
 
 

@@ -57,7 +57,7 @@ def reliability_table(data: ReportData) -> Table:
             *(Column("confidence", "Mean confidence", "score"), Column("accuracy", "Accuracy", "score")),
         ),
         rows=study_rows(data, _bins),
-        caption="Test images of all runs, by the probability of the class said. Where the net is calibrated, accuracy is "
+        caption="Test images of all runs, by the probability of the predicted class. Where the net is calibrated, accuracy is "
         "the mean confidence.",
         footnotes=study_notes(data),
         page_by=("architecture", "scenario"),

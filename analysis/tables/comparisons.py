@@ -55,8 +55,8 @@ def comparisons_table(collected: Collected, findings: Sequence[Finding]) -> Tabl
         "of several pairs of rows, their mean in each fold. Interval, t and p: corrected resampled t-test (Nadeau and "
         "Bengio 2003), folds - 1 degrees of freedom, two-sided; the interval is not corrected for the number of comparisons. Holm: corrected over the comparisons of the same "
         "question. Effect: mean difference / its SD over folds. Images: 95 % percentile interval over "
-        f"{DRAWS} draws of the test {unit} of each fold, the same draws for both; it says what hangs on the images "
-        f"drawn, with the trained nets as they are. Verdict: settled where p, Holm, is below {SIGNIFICANT} and there "
+        f"{DRAWS} draws of the test {unit} of each fold, the same draws for both; the uncertainty from "
+        f"the test images, with the trained nets as they are. Verdict: settled where p, Holm, is below {SIGNIFICANT} and there "
         f"are at least {LEAST_FOLDS} folds.",
         footnotes=(
             *(Footnote("", note) for finding in findings for note in (*finding.notes, *_without(finding))),
@@ -78,7 +78,7 @@ def intervals_table(data: ReportData) -> Table:
         return [{"f1_mean": row.mean(MEASURE), "bootstrap_low": low, "bootstrap_high": high}]
 
     return Table(
-        title="What hangs on the images drawn",
+        title="Uncertainty from the test images (bootstrap)",
         columns=(
             *LABELS,
             RUNS,

@@ -55,7 +55,7 @@ def confusion_table(data: ReportData) -> Table:
         ),
         rows=study_rows(data, lambda row: _confusion(row, plan.classes)),
         caption=f"Test images of {plan.target}, summed over the runs that count: lines are the true class, "
-        "columns the class said. An image is counted once for each seed.",
+        "columns the predicted class. An image is counted once for each seed.",
         footnotes=study_notes(data),
         page_by=("architecture", "scenario"),
     )

@@ -134,7 +134,7 @@ def _range_test(collected: Collected, stage: PlannedStage, test: PlannedStage) -
     choice = ((folder.result() if folder is not None else None) or {}).get("choice")
     fields: Mapping[str, Any] = choice if isinstance(choice, Mapping) else {}
     parts = [str(fields[key]) for key in ("rule", "reason", "fallback") if fields.get(key)]
-    # Said, because the val images of one fold are test images of another.
+    # Named, because the val images of one fold are test images of another.
     shared = " shared by folds" if test.fold is None and stage.fold is not None else ""
     return f"range test{shared}: {', '.join(parts)}" if parts else f"range test{shared}"
 

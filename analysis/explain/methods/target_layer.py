@@ -272,12 +272,12 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
     Gradients of activations do not need those of parameters, which take as much memory as the network.
     """
     modes = [(layer, layer.training) for layer in module.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     module.eval().requires_grad_(False)
     try:
         yield module
     finally:
         for layer, training in modes:
             layer.training = training
-        for parameter, wants in wanted:
-            parameter.requires_grad_(wants)
+        for parameter, required in gradients:
+            parameter.requires_grad_(required)

@@ -204,7 +204,7 @@ def test_images_that_are_not_at_hand_are_asked_for(folder: Path, capsys: pytest.
     assert "are not those the study was made with" in capsys.readouterr().err
     (folder / "grid.yaml").write_text("target: cells\ndata: {cells: {reader: bone_marrow}}\n")
     assert main([str(folder), "--steps", "0"]) == 2
-    assert "not at hand: no prepared form of them" in capsys.readouterr().err
+    assert "not available: no packed form of them" in capsys.readouterr().err
 
 
 def test_images_are_prepared_anew_where_the_cache_is_gone(study: Study, folder: Path) -> None:

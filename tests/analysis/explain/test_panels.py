@@ -41,7 +41,7 @@ def test_a_figure_says_what_it_shows() -> None:
     figure = drawn("of <EOS>", [shown(), shown(flat=True)], "guided back-propagation through ReLU")
     words = texts(figure)
     for expected in (
-        "of <EOS>", "true <EOS> & $x_1$", "said MON, 0.875", "confident and wrong", "$image_1$.png",
+        "of <EOS>", "true <EOS> & $x_1$", "predicted MON, 0.875", "confident and wrong", "$image_1$.png",
         "Grad-CAM\nmap 7 × 7, enlarged", "Grad-CAM++\nmap 7 × 7, enlarged", "guided Grad-CAM",
         "guided back-propagation through ReLU", "each map scaled to its own hottest place", "no heat",
     ):  # fmt: skip

@@ -22,7 +22,7 @@ def test_pictures_are_embedded_whole(small: Any) -> None:
     (network,) = found.networks
     data = b64encode(rich_study.png()).decode()
     assert [one.data for one in network.figures] == [f"data:image/png;base64,{data}"] * 4
-    assert "confident and right: ABE/1.jpg, true ABE, said ABE at 0.900" in network.figures[0].description
+    assert "confident and right: ABE/1.jpg, true ABE, predicted ABE at 0.900" in network.figures[0].description
     build(small.study)
     page = (small.root / "report" / "index.html").read_text()
     assert page.count(data) == 4

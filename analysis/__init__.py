@@ -1,6 +1,5 @@
-"""What came out: from a study folder, finished or not, to tables and one report page.
+"""Analysis of a study folder, finished or not: tables, figures, the report page, and use of the trained networks.
 
-Reads only the study folder, never Ray or W&B. The way of the data:
-`collect` (verified cells) → `average` (scores) → `sections` (all tables and answers) → `page`. Nothing goes back.
-Only what runs a trained net (`predict`, `export`) needs torch, and imports it when it does.
+Reads the study folder only, never Ray or W&B. Data flow one way: ``results`` (verified cells) → ``stats`` → ``tables`` and
+``figures`` → ``page``. Only what runs a trained network (``inference``, ``explain``) imports torch.
 """

@@ -1,40 +1,86 @@
-"""What the commands of this package share: they open studies, and end with status 2 on what a user must mend."""
+"""What the commands of this package share: terminal output, parsing into typed options, and the exit status.
+
+A command imports NumPy, pyarrow or torch where it uses them, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from analysis import terminal
 from trainables.errors import UserError
 
-Work = Callable[[argparse.Namespace], int | None]
+Options = TypeVar("Options")
+BAD_INPUT = 2
 
 
-def run(parser: argparse.ArgumentParser, work: Work, arguments: Sequence[str] | None) -> int:
-    """Parse, work, and return the exit status: what ``work`` returns (0 for None), or 2 on a mistake of the user."""
-    asked = parser.parse_args(arguments)
+def show(text: str) -> None:
+    """Write a line or more to standard output."""
+    sys.stdout.write(f"{text}\n")
+
+
+def complain(faults: Iterable[str]) -> None:
+    """Write each fault to standard error."""
+    for fault in faults:
+        sys.stderr.write(f"error: {fault}\n")
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    options: Callable[..., Options],
+    command: Callable[[Options], int | None],
+    arguments: Sequence[str] | None,
+) -> int:
+    """Parse the command line, run the command, and return its exit status.
+
+    Args:
+        parser: of the command.
+        options: a dataclass with a field for each argument of the parser.
+        command: runs it; returns its exit status, None for 0.
+        arguments: of the command line; None: those of this process.
+
+    Returns:
+        the exit status: 2 on bad input.
+    """
+    given = parser.parse_args(arguments)
     try:
-        return work(asked) or 0
+        return command(options(**vars(given))) or 0
     except UserError as error:
-        terminal.complain(error.faults)
+        complain(error.faults)
     except OSError as error:
-        terminal.complain([f"cannot read or write: {error}. Check rights and free room"])
-    return 2
+        complain([f"cannot read or write: {error}. Check rights and free room"])
+    return BAD_INPUT
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser of ``python -m analysis.NAME``."""
+    """Return the parser of a command.
+
+    Args:
+        name: of its module.
+        description: shown by ``--help``.
+    """
     return argparse.ArgumentParser(prog=f"python -m analysis.{name}", description=description)
 
 
 def add_study(command: argparse.ArgumentParser, name: str = "study") -> None:
-    """Add a study as an argument by position."""
+    """Add a positional argument for a study.
+
+    Args:
+        command: the parser.
+        name: of the argument.
+    """
     command.add_argument(name, metavar=name.upper(), help="its folder, or its URI such as s3://bucket/studies/name")
 
 
 def add_stage_or_row(command: argparse.ArgumentParser, row: str) -> None:
-    """Add ``--stage`` and ``--row``, one of which must be given."""
+    """Add ``--stage`` and ``--row``, one of which must be given.
+
+    Args:
+        command: the parser.
+        row: help of ``--row``.
+    """
     which = command.add_mutually_exclusive_group(required=True)
     which.add_argument("--stage", metavar="KEY", help="a stage: its key (6 characters or more) or name")
     which.add_argument("--row", metavar="ARCH,SCENARIO", help=row)

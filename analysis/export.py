@@ -1,7 +1,4 @@
-"""A trained model to take away: weights, what loads them, and a card with its scores. ``python -m analysis.export``.
-
-Modules that need torch are imported where they are used, so that ``--help`` is at once there.
-"""
+"""Export a trained model: weights, a config to load them with, and a model card. ``python -m analysis.export``."""
 
 from __future__ import annotations
 
@@ -9,10 +6,11 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import cli, terminal
+from analysis import cli
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,11 +20,33 @@ if TYPE_CHECKING:
 CARD, CONFIG, MODEL = "README.md", "config.json", "model.safetensors"
 
 
+@dataclass(frozen=True)
+class ExportCommand:
+    """Options of the command.
+
+    Attributes:
+        study: folder or URI.
+        out: folder to write to.
+        stage: key or name; None if a row is given.
+        row: ``ARCHITECTURE,SCENARIO``; None if a stage is given.
+    """
+
+    study: str
+    out: Path
+    stage: str | None
+    row: str | None
+
+
 def export(study: Study, trained: TrainedModel, out: Path) -> None:
-    """Write weights, config and card of a trained stage into a new folder.
+    """Write weights, config and model card of a trained stage.
+
+    Args:
+        study: the study.
+        trained: its network.
+        out: a new or empty folder.
 
     Raises:
-        UserError: if the folder is not empty, or the weights are not what the stage wrote.
+        UserError: if the folder is not empty, or the weights are missing or changed.
         OSError: if it cannot be written.
     """
     from analysis.inference.model_card import card, config
@@ -38,14 +58,18 @@ def export(study: Study, trained: TrainedModel, out: Path) -> None:
     described = config(trained)
     (out / MODEL).write_bytes(weights)
     (out / CONFIG).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (out / CARD).write_text(card(study, trained, described), encoding="utf-8")
+    (out / CARD).write_text(card(study, trained, described["library"]), encoding="utf-8")
 
 
 def best_of_row(study: Study, row: str) -> TrainedModel:
-    """Return the run of a row with the highest val score: not the highest test score.
+    """Return the network of a row's run with the highest val score. Test scores do not count.
+
+    Args:
+        study: the study.
+        row: ``ARCHITECTURE,SCENARIO``.
 
     Raises:
-        UserError: if there is no such row, no run of it counts, or weights were not kept.
+        UserError: if there is no such row, no run of it counts, or its weights were not kept.
     """
     from analysis.inference.trained_model import cells_of_row, open_trained
     from analysis.results.collect import collect
@@ -56,20 +80,20 @@ def best_of_row(study: Study, row: str) -> TrainedModel:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    return cli.run(_parser(), _work, arguments)
+    """Run the command; return its exit status: 0, or 2 on bad input."""
+    return cli.run(_parser(), ExportCommand, _export, arguments)
 
 
-def _work(asked: argparse.Namespace) -> None:
-    from analysis.inference.trained_model import of_stage
+def _export(options: ExportCommand) -> None:
+    from analysis.inference.trained_model import find_trained
     from trainables.store.study import Study
 
-    study = Study.open(asked.study)
-    trained = of_stage(study, asked.stage) if asked.stage is not None else best_of_row(study, asked.row)
-    export(study, trained, Path(asked.out))
-    if asked.row is not None:
-        terminal.show(f"of this row the run with the highest val F1: {trained.folder.name}")
-    terminal.show(f"{MODEL}, {CONFIG} and {CARD}, which says how to load it: {asked.out}")
+    study = Study.open(options.study)
+    trained = find_trained(study, options.stage) if options.stage is not None else best_of_row(study, str(options.row))
+    export(study, trained, options.out)
+    if options.row is not None:
+        cli.show(f"of this row the run with the highest val F1: {trained.folder.name}")
+    cli.show(f"{MODEL}, {CONFIG} and {CARD}, which says how to load it: {options.out}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cli.add_study(parser)
     cli.add_stage_or_row(parser, "a row of the table: its run with the highest val score")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
     return parser
 
 

@@ -5,78 +5,102 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from analysis import terminal
+from analysis import cli
 from trainables.errors import UserError
 from trainables.store import layout
 
-if TYPE_CHECKING:
-    from analysis.explain.records.records import Explained
 
-BAD_INPUT = 2
+@dataclass(frozen=True)
+class GradcamCommand:
+    """Options of the command. Those of a folder of images are ``stage``, ``images`` and ``out``, all or none.
+
+    Attributes:
+        study: folder or URI.
+        architecture: names of rows to explain.
+        scenario: names of rows to explain.
+        classes: names of classes to show.
+        count: images of each class and kind.
+        data: folder of the data sets.
+        masks: folder of masks.
+        steps: of the deletion and insertion curves; 0: no checks.
+        layer: name of the layer that maps are read from.
+        stage: key or name of the trained stage.
+        images: folder of images to explain.
+        out: folder to write to.
+    """
+
+    study: str
+    architecture: Sequence[str]
+    scenario: Sequence[str]
+    classes: Sequence[str]
+    count: int
+    data: Path | None
+    masks: Path | None
+    steps: int
+    layer: str | None
+    stage: str | None
+    images: Path | None
+    out: Path | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    command_line = _parser()
-    given = command_line.parse_args(arguments)
-    fault = _fault(given)
-    if fault:
-        command_line.error(fault)
-    try:
-        _run(given)
-    except UserError as error:
-        terminal.complain(error.faults)
-        return BAD_INPUT
-    except OSError as error:
-        terminal.complain([f"cannot read or write: {error}. Check rights and free room"])
-        return BAD_INPUT
-    return 0
+    """Run the command; return its exit status: 0, or 2 on bad input."""
+    return cli.run(_parser(), GradcamCommand, _gradcam, arguments)
 
 
-def _run(given: argparse.Namespace) -> None:
+def _gradcam(options: GradcamCommand) -> None:
+    if fault := _fault(options):
+        raise UserError(fault)
     from analysis.explain.explain_command import ExplainRequest, explain_folder, explain_study
-    from trainables.store.study import Study
-
-    study = Study.open(given.study)
-    wanted = ExplainRequest(given.architecture, given.scenario, given.classes, given.count, given.steps, given.layer)
-    if given.images is not None:
-        _show([explain_folder(study, given.stage, given.images, given.out, wanted)], str(given.out))
-    else:
-        _show(explain_study(study, wanted, given.data, given.masks), study.storage.path(layout.REPORT_FIGURES))
-
-
-def _show(explained: Sequence[Explained], folder: str) -> None:
     from analysis.explain.records.records_reader import checks_table
     from analysis.formats.markdown import plain_text
+    from trainables.store.study import Study
 
+    study = Study.open(options.study)
+    request = ExplainRequest(
+        architectures=options.architecture,
+        scenarios=options.scenario,
+        classes=options.classes,
+        count=options.count,
+        steps=options.steps,
+        layer=options.layer,
+        data=options.data,
+        masks=options.masks,
+    )
+    if options.stage is not None and options.images is not None and options.out is not None:
+        folder = str(options.out)
+        explained = [explain_folder(study, options.stage, options.images, options.out, request)]
+    else:
+        folder = study.storage.path(layout.REPORT_FIGURES)
+        explained = explain_study(study, request)
     for one in explained:
         if one.checks:
-            terminal.show(plain_text(checks_table(one)))
+            cli.show(plain_text(checks_table(one)))
         for figure in one.figures:
-            terminal.show(f"{folder}/{figure.png}")
+            cli.show(f"{folder}/{figure.png}")
 
 
-def _fault(given: argparse.Namespace) -> str | None:
-    together = [given.stage, given.images, given.out]
+def _fault(options: GradcamCommand) -> str | None:
+    together = [options.stage, options.images, options.out]
     if any(one is not None for one in together) and None in together:
         return "--stage, --images and --out go together: a trained stage, a folder of images, a folder for the figures"
-    of_study = given.architecture or given.scenario or given.classes or given.data or given.masks
-    if given.images is not None and of_study:
+    of_study = options.architecture or options.scenario or options.classes or options.data or options.masks
+    if options.images is not None and of_study:
         return "--images explains a folder: --architecture, --scenario, --classes, --data and --masks do not go with it"
-    if given.count < 1 or given.steps < 0:
+    if options.count < 1 or options.steps < 0:
         return "--count must be at least 1, --steps at least 0"
     return None
 
 
 def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(
-        prog="python -m analysis.gradcam",
-        description="Explain the test images of a study's best trials, or any folder of images with a trained stage.",
+    p = cli.parser(
+        "gradcam", "Explain the test images of a study's best trials, or any folder of images with a trained stage."
     )
-    p.add_argument("study", metavar="STUDY", help="its folder, or its URI")
+    cli.add_study(p)
     several: dict[str, Any] = {"action": "extend", "nargs": "+", "default": [], "metavar": "NAME"}
     p.add_argument(
         "--architecture", **several, help="of the rows to explain (default: the row with the best val score)"

@@ -1,7 +1,4 @@
-"""Score a trained stage, or a row's folds together, on another folder of images: ``python -m analysis.predict``.
-
-Modules that need torch are imported where they are used, so that ``--help`` is at once there.
-"""
+"""Predict a folder of images with a trained stage, or with a row's folds together: ``python -m analysis.predict``."""
 
 from __future__ import annotations
 
@@ -9,76 +6,98 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import cli, terminal
+from analysis import cli
 from trainables.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from analysis.inference.ensemble import EnsemblePrediction
-    from analysis.inference.image_folder import UnlabelledImages
+    from analysis.inference.image_folder import FolderImages, Mapped
     from analysis.inference.trained_model import TrainedModel
     from trainables.store.study import Study
 
 FORMATS = (".csv", ".parquet")
 
 
+@dataclass(frozen=True)
+class PredictCommand:
+    """Options of the command.
+
+    Attributes:
+        study: folder or URI.
+        images: folder of images.
+        out: file of predictions to write.
+        mapping: file that maps sub-folders to classes, or None.
+        stage: key or name; None if a row is given.
+        row: ``ARCHITECTURE,SCENARIO``; None if a stage is given.
+    """
+
+    study: str
+    images: Path
+    out: Path
+    mapping: Path | None
+    stage: str | None
+    row: str | None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    return cli.run(_parser(), _run, arguments)
+    """Run the command; return its exit status: 0, or 2 on bad input."""
+    return cli.run(_parser(), PredictCommand, _predict, arguments)
 
 
-def _run(asked: argparse.Namespace) -> None:
-    out = Path(asked.out)
+def _predict(options: PredictCommand) -> None:
+    out = options.out
     if out.suffix not in FORMATS:
         raise UserError(f"--out {out}: the name should end in {' or '.join(FORMATS)}")
     from analysis.formats.markdown import plain_text
     from analysis.inference.ensemble import predict
-    from analysis.inference.external_scores import scores_of, table_of
+    from analysis.inference.external_scores import prediction_table, score
     from analysis.inference.image_folder import read_folder, read_mapping
     from trainables.store.study import Study
 
-    study = Study.open(asked.study)
-    members = members_of(study, asked.stage, asked.row)
-    mapping = read_mapping(Path(asked.mapping)) if asked.mapping else None
-    folder = read_folder(Path(asked.images), members[0].classes, mapping)
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is said before the work
-    said = predict(members, folder.images)
-    document = _document(study, members, folder, said, mapping)
-    _write(out, table_of(members[0].classes, said))
+    study = Study.open(options.study)
+    members = _members(study, options)
+    classes = members[0].classes
+    mapping = read_mapping(options.mapping) if options.mapping else None
+    folder = read_folder(options.images, classes, mapping)
+    out.parent.mkdir(parents=True, exist_ok=True)  # fail before the work if it cannot be written
+    prediction = predict(members, folder.images)
+    document = _document(study, members, folder, prediction, mapping)
+    _write(out, prediction_table(classes, prediction))
     if folder.labelled:
-        scored = scores_of(members[0].classes, said)
-        document["scores"] = scored.document()
-        terminal.show(plain_text(scored.table))
-        terminal.show(scored.sentence)
-    _notes(document, folder, said)
+        scores = score(classes, prediction)
+        document["scores"] = scores.document()
+        cli.show(plain_text(scores.table))
+        cli.show(scores.sentence)
+    _show_notes(document, folder, prediction)
     beside = out.with_name(f"{out.name}.json")
     beside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    terminal.show(f"{len(said.images)} images by {len(members)} nets: {out}; how they came about: {beside}")
+    cli.show(
+        f"predictions for {len(prediction.images)} images by {len(members)} nets: {out}; their provenance: {beside}"
+    )
 
 
-def members_of(study: Study, stage: str | None, row: str | None) -> tuple[TrainedModel, ...]:
-    """Return the nets asked for: one stage, or the chosen cell of each run of a row.
+def _members(study: Study, options: PredictCommand) -> tuple[TrainedModel, ...]:
+    """Return the network of a stage, or those of the chosen cells of a row."""
+    from analysis.inference.trained_model import cells_of_row, find_trained, open_trained
+    from analysis.results.collect import collect
 
-    Raises:
-        UserError: if there is no such stage or row, or its weights were not kept.
-    """
-    from analysis.inference.trained_model import of_row, of_stage
-
-    if stage is not None:
-        return (of_stage(study, stage),)
-    return tuple(trained for trained, _ in of_row(study, str(row)))
+    if options.stage is not None:
+        return (find_trained(study, options.stage),)
+    return tuple(open_trained(cell.folder) for cell in cells_of_row(collect(study), str(options.row)))
 
 
 def _document(
     study: Study,
     members: Sequence[TrainedModel],
-    folder: UnlabelledImages,
-    said: EnsemblePrediction,
-    mapping: dict[str, str | None] | None,
+    folder: FolderImages,
+    prediction: EnsemblePrediction,
+    mapping: Mapped | None,
 ) -> dict[str, Any]:
     header = study.header or {}
     return {
@@ -89,33 +108,33 @@ def _document(
         ],
         "rule": "mean of softmax over the nets" if len(members) > 1 else "softmax",
         "classes": list(members[0].classes),
-        "images": len(said.images),
+        "images": len(prediction.images),
         "mapping": mapping,
         "left_out": dict(folder.left_out),
-        "undecodable": said.undecodable,
-        "also_in_study": _also_in_study(study, said),
+        "undecodable": prediction.undecodable,
+        "also_in_study": _also_in_study(study, prediction),
     }
 
 
-def _also_in_study(study: Study, said: EnsemblePrediction) -> int:
-    """Return how many images have the path of an image of the study: then nets may have been trained on them."""
+def _also_in_study(study: Study, prediction: EnsemblePrediction) -> int:
+    """Return the number of images whose path is that of an image of the study: networks may have been trained on them."""
     digest = (study.header or {}).get("split")
     try:
         known = set(study.read_split(str(digest)).column("image_id").unique().to_pylist())
     except OSError:
         return 0
-    return sum(image.image_id in known for image in said.images)
+    return sum(image.image_id in known for image in prediction.images)
 
 
-def _notes(document: dict[str, Any], folder: UnlabelledImages, said: EnsemblePrediction) -> None:
+def _show_notes(document: dict[str, Any], folder: FolderImages, prediction: EnsemblePrediction) -> None:
     if folder.note:
-        terminal.show(f"note: {folder.note}")
+        cli.show(f"note: {folder.note}")
     for name, count in folder.left_out.items():
-        terminal.show(f"note: {count} images of {name} are left out by the mapping")
-    for name, what in list(said.undecodable.items())[:5]:
-        terminal.show(f"note: {name} does not decode and is left out: {what}")
+        cli.show(f"note: {count} images of {name} are left out by the mapping")
+    for name, reason in list(prediction.undecodable.items())[:5]:
+        cli.show(f"note: {name} does not decode and is left out: {reason}")
     if document["also_in_study"]:
-        terminal.show(
+        cli.show(
             f"warning: {document['also_in_study']} images have the path of an image of the study; nets may have been "
             "trained on them, so these scores may flatter"
         )
@@ -136,9 +155,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = cli.parser("predict", "Score a trained stage, or the mean over a row's folds, on a folder of images.")
     cli.add_study(parser)
     cli.add_stage_or_row(parser, "a row of the table: mean of softmax over its runs")
-    parser.add_argument("--images", required=True, metavar="FOLDER", help="images; sub-folders are their labels")
-    parser.add_argument("--out", required=True, metavar="FILE", help="predictions, .csv or .parquet")
-    parser.add_argument("--mapping", metavar="FILE", help="YAML or JSON: sub-folder: class, or null to leave it out")
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="FOLDER", help="images; sub-folders are their labels"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="predictions, .csv or .parquet")
+    parser.add_argument(
+        "--mapping", type=Path, metavar="FILE", help="YAML or JSON: sub-folder: class, or null to leave it out"
+    )
     return parser
 
 

@@ -1,36 +1,54 @@
-"""From a study folder to tables and a report page: ``python -m analysis.report STUDY``.
-
-Modules that need numpy or pyarrow are imported where they are used, so that ``--help`` is at once there.
-"""
+"""From a study folder to tables and a report page: ``python -m analysis.report STUDY``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from analysis import cli, terminal
+from analysis import cli
 from trainables.errors import UserError
 
-if TYPE_CHECKING:
-    from analysis.page.build import Report
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Options of the command.
+
+    Attributes:
+        study: folder or URI.
+        min_support: classes with fewer images count as rare; None: the default.
+        pdf: whether to write figures as PDF too.
+    """
+
+    study: str
+    min_support: int | None
+    pdf: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    return cli.run(_parser(), _work, arguments)
+    """Run the command; return its exit status: 0, or 2 on bad input."""
+    return cli.run(_parser(), ReportCommand, _report, arguments)
 
 
-def _work(asked: argparse.Namespace) -> None:
+def _report(options: ReportCommand) -> None:
+    from analysis.formats.markdown import plain_text
     from analysis.page.build import build
-    from analysis.page.sections import Options
+    from analysis.stats.report_data import ReportOptions
     from trainables.store.study import Study
 
-    if asked.min_support is not None and asked.min_support < 0:
-        raise UserError(f"--min-support {asked.min_support}: a number of images, 0 or more")
-    options = Options() if asked.min_support is None else Options(least_support=asked.min_support)
-    _show(build(Study.open(asked.study), options, asked.pdf))
+    least = options.min_support
+    if least is not None and least < 0:
+        raise UserError(f"--min-support {least}: a number of images, 0 or more")
+    report_options = ReportOptions() if least is None else ReportOptions(least_support=least)
+    report = build(Study.open(options.study), report_options, options.pdf)
+    cli.show(plain_text(report.scores))
+    for finding in report.content.findings:
+        cli.show(f"{finding.question} {finding.sentence}")
+    if report.left_out:
+        cli.show(f"{len(report.left_out)} planned cells do not count: the report says why.")
+    cli.complain(report.content.faults)
+    cli.show(f"report: {report.index_path}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,17 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pdf", action="store_true", help="write each figure as PDF too, beside the SVG")
     return parser
-
-
-def _show(report: Report) -> None:
-    from analysis.formats.markdown import plain_text
-
-    terminal.show(plain_text(report.scores))
-    for answer in report.tables.answers:
-        terminal.show(f"{answer.question} {answer.sentence}")
-    if report.left_out:
-        terminal.show(f"{len(report.left_out)} planned cells do not count: the report says why.")
-    terminal.show(f"report: {report.index_path}")
 
 
 if __name__ == "__main__":

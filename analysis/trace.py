@@ -1,7 +1,4 @@
-"""What is behind one figure of the table: stages, commands, data and versions. ``python -m analysis.trace``.
-
-Modules that need numpy or pyarrow are imported where they are used, so that ``--help`` is at once there.
-"""
+"""Trace a value of the table of scores to stages, commands, data and versions: ``python -m analysis.trace``."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis import cli, terminal
+from analysis import cli
 from trainables.errors import UserError, suggestion
 from trainables.hashing import short_key
 from trainables.store import layout
@@ -31,8 +29,25 @@ PARTS = {
 MACRO_STD = "standard deviation (ddof = 1) over the runs of the macro score"
 
 
+@dataclass(frozen=True)
+class TraceCommand:
+    """Options of the command.
+
+    Attributes:
+        study: folder or URI.
+        row: ``ARCHITECTURE,SCENARIO``.
+        column: of ``scores.csv``.
+        json: whether to print JSON instead of YAML.
+    """
+
+    study: str
+    row: str
+    column: str
+    json: bool
+
+
 def trace(study: Study, row: str, column: str) -> dict[str, Any]:
-    """Return what is behind a figure of ``report/tables/scores.csv``, as plain values.
+    """Return what a value of ``report/tables/scores.csv`` was computed from, as plain values.
 
     Args:
         study: finished or not.
@@ -44,16 +59,17 @@ def trace(study: Study, row: str, column: str) -> dict[str, Any]:
     """
     from analysis.inference.trained_model import cells_of_row
     from analysis.results.collect import collect
-    from analysis.stats.class_averages import row_scores
+    from analysis.stats.report_data import ReportData
     from analysis.tables.scores import scores_table
+    from analysis.tables.study_rows import missing_runs
 
     collected = collect(study)
     cells = cells_of_row(collected, row)
-    rows = row_scores(collected)
-    table = scores_table(collected, rows)
+    data = ReportData(collected)
+    table = scores_table(data)
     measure, part = _measure(column, table.keys)
-    place = collected.plan.rows.index((cells[0].planned.architecture, cells[0].planned.scenario))
-    marked = [note.text for note in table.footnotes if note.mark in table.rows[place].marks]
+    place = collected.plan.rows.index(cells[0].planned.row)
+    missing = [note.text for note in missing_runs(data.rows) if note.mark in table.rows[place].marks]
     return {
         "figure": {
             "row": ", ".join(collected.plan.rows[place]),
@@ -61,10 +77,10 @@ def trace(study: Study, row: str, column: str) -> dict[str, Any]:
             "value": table.rows[place].values[column],
             "is": MACRO_STD if part == "macro_std" else f"{PARTS[part]}, of {measure}",
             "runs": len(cells),
-            "missing": marked,
+            "missing": missing,
             "chosen_on": cells[0].result.selected_on,
         },
-        "runs": [_run(study, collected, rows[place], number, measure) for number in range(len(cells))],
+        "runs": [_run(study, collected, data.rows[place], number, measure) for number in range(len(cells))],
         "data": {
             "target": collected.plan.target,
             "fingerprint": collected.header.fingerprint,
@@ -80,20 +96,20 @@ def trace(study: Study, row: str, column: str) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0, or 2 where the user must mend something."""
-    return cli.run(_parser(), _work, arguments)
+    """Run the command; return its exit status: 0, or 2 on bad input."""
+    return cli.run(_parser(), TraceCommand, _trace, arguments)
 
 
-def _work(asked: argparse.Namespace) -> None:
+def _trace(options: TraceCommand) -> None:
     import yaml
 
     from trainables.store.study import Study
 
-    found = trace(Study.open(asked.study), asked.row, asked.column)
-    if asked.json:
-        terminal.show(json.dumps(found, indent=1, ensure_ascii=False))
+    found = trace(Study.open(options.study), options.row, options.column)
+    if options.json:
+        cli.show(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        terminal.show(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=10_000).rstrip())
+        cli.show(yaml.safe_dump(found, sort_keys=False, allow_unicode=True, width=10_000).rstrip())
 
 
 def _measure(column: str, keys: Sequence[str]) -> tuple[str, str]:
@@ -107,7 +123,7 @@ def _measure(column: str, keys: Sequence[str]) -> tuple[str, str]:
 
 
 def _run(study: Study, collected: Collected, row: RowScores, number: int, measure: str) -> dict[str, Any]:
-    """Return one run of the row: its stage, why it was chosen, and all it rests on."""
+    """Return one run of a row: its stage, the candidates it was chosen from, and all inputs."""
     cell = row.cells[number]
     choice = next(choice for choice in collected.choices if choice.chosen == cell.candidate)
     return {
@@ -130,7 +146,7 @@ def _run(study: Study, collected: Collected, row: RowScores, number: int, measur
 
 
 def _upstream(collected: Collected, stage: PlannedStage) -> Iterator[dict[str, Any]]:
-    """Yield the stages that a stage rests on, the nearest first."""
+    """Yield the upstream stages of a stage, the nearest first."""
     for found in collected.progress.upstream(stage):
         folder = collected.progress.folder(found.key)
         document = (folder.stage() if folder is not None and folder.result() is not None else None) or {}
@@ -153,7 +169,7 @@ def _environment(cell: Cell) -> dict[str, Any]:
 
 
 def _command(study: Study) -> list[str]:
-    """Return the command that runs the study again: what is finished stays finished."""
+    """Return the command that runs the study again; finished stages are not repeated."""
     folder, _, name = study.storage.path().rstrip("/").rpartition("/")
     grid = study.storage.path(layout.GRID)
     return ["python", "-m", "sweep.run", "--grid", grid, "--study", name, "--storage", folder]

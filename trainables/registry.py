@@ -122,6 +122,11 @@ class Registry(Generic[Entry]):
             )
         return published[0] if published else None
 
+    def origin(self, name: str) -> str:
+        """Return distribution and version of a published entry, or "" for one of the project's own."""
+        published = self.source(name)
+        return f"{published.distribution} {published.version}" if published else ""
+
     def __getitem__(self, name: str) -> Entry:
         """Return an entry; one of another distribution is imported.
 

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from trainables.errors import UserError
 
 MANIFEST = "MANIFEST.json"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""Time of every file in a zip: the same content gives the same bytes."""
+"""Time stamp of every file in a zip, so that the same content gives the same bytes."""
 COMPRESSED = (".parquet", ".safetensors")
-"""Endings of files that are not made smaller by another compression."""
+"""Endings of files that are compressed already."""
 
 Write = Callable[[str, bytes], None]
 
@@ -27,8 +28,10 @@ class BundleCheck:
     """What was packed, or found in a bundle.
 
     Attributes:
-        digest: SHA-256 (hex) of the manifest, which stands for the whole bundle.
-        faults: what is missing, changed or foreign.
+        files: number of files.
+        bytes: their total size.
+        digest: SHA-256 (hex) of the manifest, which identifies the whole bundle.
+        faults: files that are missing, changed or not in the manifest.
     """
 
     files: int
@@ -38,10 +41,14 @@ class BundleCheck:
 
 
 def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleCheck:
-    """Write a bundle, a zip file if its name ends so, and its manifest last. A half-written one is not left.
+    """Write a bundle, its manifest last. An incomplete zip file is not left behind.
+
+    Args:
+        files: names in the bundle, and functions that read their bytes.
+        out: a zip file if it ends in ``.zip``, else a folder.
 
     Raises:
-        UserError: if there is something at ``out`` already.
+        UserError: if ``out`` exists and is not an empty folder.
         OSError: if it cannot be written.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
@@ -89,13 +96,13 @@ def verify(bundle: Path) -> BundleCheck:
 
 @contextmanager
 def _zip(out: Path) -> Iterator[Write]:
-    partial = out.with_name(f".{out.name}.partial")
+    unfinished = out.with_name(f".{out.name}.partial")
     try:
-        with zipfile.ZipFile(partial, "w") as archive:
+        with zipfile.ZipFile(unfinished, "w") as archive:
             yield lambda name, content: _add(archive, name, content)
-        partial.replace(out)
+        unfinished.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
@@ -107,13 +114,14 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Write]:
-    # The manifest comes last: a folder without one was not written to its end.
-    def write(name: str, content: bytes) -> None:
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+    # A folder without a manifest, which is written last, is incomplete.
+    yield partial(_write_file, out)
 
-    yield write
+
+def _write_file(folder: Path, name: str, content: bytes) -> None:
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What goes into a bundle: every file with its verified bytes, one after the other, never all in memory."""
+"""The files of a bundle with their verified bytes, read one at a time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from analysis.page.build import build
-from analysis.results.collect import Collected, collect
-from analysis.results.plan_file import PlannedStage, explain
+from analysis.results.collect import Collected, best_row, collect
+from analysis.results.plan_file import PlannedStage, one_line
 from analysis.results.verify import Cell
 from analysis.stats import study_summary
 from trainables.errors import UserError
@@ -21,7 +19,7 @@ from trainables.store.storage import Storage
 from trainables.store.study import StageFolder, Study
 
 File = tuple[str, Callable[[], bytes]]
-"""A name in the bundle, and how to get its bytes."""
+"""A name in the bundle, and a function that reads its bytes."""
 
 STUDY_FILES = (
     layout.STUDY,
@@ -35,14 +33,14 @@ README = """# {name}
 A study of {target}: {cells} of {planned} planned cells, verified. Packed by `python -m analysis.bundle`.
 
 - `report/`: the report page, its tables as CSV, Markdown and LaTeX, its figures as files
-- `grid.yaml`, `plan.json`: what was asked; `stages/*/stage.json`: the full specification of each stage
+- `grid.yaml`, `plan.json`: what was requested; `stages/*/stage.json`: the full specification of each stage
 - `splits/`: which image was train, val and test in each fold
 - `stages/*/predictions.parquet`: logits of every val and test image, from which all tables are computed
 - `stages/*/weights.safetensors`: weights of {weights}
 - `environment.json`: versions, devices, precision
 - `MANIFEST.json`: SHA-256 of every file; `python -m analysis.bundle --verify BUNDLE` checks them
 
-Unpacked, this is a study folder: `python -m analysis.report FOLDER` makes the tables anew.
+Unpacked, this is a study folder: `python -m analysis.report FOLDER` makes the tables again.
 The images are not in it; their fingerprint is {fingerprint}.
 {missing}"""
 WHOSE = {"chosen": "the chosen cells, where they were kept", "best": "the best row by val", "none": "none"}
@@ -53,7 +51,7 @@ def contents(study: Study, weights: str) -> Iterator[File]:
 
     Args:
         study: finished or not.
-        weights: whose weights go along: ``chosen``, ``best`` or ``none``.
+        weights: whose weights are packed: ``chosen``, ``best`` (row by val) or ``none``.
 
     Raises:
         UserError: if no cell counts, or the study cannot be read.
@@ -74,45 +72,33 @@ def contents(study: Study, weights: str) -> Iterator[File]:
 
 
 def _report(study: Study) -> Iterator[File]:
-    """Yield the report, made anew beside the study: a study to be packed may be one that nobody may write to."""
+    """Yield the report, written to a temporary folder: the study may be read-only."""
     with TemporaryDirectory(prefix="bundle-report-") as folder:
         made = Storage(Path(folder))
-        report = build(study, into=made)
-        tables = [
-            f"{layout.REPORT_TABLES}/{table.name}.{suffix}"
-            for table in report.tables.all
-            for suffix in ("csv", "md", "tex")
-        ]
-        drawn = {f"{layout.REPORT_FIGURES}/{name}": made for name in made.child(layout.REPORT_FIGURES).files()}
-        explained = {
-            f"{layout.REPORT_FIGURES}/{name}": study.storage
-            for name in study.storage.child(layout.REPORT_FIGURES).files()
-        }
-        for name in (layout.REPORT_PAGE, *tables):
-            yield name, _reader(made, name)
-        for name, storage in sorted((explained | drawn).items()):
+        build(study, into=made)
+        explained = study.storage.child(layout.REPORT_FIGURES).files()
+        # Explanations are in the study alone; figures of the report are those just made.
+        sources = {f"{layout.REPORT_FIGURES}/{name}": study.storage for name in explained}
+        sources |= dict.fromkeys(made.files(), made)
+        for name, storage in sorted(sources.items()):
             yield name, _reader(storage, name)
 
 
 def with_weights(collected: Collected, weights: str) -> tuple[Cell, ...]:
-    """Return the cells whose weights go along."""
-    if weights == "none":
-        return ()
-    return collected.chosen if weights == "chosen" else best_row(collected)
+    """Return the cells whose weights are packed.
 
-
-def best_row(collected: Collected) -> tuple[Cell, ...]:
-    """Return the chosen cells of the row of the highest mean val score: never chosen on test images."""
-    rows: dict[tuple[str, str], list[Cell]] = {}
-    for cell in collected.chosen:
-        rows.setdefault((cell.planned.architecture, cell.planned.scenario), []).append(cell)
-    if not rows:
-        return ()
-    return tuple(max(rows.values(), key=lambda row: float(np.mean([cell.candidate.val_f1_macro for cell in row]))))
+    Args:
+        collected: the study.
+        weights: ``chosen``, ``best`` (row by val) or ``none``.
+    """
+    if weights == "chosen":
+        return collected.chosen
+    rows = collected.chosen_by_row
+    return tuple(rows[best_row(rows)]) if weights == "best" and rows else ()
 
 
 def _folders(collected: Collected) -> Iterator[StageFolder]:
-    """Yield the folders of the verified cells, and of the finished stages they rest on, each once."""
+    """Yield the folders of the verified cells and of their finished upstream stages, each once."""
     done: set[str] = set()
 
     def upstream(stage: PlannedStage) -> Iterator[StageFolder]:
@@ -139,7 +125,7 @@ def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
 
 def _splits(study: Study) -> Iterator[File]:
     for name in study.storage.names(layout.SPLITS):
-        yield f"splits/{name}", _reader(study.storage, f"splits/{name}")
+        yield f"{layout.SPLITS}/{name}", _reader(study.storage, f"{layout.SPLITS}/{name}")
 
 
 def _reader(storage: Storage, name: str) -> Callable[[], bytes]:
@@ -155,14 +141,14 @@ def _verified(folder: StageFolder, name: str, result: dict[str, Any]) -> Callabl
         try:
             return folder.read_verified(name, result)
         except ValueError as error:
-            raise UserError(f"{explain(error)}. Nothing that was changed is packed: run the stage again") from error
+            raise UserError(f"{one_line(error)}. Nothing that was changed is packed: run the stage again") from error
 
     return read
 
 
 def _environment(collected: Collected) -> dict[str, dict[str, int]]:
-    """Return fact -> value -> number of cells."""
-    return {fact.name: dict(fact.values) for fact in study_summary.environment(collected) if fact.name != "process"}
+    """Return setting -> value -> number of cells."""
+    return {one.name: dict(one.values) for one in study_summary.environment(collected) if one.name != "process"}
 
 
 def _readme(collected: Collected, weights: str) -> str:

@@ -1,4 +1,4 @@
-"""Class activation maps of a trained stage, with checks of whether to believe them.
+"""Class activation maps of trained networks, with checks of whether they can be relied on.
 
-``record`` and ``gallery`` know no torch: the report reads what was explained without it.
+``records`` imports no torch: the report reads explanations without it.
 """

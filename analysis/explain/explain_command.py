@@ -1,4 +1,4 @@
-"""The two things that ``python -m analysis.gradcam`` does: explain a study, or a folder of images."""
+"""What ``python -m analysis.gradcam`` does: explain networks of a study, or a folder of images."""
 
 from __future__ import annotations
 
@@ -6,40 +6,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from analysis.explain.checks.mask_overlap import no_masks
-from analysis.explain.evaluate import BATCH, ImageHeatmaps, explain_images, probabilities
-from analysis.explain.explained_model import load_trained, threads
+from analysis.explain.checks.check_input import batches
+from analysis.explain.evaluate import ImageHeatmaps, explain_images, probabilities
+from analysis.explain.methods.explained_model import cpu_threads, load_trained
 from analysis.explain.pixels import PixelSource, of_folder, of_study
 from analysis.explain.records.records import Explained
-from analysis.explain.sampling import SampledImage, best_cells, class_numbers, pick, test_predictions
-from analysis.explain.writer import PREFIX, write
+from analysis.explain.records.records_reader import PREFIX
+from analysis.explain.sampling import SampledImage, best_cells, class_numbers, sample, test_predictions
+from analysis.explain.writer import Explanation, write
 from analysis.results.collect import collect
+from analysis.results.plan_file import RowName
 from analysis.results.verify import Cell
 from trainables.errors import UserError
 from trainables.store import layout
 from trainables.store.stage_lookup import find_begun
 from trainables.store.storage import Storage
-from trainables.store.study import StageFolder, Study
+from trainables.store.study import Study
 
 PER_FIGURE = 8
 """Images in one figure of a folder."""
 MOST_IMAGES = 500
-"""Of a folder. They are held in memory, and nobody looks at more."""
+"""Largest number of images of a folder: all are held in memory."""
 
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What is to be explained, and how.
+    """What of a study to explain, and how.
 
     Attributes:
-        architectures: of the rows; all where none is named.
-        scenarios: of the rows; all where none is named. Without either, the best row alone.
-        classes: names; all where none is given.
-        count: of each class, how many of the most confident right and wrong images, and how many drawn.
-        steps: of the deletion and insertion curves; 0: no faithfulness and no randomised-weights check.
-        layer: that maps are read from; None: the architecture's own.
+        architectures: names of rows; empty: all.
+        scenarios: names of rows; empty: all. Without either, only the best row.
+        classes: names; empty: all.
+        count: of each class, the number of confident right, confident wrong and randomly sampled images.
+        steps: of the deletion and insertion curves; 0: no faithfulness check and none with random weights.
+        layer: name of the layer that maps are read from; None: found by ``cam_layer``.
+        data: folder of the data sets; needed where no packed images are beside the study.
+        masks: folder of masks, ``<name of the image>.png``.
     """
 
     architectures: Sequence[str] = ()
@@ -48,105 +50,94 @@ class ExplainRequest:
     count: int = 2
     steps: int = 10
     layer: str | None = None
+    data: Path | None = None
+    masks: Path | None = None
 
 
-def explain_study(
-    study: Study, wanted: ExplainRequest, data: Path | None = None, masks: Path | None = None
-) -> list[Explained]:
-    """Explain the best trial of each row asked for; write ``report/figures/gradcam-*`` into the study.
+def explain_study(study: Study, request: ExplainRequest) -> list[Explained]:
+    """Explain the best cell of each requested row and write ``report/figures/gradcam-*`` into the study.
 
     Args:
         study: finished or not; only verified cells are explained.
-        wanted: what of it.
-        data: folder of the data sets; needed where no prepared form of the images is at hand.
-        masks: folder of masks, one ``<name of the image>.png`` each.
+        request: what to explain.
 
     Raises:
-        UserError: if a name is unknown, or weights or images are not at hand.
+        UserError: if a name is unknown, or weights or images are missing.
     """
     collected = collect(study)
-    cells = best_cells(collected, wanted.architectures, wanted.scenarios)
-    numbers = class_numbers(collected.plan.classes, wanted.classes)
-    source = of_study(study, data, masks, collected.header.fingerprint)
+    cells = best_cells(collected, request.architectures, request.scenarios)
+    labels = class_numbers(collected.plan.classes, request.classes)
+    source = of_study(study, request.data, request.masks, collected.header.fingerprint)
     storage = study.storage.child(layout.REPORT_FIGURES)
-    return [_explain_cell(cell, storage, source, numbers, wanted) for cell in cells]
+    return [_explain_cell(cell, labels, source, request, storage) for cell in cells]
 
 
-def _explain_cell(
-    cell: Cell, storage: Storage, source: PixelSource, numbers: Sequence[int], wanted: ExplainRequest
-) -> Explained:
-    said = test_predictions(cell)
-    picks = [one for number in numbers for one in pick(said, number, wanted.count, str(cell.stage.key))]
-    if not picks:
-        raise UserError(f"{cell.planned.name}: no test image of the classes asked for")
-    with threads(cell.stage.recipe.threads):
-        trained = load_trained(cell.folder, wanted.layer)
-        found = explain_images(trained, picks, source.pixels, source.mask, wanted.steps)
-        groups: dict[str, list[ImageHeatmaps]] = {}
-        for one in found.images:
-            groups.setdefault(f"test images of {trained.classes[int(one.pick.label or 0)]}", []).append(one)
-        _clear(storage, cell)
-        return write(storage, trained, found, groups, _row(cell), cell.candidate.val_f1_macro)
-
-
-def _row(cell: Cell) -> tuple[str, str]:
-    return cell.planned.architecture, cell.planned.scenario
-
-
-def _clear(storage: Storage, cell: Cell) -> None:
-    """Take away what an earlier call drew of this row: it may have been of another trial, or of other classes."""
-    for name in storage.names():
-        if not (name.startswith(f"{PREFIX}-") and name.endswith(".json")):
-            continue
-        try:
-            old = Explained.model_validate_json(storage.read(name))
-        except ValueError:
-            continue
-        if (old.architecture, old.scenario) == _row(cell):
-            for file in (name, *(f for figure in old.figures for f in (figure.svg, figure.png))):
-                storage.remove(file)
-
-
-def explain_folder(study: Study, stage: str, images: Path, out: Path, wanted: ExplainRequest) -> Explained:
+def explain_folder(study: Study, stage: str, images: Path, out: Path, request: ExplainRequest) -> Explained:
     """Explain all images of a folder with a trained stage; write figures and record into another folder.
 
     Args:
         study: has the stage.
         stage: its key or name.
-        images: searched with all that is below it.
-        out: made where it is not there.
-        wanted: its ``steps`` and ``layer`` count.
+        images: folder, searched with all folders below it.
+        out: folder to write to.
+        request: its ``steps`` and ``layer`` apply.
 
     Raises:
         UserError: if there is no such stage or image, or the stage keeps no weights.
     """
-    folder: StageFolder = find_begun(study, stage)
-    trained = load_trained(folder, wanted.layer)
-    ids, pixels_of = of_folder(images, trained.stage.data.size)
+    folder = find_begun(study, stage)
+    model = load_trained(folder, request.layer)
+    ids, source = of_folder(images, model.stage.data.size)
     if len(ids) > MOST_IMAGES:
         raise UserError(
             f"{images} holds {len(ids)} images, more than {MOST_IMAGES}: give a folder of those you want to look at"
         )
-    with threads(trained.stage.recipe.threads):
-        picks = []
-        for start in range(0, len(ids), BATCH):
-            some = ids[start : start + BATCH]
-            picks += _said(some, probabilities(trained, pixels_of(some)))
-        found = explain_images(trained, picks, pixels_of, no_masks, wanted.steps)
-        groups = {
-            f"images {start + 1} to {min(start + PER_FIGURE, len(ids))} of {images.name}": found.images[
+    with cpu_threads(model.stage.recipe.threads):
+        sampled = []
+        for rows in batches(len(ids)):
+            probability = probabilities(model, source.pixels(ids[rows]))
+            for image_id, of_image in zip(ids[rows], probability, strict=True):
+                best = int(of_image.argmax())
+                sampled.append(SampledImage(image_id, None, best, float(of_image[best]), "from the folder"))
+        evaluated = explain_images(model, sampled, source, request.steps)
+        figures = {
+            f"images {start + 1} to {min(start + PER_FIGURE, len(ids))} of {images.name}": evaluated.images[
                 start : start + PER_FIGURE
             ]
             for start in range(0, len(ids), PER_FIGURE)
         }
         val = (folder.result() or {}).get("metrics", {}).get("val_f1_macro")
-        row = trained.stage.architecture, trained.stage.scenario
-        return write(Storage(out), trained, found, groups, row, val)
+        row = model.stage.architecture, model.stage.scenario
+        return write(Storage(out), Explanation(model, row, val, evaluated, figures))
 
 
-def _said(ids: Sequence[str], probability: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> list[SampledImage]:
-    best = probability.argmax(1)
-    return [
-        SampledImage(one, None, int(best[i]), float(probability[i, best[i]]), "from the folder")
-        for i, one in enumerate(ids)
-    ]
+def _explain_cell(
+    cell: Cell, labels: Sequence[int], source: PixelSource, request: ExplainRequest, storage: Storage
+) -> Explained:
+    predictions = test_predictions(cell)
+    images = [one for label in labels for one in sample(predictions, label, request.count, str(cell.stage.key))]
+    if not images:
+        raise UserError(f"{cell.planned.name}: no test image of the requested classes")
+    with cpu_threads(cell.stage.recipe.threads):
+        model = load_trained(cell.folder, request.layer)
+        evaluated = explain_images(model, images, source, request.steps)
+        figures: dict[str, list[ImageHeatmaps]] = {}
+        for one in evaluated.images:
+            figures.setdefault(f"test images of {model.classes[int(one.image.label or 0)]}", []).append(one)
+        _remove_earlier(storage, cell.planned.row)
+        explanation = Explanation(model, cell.planned.row, cell.candidate.val_f1_macro, evaluated, figures)
+        return write(storage, explanation)
+
+
+def _remove_earlier(storage: Storage, row: RowName) -> None:
+    """Remove the figures and records that an earlier call wrote for a row, perhaps of another cell or other classes."""
+    for name in storage.names():
+        if not (name.startswith(PREFIX) and name.endswith(".json")):
+            continue
+        try:
+            old = Explained.model_validate_json(storage.read(name))
+        except ValueError:
+            continue
+        if (old.architecture, old.scenario) == row:
+            for file in (name, *(f for figure in old.figures for f in (figure.svg, figure.png))):
+                storage.remove(file)

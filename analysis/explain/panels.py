@@ -1,7 +1,7 @@
-"""One figure of explained images: original, Grad-CAM, Grad-CAM++ and guided Grad-CAM side by side, with scales.
+"""A figure of explained images: original, a heat map per method, and guided Grad-CAM side by side, with scales.
 
-Drawn with matplotlib's objects alone: no pyplot, no global state. Heat is shown in magma, which grows
-steadily in lightness, so that it reads in grey and without colour vision, over the image in grey.
+Drawn with matplotlib's objects alone, without pyplot and its global state. Heat is shown in magma, whose lightness
+increases steadily, over the image in grey: it can be read in grey and with any colour vision.
 """
 
 from __future__ import annotations
@@ -19,50 +19,51 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from analysis.explain.checks.mask_overlap import CYTOPLASM, NUCLEUS
-from analysis.explain.evaluate import ImageHeatmaps, flat_maps
-from analysis.explain.records.records import GRADCAM, PLUS_PLUS
+from analysis.explain.evaluate import EvaluatedImages, ImageHeatmaps
+from analysis.formats.number_format import shortened
+from trainables.arrays import Floats, Pixels
+from trainables.data.loading.augment import LUMA
 
 HEAT, LINES = "magma", "gray"
 OPAQUE = 0.6
-"""How much the heat covers the image. The colours of the scale are those over mid-grey."""
+"""Opacity of the heat over the image. The colours of the scale are those over mid-grey."""
 INCH = 1.75
-"""Edge of one image in the figure."""
+"""Edge of an image in the figure, inches."""
 WORDS = 1.5
-"""Width of the column of words, inches."""
-LUMA = (0.299, 0.587, 0.114)
+"""Width of the text column, inches."""
+LONGEST = 26
+"""Characters of a name that are shown."""
 
 
-def draw(
-    title: str, images: Sequence[ImageHeatmaps], classes: Sequence[str], guided: str, grid: tuple[int, int]
-) -> Figure:
+def draw(title: str, images: Sequence[ImageHeatmaps], evaluated: EvaluatedImages) -> Figure:
     """Draw images, a row each.
 
     Args:
         title: above the figure.
-        images: at least one.
-        classes: names, in the order of the logits.
-        guided: what the picture of the gradient is, in words.
-        grid: rows and columns of the maps, before they were enlarged.
+        images: at least one of the evaluated images.
+        evaluated: classes, methods, and the kind of the guided gradient.
     """
+    methods = list(evaluated.grids)
     height = INCH * len(images) + 1.3
-    figure = Figure(figsize=(WORDS + 4 * INCH + 0.4, height), layout="constrained")
+    width = WORDS + (len(methods) + 2) * INCH + 0.4
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
-    axes = figure.subplots(len(images), 5, squeeze=False, width_ratios=[WORDS / INCH, 1, 1, 1, 1])
-    resolution = f"map {grid[0]} × {grid[1]}, enlarged"
-    product = "guided Grad-CAM" if guided.startswith("guided") else "gradient × Grad-CAM"
-    headings = ("", "original", f"{GRADCAM}\n{resolution}", f"{PLUS_PLUS}\n{resolution}", product)
-    for axis, heading in zip(axes[0], headings, strict=True):
+    ratios = [WORDS / INCH, *([1] * (len(methods) + 2))]
+    axes = figure.subplots(len(images), len(ratios), squeeze=False, width_ratios=ratios)
+    product = "guided Grad-CAM" if evaluated.guided.startswith("guided") else "gradient × Grad-CAM"
+    maps = (f"{name}\nmap {rows} × {columns}, enlarged" for name, (rows, columns) in evaluated.grids.items())
+    for axis, heading in zip(axes[0], ("", "original", *maps, product), strict=True):
         axis.set_title(heading, fontsize=8, parse_math=False)
     for row, one in zip(axes, images, strict=True):
-        _row(row, one, classes)
-    _scale(figure, axes[:, 2:4], over_grey(HEAT, OPAQUE), "heat, each map scaled to its own hottest place")
-    _scale(figure, axes[:, 4:], mpl.colormaps[LINES], "relative size")
-    figure.supxlabel(guided, fontsize=7, parse_math=False)
+        _row(row, one, evaluated.classes)
+    _scale(figure, axes[:, 2:-1], over_grey(HEAT, OPAQUE), "heat, each map scaled to its own hottest place")
+    _scale(figure, axes[:, -1:], mpl.colormaps[LINES], "relative size")
+    figure.supxlabel(evaluated.guided, fontsize=7, parse_math=False)
     return figure
 
 
 def as_svg(figure: Figure) -> bytes:
-    """Return a figure as SVG, without the date. Its text is drawn as outlines: it looks alike everywhere."""
+    """Return a figure as SVG without a date. Text becomes outlines, so that it does not depend on installed fonts."""
     with mpl.rc_context({"svg.hashsalt": "explain"}):
         return _saved(figure, "svg", metadata={"Date": None})
 
@@ -70,6 +71,17 @@ def as_svg(figure: Figure) -> bytes:
 def as_png(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     return _saved(figure, "png", dpi=110)
+
+
+def over_grey(colours: str, opaque: float) -> ListedColormap:
+    """Return a colour map as it looks when drawn half-transparent over mid-grey.
+
+    Args:
+        colours: name of the colour map.
+        opaque: its opacity.
+    """
+    table = mpl.colormaps[colours](np.linspace(0, 1, 256))
+    return ListedColormap(opaque * table[:, :3] + (1 - opaque) * 0.5)
 
 
 def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
@@ -88,19 +100,12 @@ def _row(axes: Sequence[Axes], one: ImageHeatmaps, classes: Sequence[str]) -> No
             inside = (one.mask >= level).astype(np.float32)
             if 0 < inside.mean() < 1:
                 axes[1].contour(inside, levels=[0.5], colors="white", linewidths=0.7, linestyles=style)
-    flat = flat_maps(one.heat)
-    for axis, name in zip(axes[2:4], (GRADCAM, PLUS_PLUS), strict=True):
+    for axis, (name, heat) in zip(axes[2:-1], one.heat.items(), strict=True):
         axis.imshow(_grey(one.pixels), cmap="gray", vmin=0, vmax=1)
-        axis.imshow(one.heat[name], cmap=HEAT, vmin=0, vmax=1, alpha=OPAQUE)
-        if name in flat:
+        axis.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=OPAQUE)
+        if name in one.flat:
             axis.text(0.5, 0.5, "no heat", color="white", fontsize=8, ha="center", transform=axis.transAxes)
-    axes[4].imshow(one.guided, cmap=LINES, vmin=0, vmax=1)
-
-
-def over_grey(colours: str, opaque: float) -> ListedColormap:
-    """Return a colour map as it looks over mid-grey: what a half-transparent map over an image shows."""
-    table = mpl.colormaps[colours](np.linspace(0, 1, 256))
-    return ListedColormap(opaque * table[:, :3] + (1 - opaque) * 0.5)
+    axes[-1].imshow(one.guided, cmap=LINES, vmin=0, vmax=1)
 
 
 def _scale(figure: Figure, axes: NDArray[Any], colours: Colormap, label: str) -> None:
@@ -110,15 +115,11 @@ def _scale(figure: Figure, axes: NDArray[Any], colours: Colormap, label: str) ->
 
 
 def _words(one: ImageHeatmaps, classes: Sequence[str]) -> str:
-    pick = one.pick
-    truth = [] if pick.label is None else [f"true {_short(classes[pick.label])}"]
-    said = f"said {_short(classes[pick.explained])}, {pick.probability:.3f}"
-    return "\n".join([pick.why, *truth, said, _short(pick.image_id.rpartition("/")[2])])
+    image = one.image
+    truth = [] if image.label is None else [f"true {shortened(classes[image.label], LONGEST)}"]
+    predicted = f"predicted {shortened(classes[image.explained], LONGEST)}, {image.probability:.3f}"
+    return "\n".join([image.why, *truth, predicted, shortened(image.image_id.rpartition("/")[2], LONGEST)])
 
 
-def _short(text: str, most: int = 26) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    return np.asarray(pixels @ np.array(LUMA) / 255)
+def _grey(pixels: Pixels) -> Floats:
+    return np.asarray(pixels @ LUMA / 255)

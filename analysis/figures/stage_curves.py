@@ -1,4 +1,4 @@
-"""What drawings of training need of the stage folders: histories and curves, verified before they are shown."""
+"""Histories and range-test curves of finished stages, verified before they are drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from analysis.results.plan_file import explain
+from analysis.results.plan_file import one_line
 from trainables.store import layout
 from trainables.store.arrow import read_parquet
 from trainables.store.study import StageFolder
@@ -19,13 +19,15 @@ _Read = TypeVar("_Read")
 
 @dataclass(frozen=True)
 class History:
-    """How a stage went, epoch by epoch.
+    """Loss and macro F1 of a stage by epoch.
 
     Attributes:
         label: of its curve, e.g. ``fold 0``.
-        stage: its folder.
-        epochs: of ``train`` and ``val``, counted from 0, like the values in ``loss`` and ``f1``.
-        chosen: the epoch whose weights count.
+        stage: name of its folder.
+        chosen: the epoch whose weights were kept; None where the result does not have it.
+        epochs: epoch numbers of ``train`` and of ``val``, counted from 0.
+        loss: the loss of each of these epochs.
+        f1: the macro F1 of each of these epochs.
     """
 
     label: str
@@ -38,11 +40,18 @@ class History:
 
 @dataclass(frozen=True)
 class RangeTestCurve:
-    """A learning-rate range test, and the rate chosen from it.
+    """A learning-rate range test with the rate suggested from it.
 
     Attributes:
-        places: rule -> index of the point it points at.
-        place: index of the chosen point; None where the fallback is used.
+        stage: name of its folder.
+        rates: learning rate of each step, ascending.
+        loss: loss of each step.
+        smoothed: the same, smoothed.
+        learning_rate: the suggested rate.
+        rule: name of the rule it follows.
+        reason: why, in words.
+        place: index of the chosen step; None where the fallback rate is used.
+        places: name of each rule -> index of the step it suggests.
     """
 
     stage: str
@@ -58,40 +67,59 @@ class RangeTestCurve:
 
 @dataclass
 class UndrawableReasons:
-    """Why something cannot be drawn: reason -> stages. Filled while reading."""
+    """Collects why stages cannot be drawn, while they are read.
+
+    Attributes:
+        found: reason -> names of the stages.
+    """
 
     found: dict[str, list[str]] = field(default_factory=dict)
 
-    def try_to(self, read: Callable[[], _Read], what: str, stage: str) -> _Read | None:
-        """Return what is read, or None with the fault noted."""
+    def try_to(self, read: Callable[[], _Read], name: str, stage: str) -> _Read | None:
+        """Read a file, or note why it cannot be read.
+
+        Args:
+            read: reads it.
+            name: what it is, for the reason.
+            stage: name of the stage's folder.
+
+        Returns:
+            what was read, or None.
+        """
         try:
             return read()
         except (ValueError, KeyError, TypeError, OSError) as error:
-            reason = explain(error) if isinstance(error, ValueError | OSError) else f"{what} is not as expected"
-            # A path says no more than the stage's name, and would make each reason one of its own.
+            reason = one_line(error) if isinstance(error, ValueError | OSError) else f"{name} is not as expected"
+            # Without the path, stages with the same fault share a reason.
             self.found.setdefault(reason.split(f"{stage}/")[-1], []).append(stage)
             return None
 
     def sentences(self) -> tuple[str, ...]:
-        """Say what is not drawn and why; of many stages the first is named."""
+        """Return a sentence per reason; of several stages the first is named."""
         return tuple(
             f"Not drawn: {stages[0]}{f' and {len(stages) - 1} more' if len(stages) > 1 else ''}: {reason}."
             for reason, stages in self.found.items()
         )
 
 
-def history(folder: StageFolder, digests: Mapping[str, str], chosen: Any, label: str) -> History:
+def read_history(folder: StageFolder, result: Mapping[str, Any], label: str) -> History:
     """Read the history of a finished stage.
 
+    Args:
+        folder: of the stage.
+        result: its result, with ``digests`` and ``selected_epoch``.
+        label: of its curve.
+
     Raises:
-        ValueError, KeyError, TypeError, OSError: if it is missing, not what the stage wrote, or not as expected.
+        ValueError, KeyError, TypeError, OSError: if it is missing, changed since it was written, or malformed.
     """
-    table = read_parquet(folder.read_verified(layout.HISTORY, {"digests": digests}))
+    table = read_parquet(folder.read_verified(layout.HISTORY, dict(result)))
     rows = {name: [row for row in _rows(table, layout.HISTORY) if row["split"] == name] for name in SPLITS}
 
     def column(name: str) -> dict[str, list[float]]:
         return {part: [_float(row[name]) for row in of_part] for part, of_part in rows.items()}
 
+    chosen = result.get("selected_epoch")
     return History(
         label,
         folder.name,
@@ -102,15 +130,14 @@ def history(folder: StageFolder, digests: Mapping[str, str], chosen: Any, label:
     )
 
 
-def range_test(folder: StageFolder) -> RangeTestCurve:
+def read_range_test(folder: StageFolder) -> RangeTestCurve:
     """Read a finished range test.
 
     Raises:
-        ValueError, KeyError, TypeError, OSError: if it is missing, not what the stage wrote, or not as expected.
+        ValueError, KeyError, TypeError, OSError: if it is missing, changed since it was written, or malformed.
     """
     result = folder.result() or {}
-    table = read_parquet(folder.read_verified(layout.CURVE, result))
-    rows = _rows(table, layout.CURVE)
+    rows = _rows(read_parquet(folder.read_verified(layout.CURVE, result)), layout.CURVE)
     choice = dict(result["choice"])
     place = choice.get("place")
     return RangeTestCurve(

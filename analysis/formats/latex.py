@@ -1,4 +1,4 @@
-"""A table as LaTeX (booktabs), everything in it escaped: it compiles with pdflatex, whatever the labels hold."""
+"""A table as LaTeX (booktabs). All text is escaped, so that any label compiles with pdflatex."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from analysis.formats.table import Table
 
 LONG = 40
-"""Rows from which a table may break over pages."""
+"""Number of rows from which a table may break over pages (longtable)."""
 WIDE = 9
-"""Columns from which letters and gaps are smaller."""
+"""Number of columns from which font and column gaps are smaller."""
 LONG_TEXT = 24
-"""Letters from which a column of text is a paragraph that may break."""
+"""Number of characters from which a text column is a paragraph that may break."""
 
 _ESCAPES = {
     **{letter: f"\\{letter}" for letter in "{}$&#_%"},
@@ -26,7 +26,7 @@ _ESCAPES = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\texttt{\char34}",
-    "[": "{[}",  # or it would be read as the option of the \\ before it
+    "[": "{[}",  # after a line break \\ a bare bracket would be read as its option
     "]": "{]}",
     "±": r"$\pm$",
     "×": r"$\times$",
@@ -40,17 +40,17 @@ _ESCAPES = {
     DASH: "--",
 }
 _KNOWN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
-"""Letters beyond ASCII that every LaTeX has in its own fonts."""
+"""Non-ASCII letters that the default fonts of LaTeX have."""
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX shows as it is, on one line. A letter it has no font for is shown by its code."""
-    shown = "".join(_letter(letter) for letter in " ".join(text.split()))
-    return shown.replace("--", "-{}-") if "--" in text else shown
+    """Escape a text for LaTeX, on one line. A character that the default fonts lack becomes its code point."""
+    escaped = "".join(_letter(letter) for letter in " ".join(text.split()))
+    return escaped.replace("--", "-{}-") if "--" in text else escaped
 
 
 def latex(table: Table) -> str:
-    """Return a table environment, or a longtable from 40 rows on."""
+    """Return a table environment; a longtable from 40 rows on."""
     body = _long(table) if len(table.rows) >= LONG else _short(table)
     packages = "booktabs, longtable" if len(table.rows) >= LONG else "booktabs"
     return "\n".join([f"% needs: {packages}", *body]) + "\n"
@@ -119,8 +119,8 @@ def _alignment(table: Table) -> str:
 def _column(table: Table, place: int) -> str:
     if table.columns[place].kind != "text":
         return "r"
-    longest = max((len(row[place].text) for row in table.shown), default=0)
-    # A share of the line: long texts break, and a table keeps within its page.
+    longest = max((len(row[place].text) for row in table.formatted), default=0)
+    # A fraction of the line width: long texts wrap and the table fits the page.
     return "l" if longest < LONG_TEXT else r"p{0.2\linewidth}"
 
 
@@ -129,27 +129,27 @@ def _heading(table: Table) -> str:
 
 
 def _rows(table: Table) -> list[str]:
-    return [" & ".join(_cell(shown) for shown in row) + r" \\" for row in table.shown]
+    return [" & ".join(_cell(cell) for cell in row) + r" \\" for row in table.formatted]
 
 
 def _notes(table: Table) -> list[str]:
     return [f"\\par\\footnotesize {_mark(note.mark)}{escape(note.text)}" for note in table.footnotes]
 
 
-def _cell(shown: FormattedCell) -> str:
-    return (_number(shown) if shown.number else escape(shown.text)) + _mark(",".join(shown.marks))
+def _cell(cell: FormattedCell) -> str:
+    return (_number(cell) if cell.number else escape(cell.text)) + _mark(",".join(cell.marks))
 
 
 def _mark(mark: str) -> str:
     return f"\\textsuperscript{{{escape(mark)}}}" if mark else ""
 
 
-def _number(shown: FormattedCell) -> str:
-    if shown.text == DASH or shown.text.isdigit():
-        return escape(shown.text)
-    std = "" if shown.std is None else f" \\pm {_in_math(shown.std)}"
-    inside = f"{_in_math(shown.text)}{std}"
-    return f"$\\mathbf{{{inside}}}$" if shown.best else f"${inside}$"
+def _number(cell: FormattedCell) -> str:
+    if cell.text == DASH or cell.text.isdigit():
+        return escape(cell.text)
+    std = "" if cell.std is None else f" \\pm {_in_math(cell.std)}"
+    inside = f"{_in_math(cell.text)}{std}"
+    return f"$\\mathbf{{{inside}}}$" if cell.best else f"${inside}$"
 
 
 def _in_math(text: str) -> str:

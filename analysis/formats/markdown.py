@@ -14,14 +14,14 @@ _SPECIAL = re.compile(r"([\\`*|<>\[\]~$]|(?<!\w)_|_(?!\w))")
 
 
 def markdown(table: Table) -> str:
-    """Return a GitHub-flavoured Markdown table, everything in it escaped, with caption and notes."""
+    """Return a GitHub-flavoured Markdown table with caption and footnotes; all text is escaped."""
     numbers = [column.kind != "text" for column in table.columns]
     lines = [
         f"**{escape(table.title)}.** {escape(table.caption)}",
         "",
         _line([escape(column.heading) for column in table.columns]),
         _line(["---:" if number else "---" for number in numbers]),
-        *(_line([_cell(shown) for shown in row]) for row in table.shown),
+        *(_line([_cell(cell) for cell in row]) for row in table.formatted),
         "",
     ]
     for note in table.footnotes:
@@ -31,14 +31,14 @@ def markdown(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that Markdown shows as it is, on one line."""
+    """Escape a text for Markdown, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.replace("&", "&amp;").split()))
 
 
 def plain_text(table: Table) -> str:
-    """Return the table as aligned columns, with its notes, for the terminal."""
+    """Return a table as aligned columns with its footnotes, for the terminal."""
     rows = [[column.heading for column in table.columns]]
-    rows += [[_plain(shown) for shown in row] for row in table.shown]
+    rows += [[_plain(cell) for cell in row] for row in table.formatted]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     numbers = [column.kind != "text" for column in table.columns]
     rows.insert(1, ["-" * width for width in widths])
@@ -56,13 +56,13 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(shown: FormattedCell) -> str:
-    text = escape(shown.plain)
-    marks = f" <sup>{escape(','.join(shown.marks))}</sup>" if shown.marks else ""
-    return (f"**{text}**" if shown.best else text) + marks
+def _cell(cell: FormattedCell) -> str:
+    text = escape(cell.plain)
+    marks = f" <sup>{escape(','.join(cell.marks))}</sup>" if cell.marks else ""
+    return (f"**{text}**" if cell.best else text) + marks
 
 
-def _plain(shown: FormattedCell) -> str:
+def _plain(cell: FormattedCell) -> str:
     # Control characters of a label must not reach the terminal.
-    text = "".join(letter if letter.isprintable() else " " for letter in shown.plain)
-    return f"{text} {','.join(shown.marks)}".rstrip()
+    text = "".join(letter if letter.isprintable() else " " for letter in cell.plain)
+    return f"{text} {','.join(cell.marks)}".rstrip()

@@ -1,7 +1,7 @@
-"""One table object; CSV, Markdown, LaTeX, HTML and terminal text are views of it.
+"""The table object that CSV, Markdown, LaTeX, HTML and terminal text are written from.
 
-CSV has every key as a column of its own, in full precision. The other views show mean and SD as one
-column, rounded. A gap is empty in CSV and a dash elsewhere.
+CSV has a column for every key, in full precision. The other formats show mean and standard deviation (SD) rounded, in
+one column. A missing value is empty in CSV and a dash elsewhere.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ Kind = Literal["text", "count", "score", "number", "p", "rate"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column as shown.
+    """A column of a table.
 
     Attributes:
-        key: of its value in a row.
-        kind: ``text``, ``count``, ``score`` (three decimals), ``number`` (three digits), ``p``, or ``rate``.
-        std_key: of the SD shown beside the value as ``mean ± SD``, if it has one.
-        best: whether the highest value of the column is marked.
-        noted: whether the marks of a row's footnotes stand in this column.
+        key: key of its value in ``Row.values``.
+        heading: text of the header cell.
+        kind: how values are formatted: ``text``, ``count``, ``score`` (three decimals), ``number`` (three significant
+            digits), ``p`` (p-value) or ``rate`` (learning rate).
+        std_key: key of the SD that is shown as ``mean ± SD``; None where there is none.
+        best: whether the highest value of the column is highlighted.
+        marked: whether the footnote marks of a row are shown in this column.
     """
 
     key: str
@@ -35,17 +37,17 @@ class Column:
     kind: Kind = "text"
     std_key: str | None = None
     best: bool = False
-    noted: bool = False
+    marked: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of its values: one, or mean and SD."""
+        """Keys of its values: one, or mean and SD."""
         return (self.key,) if self.std_key is None else (self.key, self.std_key)
 
 
 @dataclass(frozen=True)
 class Row:
-    """Plain values by key, and the marks of the footnotes that belong to the row."""
+    """The values of a row by key, and the marks of its footnotes."""
 
     values: Mapping[str, Value]
     marks: tuple[str, ...] = ()
@@ -53,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Footnote:
-    """A note below a table; ``mark`` is empty where it concerns the whole table."""
+    """A note below a table; ``mark`` is empty if it concerns the whole table."""
 
     mark: str
     text: str
@@ -61,35 +63,49 @@ class Footnote:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, independent of how it is shown.
+    """A table, independent of its output format.
 
     Attributes:
-        name: of its files, and of its label in LaTeX.
-        caption: says what the figures are.
-        page_by: keys by whose values the page shows it in pieces, each to be opened.
+        title: heading, without a full stop.
+        columns: in the order of display.
+        rows: each has a value for every key of the columns.
+        caption: what the values are and how they were computed.
+        footnotes: in the order of display.
+        page_by: the page shows one collapsible table for each combination of the values of these keys.
+        name: file name without ending, and label in LaTeX. A table of the report gets that of its entry.
     """
 
-    name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     caption: str = ""
     footnotes: tuple[Footnote, ...] = ()
     page_by: tuple[str, ...] = ()
+    name: str = ""
 
-    @property
+    def __post_init__(self) -> None:
+        """Check that every row has all values.
+
+        Raises:
+            ValueError: if one lacks a value.
+        """
+        for number, row in enumerate(self.rows):
+            if lacking := [key for key in self.keys if key not in row.values]:
+                raise ValueError(f"table {self.title!r}: row {number} has no value of {', '.join(lacking)}")
+
+    @cached_property
     def keys(self) -> tuple[str, ...]:
         """The columns of the CSV file."""
         return tuple(key for column in self.columns for key in column.keys)
 
     @cached_property
-    def shown(self) -> tuple[tuple[FormattedCell, ...], ...]:
-        """The rows as people see them."""
+    def formatted(self) -> tuple[tuple[FormattedCell, ...], ...]:
+        """The cells of each row as displayed."""
         best = {column.key: _best(column, self.rows) for column in self.columns}
-        return tuple(tuple(_show(column, row, best[column.key]) for column in self.columns) for row in self.rows)
+        return tuple(tuple(_format(column, row, best[column.key]) for column in self.columns) for row in self.rows)
 
     def pieces(self) -> tuple[tuple[tuple[Value, ...], Table], ...]:
-        """Return a table for each combination of the values of ``page_by``, without these columns."""
+        """Return for each combination of the values of ``page_by`` a table without these columns."""
         keys = self.page_by
         columns = tuple(column for column in self.columns if column.key not in keys)
         found: dict[tuple[Value, ...], list[Row]] = {}
@@ -102,23 +118,23 @@ class Table:
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(self.keys)
-        # csv writes floats by repr and None as nothing, as wanted.
+        # The csv module writes floats by repr and None as an empty field.
         writer.writerows([row.values[key] for key in self.keys] for row in self.rows)
         return stream.getvalue()
 
 
 def _best(column: Column, rows: tuple[Row, ...]) -> float | None:
     values = [value for row in rows if isinstance(value := row.values[column.key], int | float)]
-    # Where all are alike none is the best.
+    # Equal values: none is the best.
     return max(values) if column.best and len(set(values)) > 1 else None
 
 
-def _show(column: Column, row: Row, best: float | None) -> FormattedCell:
+def _format(column: Column, row: Row, best: float | None) -> FormattedCell:
     value = row.values[column.key]
     return FormattedCell(
         text=value_text(value, column.kind),
         std=None if column.std_key is None else value_text(row.values[column.std_key], column.kind),
-        marks=row.marks if column.noted else (),
+        marks=row.marks if column.marked else (),
         best=best is not None and value == best,
         number=column.kind != "text",
     )

@@ -1,4 +1,4 @@
-"""What one trained net, or the mean of several, says of images from outside the study."""
+"""Predictions for images from outside the study, by one trained network or the mean of several."""
 
 from __future__ import annotations
 
@@ -8,41 +8,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.inference.image_folder import FolderImage
-from analysis.inference.trained_model import TrainedModel
+from analysis.inference.image_folder import FolderImage, read_square
+from analysis.inference.trained_model import TrainedModel, inference_device
 from analysis.results.predictions import softmax
+from trainables.arrays import Floats, Pixels
 from trainables.errors import UserError
 
 BATCH = 64
-Probabilities = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class EnsemblePrediction:
-    """What the nets say.
+    """Predicted probabilities.
 
     Attributes:
-        images: those that decode.
-        probabilities: mean over the nets of their softmax, shape (images, classes).
-        undecodable: image -> what is wrong with it.
+        images: the images that could be decoded.
+        probabilities: mean over the networks of their softmax, shape (images, classes).
+        undecodable: id of an image that cannot be decoded -> why.
     """
 
     images: tuple[FolderImage, ...]
-    probabilities: Probabilities
+    probabilities: Floats
     undecodable: dict[str, str]
 
 
 def predict(members: Sequence[TrainedModel], images: Sequence[FolderImage]) -> EnsemblePrediction:
-    """Score images by the mean of the softmax of the members, prepared as in their own evaluation.
+    """Predict by the mean of the softmax of several networks, with images prepared as in their own evaluation.
 
-    One net after the other, so that only one is in memory; images are decoded anew for each.
+    Networks run one after the other, so that one is in memory at a time; images are decoded again for each.
+
+    Args:
+        members: at least one network.
+        images: to predict.
 
     Raises:
-        UserError: if the members do not have the same classes, or no image decodes.
+        UserError: if the networks do not have the same classes, or no image can be decoded.
     """
     if len({member.classes for member in members}) != 1:
         raise UserError("the nets do not have the same classes, so their probabilities cannot be averaged")
-    total: Probabilities | None = None
+    total: Floats = np.zeros(())
     undecodable: dict[str, str] = {}
     for member in members:
         undecodable = {}
@@ -50,11 +54,9 @@ def predict(members: Sequence[TrainedModel], images: Sequence[FolderImage]) -> E
         if not logits:
             first = next(iter(undecodable.items()), ("", "there is none"))
             raise UserError(f"none of {len(images)} images decodes; the first: {first[0]}: {first[1]}")
-        probabilities = softmax(np.concatenate(logits)).astype(np.float64)
-        total = probabilities if total is None else total + probabilities
-    good = tuple(image for image in images if image.image_id not in undecodable)
-    mean = np.zeros((0, len(members[0].classes))) if total is None else total / len(members)
-    return EnsemblePrediction(good, mean, undecodable)
+        total = total + softmax(np.concatenate(logits)).astype(np.float64)
+    decoded = tuple(image for image in images if image.image_id not in undecodable)
+    return EnsemblePrediction(decoded, total / len(members), undecodable)
 
 
 def _logits(
@@ -66,7 +68,7 @@ def _logits(
     from trainables.data.loading.batches import InputSpec
     from trainables.training.precision import autocast
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = inference_device()
     backbone, recipe = member.backbone(), member.stage.recipe
     module = backbone.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     input_spec = InputSpec(recipe.image_size, backbone.mean, backbone.std, device)
@@ -77,8 +79,8 @@ def _logits(
                 yield module(input_spec.tensor(pixels)).float().cpu().numpy()
 
 
-def _prepared(images: Sequence[FolderImage], member: TrainedModel, undecodable: dict[str, str]) -> NDArray[np.uint8]:
-    """Return the images as the net's own evaluation makes them, shape (n, edge, edge, 3)."""
+def _prepared(images: Sequence[FolderImage], member: TrainedModel, undecodable: dict[str, str]) -> Pixels:
+    """Return the images as the network's own evaluation prepares them, shape (n, edge, edge, 3)."""
     from trainables.data.loading import augment
     from trainables.data.packing.decode import what_is_wrong
 
@@ -86,18 +88,9 @@ def _prepared(images: Sequence[FolderImage], member: TrainedModel, undecodable: 
     ready = []
     for image in images:
         try:
-            pixels = _decode(image, member.stage.data.size)
-        except Exception as error:  # noqa: BLE001 - decoders raise anything on a file from outside
+            pixels = read_square(image.path, member.stage.data.size)
+        except Exception as error:  # noqa: BLE001 - decoders may raise anything on a foreign file
             undecodable[image.image_id] = what_is_wrong(error)
             continue
         ready.append(augment.apply(pixels[np.newaxis], augment.plain(1, len(pixels), edge), edge)[0])
     return np.stack(ready) if ready else np.zeros((0, edge, edge, 3), np.uint8)
-
-
-def _decode(image: FolderImage, size: int | None) -> NDArray[np.uint8]:
-    """Decode to a square: of the edge that the study packs, or of the image's own shorter side."""
-    from trainables.data.packing.decode import decode
-
-    content = image.path.read_bytes()
-    pixels = decode(content, size)
-    return pixels if pixels.shape[0] == pixels.shape[1] else decode(content, min(pixels.shape[:2]))

@@ -1,4 +1,4 @@
-"""What is written beside a model that is taken away: its config, and its card."""
+"""The config and the model card written beside an exported model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ little; `python -m analysis.predict` is exact.
 
 
 def config(trained: TrainedModel) -> dict[str, Any]:
-    """Return ``config.json``: timm reads it as it is, torchvision's constructor takes its parts."""
+    """Return the content of ``config.json``: timm loads it directly, torchvision's constructors take parts of it."""
     stage = trained.stage
     library, _, name = stage.model.model.partition("/")
     backbone = trained.backbone()
@@ -102,7 +102,12 @@ def config(trained: TrainedModel) -> dict[str, Any]:
 
 
 def arguments(model: ModelSpec, edge: int) -> dict[str, Any]:
-    """Return what the constructor of a network is given besides the number of classes."""
+    """Return the arguments of a network's constructor besides the number of classes.
+
+    Args:
+        model: specification of the network.
+        edge: of the input, pixels.
+    """
     library, _, name = model.model.partition("/")
     given = dict(model.options)
     if library == "torchvision" and name.startswith("vit_"):
@@ -116,8 +121,14 @@ def arguments(model: ModelSpec, edge: int) -> dict[str, Any]:
     return given
 
 
-def card(study: Study, trained: TrainedModel, described: Mapping[str, Any]) -> str:
-    """Return the model card, Markdown."""
+def card(study: Study, trained: TrainedModel, library: str) -> str:
+    """Return the model card as Markdown.
+
+    Args:
+        study: the study.
+        trained: its network.
+        library: ``timm``, ``torchvision`` or ``own``: how the network is loaded.
+    """
     stage, result, header = trained.stage, trained.result, study.header or {}
     environment = {name: value for name, value in (result.get("environment") or {}).items() if name != "process"}
     return CARD.format(
@@ -131,7 +142,7 @@ def card(study: Study, trained: TrainedModel, described: Mapping[str, Any]) -> s
         scores="\n".join(_scores(result.get("metrics") or {}, part) for part in ("val", "test")),
         epoch=result.get("selected_epoch"),
         selected_on=result.get("selected_on"),
-        loader=LOADERS[described["library"]],
+        loader=LOADERS[library],
         use=USE,
         uid=header.get("uid"),
         key=stage.key,

@@ -1,4 +1,4 @@
-"""Trained networks of a study, found by stage or by row, their weights verified before they are used."""
+"""Trained networks of a study, found by stage or by row; weights are verified before use."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.results.collect import collect
-from analysis.results.plan_file import explain
+from analysis.results.plan_file import RowName, one_line
 from trainables.errors import UserError, suggestion
 from trainables.specs import Stage
 from trainables.store import layout
@@ -15,12 +14,11 @@ from trainables.store.stage_lookup import find_begun
 from trainables.store.study import SELECTED_ON, StageFolder, Study
 
 if TYPE_CHECKING:
+    import torch
+
     from analysis.results.collect import Collected
     from analysis.results.verify import Cell
     from trainables.models.backbones import Backbone
-
-SHORTEST_KEY = 6
-"""So many characters of a key at least name a stage."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class TrainedModel:
 
     Attributes:
         stage: its specification.
-        result: the content of ``result.json``.
+        result: content of ``result.json``.
+        folder: its folder.
     """
 
     stage: Stage
@@ -43,14 +42,14 @@ class TrainedModel:
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of the weights, as the stage wrote them."""
+        """SHA-256 (hex) of the weights as the stage wrote them."""
         return str(self.result["digests"][layout.WEIGHTS])
 
     def weights(self) -> bytes:
-        """Return the bytes of the weights, verified.
+        """Return the verified bytes of the weights.
 
         Raises:
-            UserError: if they are not what the stage wrote.
+            UserError: if they are missing or changed.
         """
         try:
             return self.folder.read_verified(layout.WEIGHTS, dict(self.result))
@@ -60,55 +59,71 @@ class TrainedModel:
             ) from error
 
     def backbone(self) -> Backbone:
-        """Return the network with its trained weights, head included.
+        """Return the network with its trained weights, in evaluation mode on the CPU.
 
         Raises:
-            UserError: if the weights are not what the stage wrote, or the architecture cannot be built.
+            UserError: if the weights are missing, changed or of another network, or the network cannot be built.
         """
         from trainables.models.backbones import build
         from trainables.models.weights import unpack_weights
 
         backbone = build(self.stage.model, self.stage.recipe.image_size, len(self.classes))
-        backbone.module.load_state_dict(unpack_weights(self.weights()))
+        state = unpack_weights(self.weights())
+        try:
+            backbone.module.load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError(
+                f"the weights in {self.folder.path()} do not fit {self.stage.model.model}: {one_line(error)}"
+            ) from error
         backbone.module.eval()
         return backbone
 
 
-def of_stage(study: Study, wanted: str) -> TrainedModel:
-    """Return the trained stage of a key (its first six characters or more), a name or a folder's name.
+def inference_device() -> torch.device:
+    """Return the GPU, if there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def find_trained(study: Study, wanted: str) -> TrainedModel:
+    """Return the trained network of a stage.
+
+    Args:
+        study: the study.
+        wanted: its key (the first characters suffice), its name, or the name of its folder.
 
     Raises:
-        UserError: if there is none, or several, or it has no weights.
+        UserError: if there is no such stage, or several, or it has no weights.
     """
     return open_trained(find_begun(study, wanted))
-
-
-def of_row(study: Study, wanted: str) -> tuple[tuple[TrainedModel, Cell], ...]:
-    """Return the trained nets of a row, ``ARCHITECTURE,SCENARIO``: the chosen cell of each run, verified.
-
-    Raises:
-        UserError: if there is no such row, it has no run that counts, or weights were not kept.
-    """
-    collected = collect(study)
-    return tuple((open_trained(cell.folder), cell) for cell in cells_of_row(collected, wanted))
 
 
 def cells_of_row(collected: Collected, wanted: str) -> tuple[Cell, ...]:
     """Return the chosen cells of a row.
 
+    Args:
+        collected: the study.
+        wanted: ``ARCHITECTURE,SCENARIO``.
+
     Raises:
-        UserError: if there is no such row, or it has no run that counts.
+        UserError: if there is no such row, or no run of it counts.
     """
     row = row_named(collected, wanted, "--row")
-    cells = tuple(cell for cell in collected.chosen if (cell.planned.architecture, cell.planned.scenario) == row)
+    cells = tuple(collected.chosen_by_row.get(row, ()))
     if not cells:
-        reasons = {out.reason for out in collected.left_out if (out.planned.architecture, out.planned.scenario) == row}
+        reasons = {left_out.reason for left_out in collected.left_out if left_out.planned.row == row}
         raise UserError(f"--row {wanted}: no run of it counts ({'; '.join(sorted(reasons)) or 'none was planned'})")
     return cells
 
 
-def row_named(collected: Collected, wanted: str, option: str) -> tuple[str, str]:
-    """Return the row of the plan that ``ARCHITECTURE,SCENARIO`` names.
+def row_named(collected: Collected, wanted: str, option: str) -> RowName:
+    """Return the planned row of a name.
+
+    Args:
+        collected: the study.
+        wanted: ``ARCHITECTURE,SCENARIO``.
+        option: of the command line that gave it, for the message.
 
     Raises:
         UserError: if there is none.
@@ -122,15 +137,15 @@ def row_named(collected: Collected, wanted: str, option: str) -> tuple[str, str]
 
 
 def open_trained(folder: StageFolder) -> TrainedModel:
-    """Return the trained stage of a folder, its specification and result checked.
+    """Return the trained network of a stage folder, with its specification and result checked.
 
     Raises:
-        UserError: if it is not finished, not whole, or its weights were not kept.
+        UserError: if the stage is not finished, its files are damaged, or its weights were not kept.
     """
     try:
         stage, result = Stage.from_document(folder.stage()), folder.result()
     except (ValueError, OSError) as error:
-        raise UserError(f"the stage {folder.path()} cannot be read: {explain(error)}") from error
+        raise UserError(f"the stage {folder.path()} cannot be read: {one_line(error)}") from error
     if result is None:
         raise UserError(f"the stage {folder.name} has no result yet. Finish it: give the command of the run again")
     if result.get("key") != stage.key or result.get("selected_on") != SELECTED_ON:
@@ -139,5 +154,8 @@ def open_trained(folder: StageFolder) -> TrainedModel:
         )
     if layout.WEIGHTS not in result.get("digests", {}):
         why = result.get("weights") or "dropped"
-        raise UserError(f"the weights of {folder.name} were not kept ({why}). Train it with keep_weights: all")
+        raise UserError(
+            f"the weights of {folder.name} were not kept ({why}). Set keep_weights: all in the grid, delete this stage's "
+            "folder and run the grid again"
+        )
     return TrainedModel(stage, result, folder)

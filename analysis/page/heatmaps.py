@@ -1,4 +1,4 @@
-"""The explanations as the page shows them: pictures embedded, up to a bound; the rest named with where it lies."""
+"""The explanations on the page: figures are embedded up to a total size, the others linked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainables.store import layout
 from trainables.store.study import Study
 
 MOST_BYTES = 10_000_000
-"""Of all embedded pictures together; in the page they take a third more."""
+"""Total size of the embedded PNG files; base64 adds a third."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -24,96 +24,110 @@ class HeatmapFigure:
     """One figure of explained images.
 
     Attributes:
-        data: the picture as a data URI; None where it is left out.
-        fault: why it cannot be shown, where it cannot.
+        files: names, title and caption.
+        data: the PNG as a data URI; None where it is not embedded.
+        fault: why it cannot be shown; None where it can.
     """
 
-    drawn: FigureFiles
+    files: FigureFiles
     data: str | None = None
     fault: str | None = None
 
     @property
-    def told(self) -> str:
-        """What the picture shows, in words, for who cannot see it."""
+    def description(self) -> str:
+        """The content in words, for screen readers."""
         images = "; ".join(
-            f"{one.why}: {one.image_id}, true {one.label or 'class unknown'}, said {one.explained} at {one.probability:.3f}"
-            for one in self.drawn.images
+            f"{one.why}: {one.image_id}, true {one.label or 'class unknown'}, predicted {one.explained} at {one.probability:.3f}"
+            for one in self.files.images
         )
-        return f"{self.drawn.title}. Original, Grad-CAM, Grad-CAM++ and guided Grad-CAM of each image. {images}."
+        return f"{self.files.title}. Original, Grad-CAM, Grad-CAM++ and guided Grad-CAM of each image. {images}."
 
 
 @dataclass(frozen=True)
 class NetworkHeatmaps:
-    """One explained network."""
+    """The explanations of one network.
+
+    Attributes:
+        explained: the record.
+        checks: its checks as a table.
+        figures: its figures.
+    """
 
     explained: Explained
     checks: Table
-    pictures: tuple[HeatmapFigure, ...]
+    figures: tuple[HeatmapFigure, ...]
 
     @property
     def left_out(self) -> tuple[HeatmapFigure, ...]:
-        """The pictures that could be shown, but for the bound."""
-        return tuple(one for one in self.pictures if one.data is None and one.fault is None)
+        """The figures that are not embedded for their size."""
+        return tuple(one for one in self.figures if one.data is None and one.fault is None)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """All explanations of the cells that count; ``fault``: why none can be shown."""
+    """All explanations of the cells that count.
+
+    Attributes:
+        networks: the explained networks.
+        fault: why none can be shown, or None.
+    """
 
     networks: tuple[NetworkHeatmaps, ...] = ()
     fault: str | None = None
 
     @property
     def left_out(self) -> int:
-        """Number of pictures left out for the bound."""
+        """Number of figures that are not embedded for their size."""
         return sum(len(one.left_out) for one in self.networks)
 
     @property
-    def shown(self) -> int:
-        """Number of pictures embedded."""
-        return sum(one.data is not None for network in self.networks for one in network.pictures)
+    def embedded(self) -> int:
+        """Number of embedded figures."""
+        return sum(one.data is not None for network in self.networks for one in network.figures)
 
 
 def gallery(study: Study, keys: Collection[str], most_bytes: int = MOST_BYTES) -> Gallery:
-    """Read what was explained of the stages of these keys.
+    """Read the explanations of some stages.
 
-    The bound is shared out in turns, so that of each network something is shown before of any everything.
+    Args:
+        study: the study.
+        keys: keys of the stages.
+        most_bytes: total size of the embedded figures. Networks take turns, so that each shows some figures.
     """
     try:
         found = read_gallery(study, keys)
     except UserError as error:
         return Gallery(fault=" ".join(error.faults))
-    pictures = _embed(study, [one.figures for one in found], most_bytes)
-    return Gallery(
-        tuple(NetworkHeatmaps(one, checks_table(one), tuple(shown)) for one, shown in zip(found, pictures, strict=True))
-    )
+    embedded = _embed(study, [one.figures for one in found], most_bytes)
+    networks = (NetworkHeatmaps(one, checks_table(one), tuple(own)) for one, own in zip(found, embedded, strict=True))
+    return Gallery(tuple(networks))
 
 
 def _embed(study: Study, of_networks: Sequence[Sequence[FigureFiles]], most_bytes: int) -> list[list[HeatmapFigure]]:
-    pictures: list[list[HeatmapFigure]] = [[] for _ in of_networks]
-    room = most_bytes
-    for place, drawn in _in_turns(of_networks):
+    figures: list[list[HeatmapFigure]] = [[] for _ in of_networks]
+    left = most_bytes
+    for place, files in _in_turns(of_networks):
         try:
-            content = _read(study, drawn.png) if room > 0 else b""
+            content = _read(study, files.png) if left > 0 else b""
         except (OSError, ValueError) as error:
-            pictures[place].append(HeatmapFigure(drawn, fault=str(error)))
+            figures[place].append(HeatmapFigure(files, fault=str(error)))
             continue
-        if not content or len(content) > room:
-            room = 0  # not a smaller one instead: which are shown must not hang on their size
-            pictures[place].append(HeatmapFigure(drawn))
+        if not content or len(content) > left:
+            left = 0  # no smaller figure instead: which figures are embedded must not depend on their sizes
+            figures[place].append(HeatmapFigure(files))
             continue
-        room -= len(content)
-        pictures[place].append(HeatmapFigure(drawn, f"data:image/png;base64,{b64encode(content).decode()}"))
-    return pictures
+        left -= len(content)
+        figures[place].append(HeatmapFigure(files, f"data:image/png;base64,{b64encode(content).decode()}"))
+    return figures
 
 
 def _in_turns(of_networks: Sequence[Sequence[FigureFiles]]) -> Iterator[tuple[int, FigureFiles]]:
     for turn in zip_longest(*of_networks):
-        yield from ((place, drawn) for place, drawn in enumerate(turn) if drawn is not None)
+        yield from ((place, files) for place, files in enumerate(turn) if files is not None)
 
 
 def _read(study: Study, name: str) -> bytes:
-    # The record is a file that anyone may have edited: nothing outside the folder is shown.
+    # The record may have been edited by anyone: nothing outside the folder is read.
     if "/" in name or "\\" in name or name.startswith("."):
         raise ValueError(f"{name} is no name of a file in {layout.REPORT_FIGURES}")
     try:

@@ -1,14 +1,14 @@
-"""The methods, in a paragraph ready for a paper."""
+"""The methods paragraph for a paper."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from analysis.formats.number_format import rate_text
 from analysis.results.collect import Collected
 from analysis.results.plan_file import PlannedStage
-from analysis.stats.class_averages import rate_text
-from analysis.stats.study_summary import Question, environment, question
+from analysis.stats.study_summary import StudyDesign, design, environment
 from trainables.specs import Recipe
 from trainables.store import layout
 from trainables.store.arrow import read_parquet
@@ -20,17 +20,17 @@ NAMES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
 def methods(collected: Collected, proof: str) -> str:
-    """Return what was run, how folds were drawn, how epoch and rate were chosen, and with what.
+    """Return design, splits, training, selection and software of a study as a paragraph.
 
     Args:
-        collected: what counts.
-        proof: what holds for the split, from ``split_proof``.
+        collected: the study.
+        proof: properties of the split, from ``split_proof``.
     """
-    asked = question(collected)
-    known = {fact.name: fact.text for fact in environment(collected)}
+    planned = design(collected)
+    known = {setting.name: setting.text for setting in environment(collected)}
     sentences = (
-        *_design(collected, asked),
-        *_division(collected, asked, proof),
+        *_compared(collected, planned),
+        *_splits(collected, planned, proof),
         *_training(collected),
         *_selection(collected),
         *_software(known),
@@ -41,7 +41,12 @@ def methods(collected: Collected, proof: str) -> str:
 
 
 def split_proof(study: Study, collected: Collected) -> str:
-    """Return what the table of the study's split itself shows, or why it shows nothing."""
+    """Check the split and return in words what holds for it, or what is wrong with it.
+
+    Args:
+        study: the study.
+        collected: the same, as read.
+    """
     split = collected.split
     if split.fault is not None:
         return ""
@@ -53,56 +58,56 @@ def split_proof(study: Study, collected: Collected) -> str:
         return str(error)
 
 
-def _design(collected: Collected, asked: Question) -> Iterator[str]:
-    images = "" if asked.images is None else f", {asked.images:,} images"
+def _compared(collected: Collected, planned: StudyDesign) -> Iterator[str]:
+    images = "" if planned.images is None else f", {planned.images:,} images"
     yield (
-        f"{_count(asked.architectures, 'architecture')} ({', '.join(asked.architectures)}) and "
-        f"{_count(asked.scenarios, 'scenario')} of initial weights ({', '.join(asked.scenarios)}) were compared on "
-        f"{collected.plan.target} ({len(asked.classes)} classes{images}) by {len(asked.folds)}-fold cross-validation, "
-        f"with {_count(asked.seeds, 'seed')} ({', '.join(map(str, asked.seeds))})."
+        f"{_count(planned.architectures, 'architecture')} ({', '.join(planned.architectures)}) and "
+        f"{_count(planned.scenarios, 'scenario')} of initial weights ({', '.join(planned.scenarios)}) were compared on "
+        f"{collected.plan.target} ({len(planned.classes)} classes{images}) by {len(planned.folds)}-fold cross-validation, "
+        f"with {_count(planned.seeds, 'seed')} ({', '.join(map(str, planned.seeds))})."
     )
-    planned, counted = len(collected.plan.cells), len(collected.cells)
-    if counted < planned:
-        yield f"Of {planned} planned fine-tuning runs {counted} count."
+    cells, verified = len(collected.plan.cells), len(collected.cells)
+    if verified < cells:
+        yield f"Of {cells} planned fine-tuning runs {verified} count."
     pretrained = [stage for stage in collected.plan.stages if stage.kind == "pretrain"]
     if pretrained:
         noun = "pre-training" if len(pretrained) == 1 else "pre-trainings"
         yield f"{len(pretrained)} {noun} served all folds of the scenarios that start from them."
 
 
-def _division(collected: Collected, asked: Question, proof: str) -> Iterator[str]:
-    if asked.images is None:
+def _splits(collected: Collected, planned: StudyDesign, proof: str) -> Iterator[str]:
+    if planned.images is None:
         yield "The split could not be read."
         return
-    if asked.grouped:
+    if planned.grouped:
         yield "Folds are stratified by class and keep the images of a group together."
     else:
         yield (
             "Folds are stratified by class and drawn on images: no groups are known, so images of one patient may lie "
             "on both sides of a split."
         )
-    trained = sorted(collected.split.trained.values())
-    if trained and trained[-1]:
-        span = f"{trained[0]:,}" if trained[0] == trained[-1] else f"{trained[0]:,} to {trained[-1]:,}"
+    sizes = sorted(collected.split.train_images.values())
+    if sizes and sizes[-1]:
+        span = f"{sizes[0]:,}" if sizes[0] == sizes[-1] else f"{sizes[0]:,} to {sizes[-1]:,}"
         yield f"A fold trains on {span} images; its val part is drawn from what is not tested."
     if proof:
         yield f"Checked on the table of the split: {proof.rstrip('.')}."
 
 
 def _training(collected: Collected) -> Iterator[str]:
-    """Say how was trained; of architectures that differ, each by itself."""
+    """Yield a sentence per recipe; if architectures differ in it, with their names."""
     of_recipe: dict[str, dict[str, None]] = {}
     for cell in collected.cells:
         of_recipe.setdefault(_recipe(cell.stage.recipe), {})[cell.planned.architecture] = None
-    for said, architectures in of_recipe.items():
+    for recipe, architectures in of_recipe.items():
         whose = f" of {', '.join(architectures)}" if len(of_recipe) > 1 else ""
-        yield f"Fine-tuning{whose}: {said}."
+        yield f"Fine-tuning{whose}: {recipe}."
 
 
 def _recipe(recipe: Recipe) -> str:
-    inertia = "beta1" if recipe.optimizer == "adamw" else "momentum"
+    momentum = "beta1" if recipe.optimizer == "adamw" else "momentum"
     parts = [
-        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} ({inertia} {rate_text(recipe.momentum)}, weight decay "
+        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} ({momentum} {rate_text(recipe.momentum)}, weight decay "
         f"{rate_text(recipe.weight_decay)})",
         f"{recipe.epochs} epochs",
         f"batch {recipe.batch_size}",
@@ -136,16 +141,13 @@ def _selection(collected: Collected) -> Iterator[str]:
 
 def _range_tests(collected: Collected, tests: list[PlannedStage]) -> str:
     rules, ramps = [], []
-    for stage in tests:
-        folder = collected.progress.folder(stage.key)
-        if folder is None or collected.progress.state(stage) != "done":
-            continue
+    for _, folder in collected.finished("lr_range"):
         choice = (folder.result() or {}).get("choice")
         if isinstance(choice, Mapping):
             rules.append(str(choice.get("rule")))
         ramps.append(_ramp(folder))
     found = f"Start rates came from {_count(tests, 'learning-rate range test')} (Smith 2017)"
-    found += f", {', '.join(_each(ramps))}" if any(ramps) else ""
+    found += f", {', '.join(filter(None, dict.fromkeys(ramps)))}" if any(ramps) else ""
     found += f"; {', '.join(_counted(rules))}." if rules else "; none is finished yet."
     if _shared(collected, tests):
         found += " Some are shared by folds, so val images of one fold are test images of another."
@@ -153,7 +155,7 @@ def _range_tests(collected: Collected, tests: list[PlannedStage]) -> str:
 
 
 def _shared(collected: Collected, tests: list[PlannedStage]) -> bool:
-    """Say whether a range test that saw images of no certain fold set the rate of a cell."""
+    """Return whether a range test that is not confined to the fold set the rate of a cell."""
     of_no_fold = {name for stage in tests if stage.fold is None for name in (stage.key, stage.name)}
     return any(of_no_fold & set(cell.upstream) for cell in collected.plan.cells)
 
@@ -184,10 +186,6 @@ def _software(known: Mapping[str, str]) -> Iterator[str]:
     parts += [f"CPU threads: {known['threads']}"] if "threads" in known else []
     if parts:
         yield f"It ran on {', '.join(parts)}."
-
-
-def _each(texts: Iterable[str]) -> list[str]:
-    return [text for text in dict.fromkeys(texts) if text]
 
 
 def _counted(rules: list[str]) -> list[str]:

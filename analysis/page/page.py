@@ -1,4 +1,4 @@
-"""The report page: one self-contained HTML file. Everything shown is escaped by the template engine."""
+"""The report page: one self-contained HTML file. The template engine escapes all texts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from markupsafe import Markup
 from analysis.figures.drawing import palette
 from analysis.page.heatmaps import Gallery
 from analysis.page.methods import methods
-from analysis.page.sections import Tables
+from analysis.page.sections import ReportContent
 from analysis.page.templating import engine, source
 from analysis.results.collect import Collected, LeftOut
 from analysis.results.progress import State
 from analysis.stats import study_summary
 
 TEMPLATE, STYLE, SCRIPT = "report.html.j2", "style.css.j2", "script.js.j2"
-SHOWN_PROBLEMS = 200
+MOST_PROBLEMS = 200
+"""Data problems that are listed; the others are counted."""
 STATES: dict[State, str] = {
     "refused": "Left out, because the result cannot be relied on",
     "failed": "Failed",
@@ -30,23 +31,23 @@ STATES: dict[State, str] = {
     "excluded": "Excluded by a rule of the grid",
 }
 BACK = ("cost", "runs")
-"""Sections after the methods."""
+"""Sections that come after the methods."""
 
 
-def render(collected: Collected, tables: Tables, gallery: Gallery, proof: str, pdf: bool = False) -> str:
-    """Return the page.
+def render(collected: Collected, content: ReportContent, gallery: Gallery, proof: str, pdf: bool = False) -> str:
+    """Return the page as HTML.
 
     Args:
-        collected: what counts.
-        tables: tables, figures and answers made of it.
-        gallery: the explanations.
-        proof: what holds for the split.
-        pdf: whether the drawings lie beside it as PDF too.
+        collected: the study.
+        content: its tables, figures and findings.
+        gallery: its explanations.
+        proof: properties of the split, from ``split_proof``.
+        pdf: whether the figures were written as PDF too.
     """
     style, script = f"{source(STYLE)}{palette.css()}\n", source(SCRIPT)
-    sections = {section.name: section for section in tables.sections}
-    front = [section for section in tables.sections if section.name not in BACK]
-    contents = [
+    sections = {section.name: section for section in content.sections}
+    front = [section for section in content.sections if section.name not in BACK]
+    table_of_contents = [
         ("question", "Question"),
         *((section.name, section.heading) for section in front),
         *(("methods", "Methods"), ("cost", "Cost"), ("missing", "What is missing"), ("problems", "Data problems")),
@@ -57,21 +58,21 @@ def render(collected: Collected, tables: Tables, gallery: Gallery, proof: str, p
         .get_template(TEMPLATE)
         .render(
             policy=_policy(style, script),
-            # Ours, word for word: escaped, their hashes would not fit.
+            # Not escaped: the policy holds the hashes of these very texts.
             style=Markup(style),  # noqa: S704
             script=Markup(script),  # noqa: S704
-            contents=contents,
+            table_of_contents=table_of_contents,
             study=collected.header,
             plan=collected.plan,
             split=collected.split,
-            question=study_summary.question(collected),
+            design=study_summary.design(collected),
             progress=_progress(collected),
-            tables=tables,
+            content=content,
             front=front,
             **{name: sections[name] for name in BACK},
             gallery=gallery,
             missing=_by_state(collected.left_out),
-            problems=collected.problems[:SHOWN_PROBLEMS],
+            problems=collected.problems[:MOST_PROBLEMS],
             problem_total=len(collected.problems),
             problem_counts=_problem_counts(collected.problems),
             methods=methods(collected, proof),
@@ -83,7 +84,7 @@ def render(collected: Collected, tables: Tables, gallery: Gallery, proof: str, p
 
 
 def _policy(style: str, script: str) -> str:
-    """Return the content security policy: nothing is loaded, and no style or script runs but these two."""
+    """Return the content security policy: nothing is loaded, and only this style and this script are applied."""
     hashes = (b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
     style_hash, script_hash = (f"'sha256-{one}'" for one in hashes)
     return (

@@ -1,172 +1,216 @@
-"""All tables and figures of a study, in the order of the page, under their headings."""
+"""The sections of the page, with the tables and figures that are registered for them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
-from analysis.figures.drawing.figure import Figure
-from analysis.figures.score_figures import class_figure, confusion_figures, difference_figures, reliability_figures
-from analysis.figures.training_figures import curve_figures, range_figures
+from analysis.figures.drawing.figure import Figure, distinct
+from analysis.figures.registry import FIGURES, FigureSet
 from analysis.formats.number_format import value_text
-from analysis.formats.table import Table
-from analysis.results.collect import Collected
-from analysis.results.grid_file import Domain
-from analysis.stats.class_averages import RowScores, row_scores
-from analysis.stats.comparisons import Comparer
-from analysis.stats.findings import Finding, answers, limits
-from analysis.tables.calibration import calibration_table, reliability_table
-from analysis.tables.comparisons import comparisons_table, intervals_table, ranks_table
-from analysis.tables.confusion import confusion_table, f1_mcc_table
-from analysis.tables.cost import cost_table
-from analysis.tables.learning_rates import rates_table, sources_table, used_rates
-from analysis.tables.published import published_table
-from analysis.tables.scores import LEAST_SUPPORT, common_classes_table, per_class_table, runs_table, scores_table
+from analysis.formats.table import Footnote, Table
+from analysis.registry.report_entry import ReportEntry
+from analysis.stats.class_averages import RowScores
+from analysis.stats.findings import Finding, limits
+from analysis.stats.report_data import ReportData
+from analysis.tables.registry import TABLES
+from trainables.errors import UserError, suggestion
+from trainables.registry import Registry
 
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose about the tables.
-
-    Attributes:
-        least_support: images of a class below which it counts as rare.
-        domains: data set -> ``in`` or ``out`` of the target's domain, before what grid and names say.
-    """
-
-    least_support: int = LEAST_SUPPORT
-    domains: dict[str, Domain] | None = None
+HEADINGS = {
+    "answer": "Scores",
+    "comparisons": "Comparisons",
+    "classes": "Each class",
+    "curves": "Learning curves",
+    "rates": "Learning rates",
+    "confusion": "Confusion matrices",
+    "calibration": "Calibration",
+    "explanations": "Explanations",
+    "cost": "Cost",
+    "runs": "Where each figure came from",
+}
+"""Section -> heading, in the order of the page."""
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
 class Section:
-    """Figures and tables under one heading, with what is said above them.
+    """Tables and figures under a heading.
 
     Attributes:
-        name: of its anchor in the page.
-        sentences: what it comes to.
-        notes: what its figures rest on, or why some are missing; ``noted`` says which of it.
+        name: its anchor in the page.
+        heading: its heading.
+        tables: in the order of the page; likewise ``figures``.
+        sentences: summary above them.
+        notes: limits, or reasons why figures are missing.
+        notes_heading: heading of the notes.
     """
 
     name: str
     heading: str
     tables: tuple[Table, ...] = ()
+    figures: tuple[Figure, ...] = ()
     sentences: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    noted: str = ""
-    figures: tuple[Figure, ...] = ()
+    notes_heading: str = "Not drawn"
 
 
 @dataclass(frozen=True)
-class Tables:
-    """All that was made of a study's cells.
+class ReportContent:
+    """All tables, figures and findings of a report.
 
     Attributes:
-        scores, per_class: the two that other programs read.
-        answers: the questions, answered in sentences.
-        sections: all tables, these two among them.
+        sections: in the order of the page.
+        findings: the research questions with their answers.
+        faults: entries of other distributions that were left out, with the reasons.
     """
 
-    scores: Table
-    per_class: Table
-    answers: tuple[Finding, ...]
     sections: tuple[Section, ...]
+    findings: tuple[Finding, ...]
+    faults: tuple[str, ...] = ()
 
     @property
-    def all(self) -> tuple[Table, ...]:
-        """Every table once."""
+    def tables(self) -> tuple[Table, ...]:
+        """All tables, in the order of the page."""
         return tuple(table for section in self.sections for table in section.tables)
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """Every figure once."""
+        """All figures, in the order of the page."""
         return tuple(figure for section in self.sections for figure in section.figures)
 
+    def table(self, name: str) -> Table:
+        """Return the table of a name that every report has."""
+        return next(table for table in self.tables if table.name == name)
 
-def make_tables(collected: Collected, options: Options | None = None, checks: Sequence[Table] = ()) -> Tables:
-    """Make all tables, comparisons and figures of a study.
+
+@dataclass(frozen=True)
+class _Part(Generic[Made]):
+    """What a registered entry made of a study.
+
+    Attributes:
+        origin: distribution and version of the entry; "" for a built-in.
+    """
+
+    name: str
+    entry: ReportEntry[ReportData, Any]
+    made: Made
+    origin: str
+
+    @property
+    def credit(self) -> str:
+        """The distribution that the entry comes from, as a sentence; "" for a built-in."""
+        return f"From {self.origin}, not part of this package." if self.origin else ""
+
+
+def make_content(data: ReportData, checks: Sequence[Table] = ()) -> ReportContent:
+    """Make all registered tables and figures of a study.
 
     Args:
-        collected: what counts.
-        options: what a user may choose.
-        checks: the tables that stand beside the explanations.
+        data: of the study.
+        checks: tables of the section on explanations.
+
+    Raises:
+        UserError: if two entries have the same name.
     """
-    chosen = options or Options()
-    rows = row_scores(collected)
-    comparer = Comparer(collected, rows)
-    found = answers(comparer, chosen.domains)
-    scores, per_class = scores_table(collected, rows), per_class_table(collected, rows)
-    beside = (common_classes_table(collected, rows, chosen.least_support), published_table(collected))
+    faults: list[str] = []
+    tables: dict[str, list[Table]] = {name: [] for name in HEADINGS}
+    tables["explanations"] += checks
+    for table in _parts(TABLES, (Table, type(None)), data, faults):
+        if table.made is not None:
+            tables[table.entry.section].append(_named(table))
+    sets = _parts(FIGURES, (FigureSet,), data, faults)
+    figures: dict[str, list[Figure]] = {name: [] for name in HEADINGS}
+    for section, figure in _distinct_figures(sets):
+        figures[section].append(figure)
+    missing = {
+        name: [text for one in sets if one.entry.section == name for text in one.made.missing] for name in HEADINGS
+    }
     sections = (
-        Section("answer", "Scores", (scores, *(table for table in beside if table is not None)), best(rows)),
-        _compared(collected, comparer, found),
-        *_by_class(collected, rows, per_class),
-        *_trained(collected),
-        *_agreement(collected, rows),
-        Section("explanations", "Explanations", tuple(checks)),
-        Section("cost", "Cost", (cost_table(collected),)),
-        Section("runs", "Where each figure came from", (runs_table(collected, rows),)),
+        _section(
+            Section(name, HEADINGS[name], tuple(tables[name]), tuple(figures[name]), notes=tuple(missing[name])), data
+        )
+        for name in HEADINGS
     )
-    return Tables(scores, per_class, found, sections)
+    return ReportContent(tuple(sections), data.findings, tuple(faults))
 
 
-def best(rows: Sequence[RowScores]) -> tuple[str, ...]:
-    """Name the row of the highest mean F1, as a description."""
+def highest_mean(rows: Sequence[RowScores]) -> str:
+    """Return a sentence that names the row of the highest mean F1, as a description."""
     ranked = sorted((row for row in rows if row.runs), key=lambda row: row.mean("f1") or 0.0, reverse=True)
     if not ranked:
-        return ("No cell counts yet: there is no score to show.",)
+        return "No cell counts yet: there is no score to show."
     first = ranked[0]
     mean, std = value_text(first.mean("f1"), "score"), value_text(first.std("f1"), "score")
     runs = f"{first.runs} of {first.planned_runs} runs" if first.runs < first.planned_runs else f"{first.runs} runs"
     return (
-        f"The highest mean F1 is {mean} ± {std}: {first.architecture}, {first.scenario} ({runs}). "
-        "That describes these runs; whether it differs from the next is asked below.",
+        f"The highest mean F1 is {mean} ± {std}: {first.title} ({runs}). "
+        "That describes these runs; whether it differs from the next is asked below."
     )
 
 
-def _compared(collected: Collected, comparer: Comparer, found: tuple[Finding, ...]) -> Section:
-    rows = comparer.rows
-    tables = (
-        comparisons_table(collected, found),
-        intervals_table(collected, comparer, rows),
-        ranks_table(collected, comparer, rows),
-    )
-    return Section(
-        "comparisons",
-        "Comparisons",
-        tables,
-        notes=limits(collected),
-        noted="Known limits",
-        figures=difference_figures(found),
-    )
+def _section(section: Section, data: ReportData) -> Section:
+    """Return a section with the sentences, notes and heading that depend on its content."""
+    if section.name == "answer":
+        return replace(section, sentences=(highest_mean(data.rows),))
+    if section.name == "comparisons":
+        notes = (*limits(data.collected), *section.notes)
+        return replace(section, notes=notes, notes_heading="Known limits")
+    if section.name == "curves" and not section.figures:
+        return replace(section, sentences=("No learning curve can be drawn yet.",))
+    if section.name == "rates" and (section.figures or section.notes):
+        return replace(section, heading="Learning rates and range tests")
+    return section
 
 
-def _by_class(collected: Collected, rows: Sequence[RowScores], per_class: Table) -> tuple[Section, ...]:
-    tables = (per_class, f1_mcc_table(collected, rows))
-    return (Section("classes", "Each class", tables, figures=class_figure(collected, rows)),)
+def _parts(
+    registry: Registry[ReportEntry[ReportData, Made]], types: tuple[type, ...], data: ReportData, faults: list[str]
+) -> list[_Part[Made]]:
+    """Return what each entry makes, by place and name. A fault of another distribution must not cost the report."""
+    parts = []
+    for name in registry.names():
+        try:
+            parts.append(_part(registry, name, types, data))
+        except Exception as error:
+            if not registry.origin(name):
+                raise
+            text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            faults.append(f"{registry.kind}: {name} of {registry.origin(name)} is left out: {text}")
+    return sorted(parts, key=lambda part: (part.entry.place, part.name))
 
 
-def _trained(collected: Collected) -> tuple[Section, ...]:
-    curves, undrawn_curves = curve_figures(collected)
-    tests, undrawn_tests = range_figures(collected)
-    used = used_rates(collected)
-    tables = (rates_table(collected, used), sources_table(collected, used))
-    noted = "Not drawn"
-    said = () if curves else ("No learning curve can be drawn yet.",)
-    heading = "Learning rates and range tests" if tests or undrawn_tests else "Learning rates"
-    return (
-        Section("curves", "Learning curves", (), said, undrawn_curves, noted, curves),
-        Section("rates", heading, tables, (), undrawn_tests, noted, tests),
-    )
+def _part(
+    registry: Registry[ReportEntry[ReportData, Made]], name: str, types: tuple[type, ...], data: ReportData
+) -> _Part[Made]:
+    entry = registry[name]
+    if not isinstance(entry, ReportEntry):
+        raise UserError(
+            f"expected a function with the decorator analysis.registry.report_entry.report_entry, found {entry!r}"
+        )
+    if entry.section not in HEADINGS:
+        hint = suggestion(entry.section, HEADINGS) or "."
+        raise UserError(f"the page has no section {entry.section}{hint} There are {', '.join(HEADINGS)}")
+    made = entry.make(data)
+    if not isinstance(made, types):
+        raise UserError(f"expected {types[0].__name__}, found {type(made).__name__}")
+    return _Part(name, entry, made, registry.origin(name))
 
 
-def _agreement(collected: Collected, rows: Sequence[RowScores]) -> tuple[Section, ...]:
-    calibrated = (calibration_table(collected, rows), reliability_table(collected, rows))
-    return (
-        Section(
-            "confusion",
-            "Confusion matrices",
-            (confusion_table(collected, rows),),
-            figures=confusion_figures(collected, rows),
-        ),
-        Section("calibration", "Calibration", calibrated, figures=reliability_figures(rows)),
-    )
+def _named(part: _Part[Any]) -> Table:
+    """Return the table with the name of its entry, and its origin as a footnote."""
+    note = (Footnote("", part.credit),) if part.credit else ()
+    table: Table = part.made
+    return replace(table, name=part.name, footnotes=(*table.footnotes, *note))
+
+
+def _distinct_figures(sets: Sequence[_Part[FigureSet]]) -> list[tuple[str, Figure]]:
+    """Return section and figure, in the order of ``sets``. Built-ins keep their file names, whatever else is installed."""
+    drawn = [(one, _credited(figure, one.credit)) for one in sets for figure in one.made.figures]
+    built_ins_first = sorted(range(len(drawn)), key=lambda place: bool(drawn[place][0].origin))
+    figures = dict(zip(built_ins_first, distinct(drawn[place][1] for place in built_ins_first), strict=True))
+    return [(one.entry.section, figures[place]) for place, (one, _) in enumerate(drawn)]
+
+
+def _credited(figure: Figure, credit: str) -> Figure:
+    return replace(figure, caption=f"{figure.caption} {credit}".strip()) if credit else figure

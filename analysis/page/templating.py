@@ -1,4 +1,4 @@
-"""A table as HTML. Everything shown is escaped by the template engine."""
+"""The template engine of the page. It escapes all texts."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from analysis.figures.drawing.figure import Figure
-    from analysis.formats.table import Table
 
 MOST_UNGROUPED = 4
-"""Up to so many figures stand together, whatever their groups."""
+"""Up to this many figures are shown together, whatever their groups."""
 
 
 @cache
 def engine() -> Environment:
-    """Return the engine of all templates of this package."""
+    """Return the engine that renders the templates of this package."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -37,7 +36,7 @@ def engine() -> Environment:
 
 
 def source(template: str) -> str:
-    """Return the text of a template as it is: styles and scripts have nothing to fill in."""
+    """Return the text of a template unrendered: styles and scripts have no placeholders."""
     loader = engine().loader
     if loader is None:
         raise LookupError(f"no loader for {template}")
@@ -45,7 +44,7 @@ def source(template: str) -> str:
 
 
 def groups(figures: Iterable[Figure]) -> list[tuple[str, list[Figure]]]:
-    """Return figures by group, in their order; few figures are one group."""
+    """Return figures by group, in their order; a few figures form one group."""
     found: dict[str, list[Figure]] = {}
     listed = list(figures)
     for figure in listed:
@@ -58,9 +57,4 @@ def _svg(figure: Figure) -> Markup:
 
     from analysis.figures.drawing.svg import as_svg
 
-    return Markup(as_svg(figure.drawing))  # noqa: S704 - it escapes every name itself
-
-
-def html(table: Table) -> str:
-    """Return a table as an HTML fragment with its caption and notes."""
-    return str(engine().get_template("table.html.j2").module.whole(table))  # type: ignore[attr-defined]
+    return Markup(as_svg(figure.drawing))  # noqa: S704 - as_svg escapes all texts

@@ -1,4 +1,4 @@
-"""What analysis reads of ``grid.yaml``: how each scenario comes by its weights, and where rates were asked for."""
+"""The parts of ``grid.yaml`` that analysis reads: target, data sets, initial weights of scenarios, learning rates."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from analysis.results.plan_file import explain
+from analysis.results.plan_file import one_line
 from trainables.store import layout
 from trainables.store.study import Study
 
 RANDOM = "random"
 Domain = Literal["in", "out"]
-BY_NAME: Mapping[str, Domain] = {"pcam": "in", "tissue": "in", "cats": "out", "dogs": "out", "scenes": "out"}
-"""Part of a data set's name -> whether it is of the target's domain, where the grid does not say it."""
+DOMAIN_BY_NAME: Mapping[str, Domain] = {"pcam": "in", "tissue": "in", "cats": "out", "dogs": "out", "scenes": "out"}
+"""Part of a data set's name -> whether it is of the target's domain, for grids that do not declare it."""
 
 
-class ScenarioKind(BaseModel):
-    """How a scenario comes by its initial weights."""
+class InitialWeights(BaseModel):
+    """How a scenario comes by its initial weights.
+
+    Attributes:
+        start: ``random``, or the published weights that training starts from.
+        pretrain: data sets to pre-train on, in order.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,41 +37,51 @@ class ScenarioKind(BaseModel):
         return (value,) if isinstance(value, str) else value
 
 
-class GridNotes(BaseModel):
-    """What the grid says, or why it cannot be read.
+class GridExcerpt(BaseModel):
+    """``grid.yaml`` as far as analysis reads it.
 
     Attributes:
-        data: name of a data set -> what the grid says of it; ``domain: in`` or ``out`` where it says so.
-        fault: why the grid cannot be read (then the rest is empty), or None.
+        target: name of the target data set.
+        scenarios: by name.
+        data: name of a data set -> its declaration; ``domain: in`` or ``out`` where it has one.
+        axes: values of the grid's axes.
+        pretrain: recipe of the pre-training.
+        fault: why the file cannot be read (the rest is empty then), or None.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    scenarios: dict[str, ScenarioKind] = {}
+    target: str = ""
+    scenarios: dict[str, InitialWeights] = {}
     data: dict[str, dict[str, Any]] = {}
     axes: dict[str, Any] = {}
     pretrain: dict[str, Any] = {}
     fault: str | None = None
 
+    @property
+    def pretraining_sets(self) -> tuple[str, ...]:
+        """Names of the data sets that scenarios pre-train on, each once."""
+        return tuple(dict.fromkeys(name for scenario in self.scenarios.values() for name in scenario.pretrain))
+
     def domains(self) -> dict[str, tuple[Domain, bool]]:
-        """Return of each data set scenarios pre-train on: its domain, and whether the grid says so itself."""
+        """Return for each pre-training data set of known domain the domain, and whether the grid declares it."""
         found: dict[str, tuple[Domain, bool]] = {}
-        for name in dict.fromkeys(name for kind in self.scenarios.values() for name in kind.pretrain):
-            said = self.data.get(name, {}).get("domain")
-            by_name = next((domain for part, domain in BY_NAME.items() if part in name.lower()), None)
-            if said in ("in", "out"):
-                found[name] = said, True
+        for name in self.pretraining_sets:
+            declared = self.data.get(name, {}).get("domain")
+            by_name = next((domain for part, domain in DOMAIN_BY_NAME.items() if part in name.lower()), None)
+            if declared in ("in", "out"):
+                found[name] = declared, True
             elif by_name is not None:
                 found[name] = by_name, False
         return found
 
 
-def read_grid_notes(study: Study) -> GridNotes:
-    """Read ``grid.yaml`` as far as it goes. What is wrong with it stands in ``fault``."""
+def read_grid(study: Study) -> GridExcerpt:
+    """Read ``grid.yaml``; what is wrong with it is in ``fault``."""
     path = study.storage.path(layout.GRID)
     try:
-        return GridNotes.model_validate(yaml.safe_load(study.storage.read(layout.GRID)))
+        return GridExcerpt.model_validate(yaml.safe_load(study.storage.read(layout.GRID)))
     except FileNotFoundError:
-        return GridNotes(fault=f"{path} is missing")
+        return GridExcerpt(fault=f"{path} is missing")
     except (yaml.YAMLError, ValidationError, ValueError) as error:
-        return GridNotes(fault=f"{path} cannot be read: {explain(error)}")
+        return GridExcerpt(fault=f"{path} cannot be read: {one_line(error)}")

@@ -1,4 +1,4 @@
-"""What a study set out to do: ``study.json`` and ``plan.json``, checked once, at the border."""
+"""``study.json`` and ``plan.json`` as analysis reads them, validated on reading."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from trainables.errors import UserError
 from trainables.store import layout
 from trainables.store.study import Study
 
+RowName = tuple[str, str]
+"""Architecture and scenario: a row of the tables."""
 
-class _Read(BaseModel):
-    """Base of what analysis reads. The writer may say more than is read here."""
+
+class _Document(BaseModel):
+    """A document of the study folder. Fields that analysis does not need are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class StudyHeader(_Read):
+class StudyHeader(_Document):
     """``study.json``: the identity of a study."""
 
     name: str
@@ -29,11 +32,15 @@ class StudyHeader(_Read):
     split: str
 
 
-class PlannedStage(_Read):
-    """One stage of the plan. Its labels are those of the tables; they are no part of its key.
+class PlannedStage(_Document):
+    """One stage of the plan.
 
     Attributes:
-        excluded: the rule of the grid by which it is not to be run, or None.
+        key: identity of the stage; None while data or weights are missing.
+        architecture: label in the tables, not part of the key; likewise ``scenario``.
+        learning_rate: None where a range test finds it.
+        upstream: keys (or names, without a key) of the stages it needs.
+        excluded: the rule of the grid that excludes it, or None.
     """
 
     kind: str
@@ -49,15 +56,25 @@ class PlannedStage(_Read):
 
     @property
     def run(self) -> tuple[int | None, int]:
-        """The run (fold, seed) that a cell belongs to. Its rates compete within it."""
+        """Fold and seed: candidates are compared within a run."""
         return self.fold, self.seed
 
+    @property
+    def row(self) -> RowName:
+        """The row of the tables that the stage belongs to."""
+        return self.architecture, self.scenario
 
-class PlanFile(_Read):
+
+class PlanFile(_Document):
     """``plan.json``: the stages as last planned.
 
     Attributes:
-        places: where its inputs lay on the machine that planned: ``data``, ``weights``.
+        grid: name or file of the grid.
+        target: name of the target data set.
+        classes: names of its classes; labels are indices into them.
+        axes: values of the grid's axes, in the order of the tables.
+        places: paths of ``data`` and ``weights`` on the machine that planned.
+        stages: all stages, upstream stages first.
     """
 
     grid: str
@@ -74,12 +91,12 @@ class PlanFile(_Read):
         return tuple(stage for stage in self.stages if stage.kind == "finetune")
 
     @cached_property
-    def rows(self) -> tuple[tuple[str, str], ...]:
-        """Each (architecture, scenario) with a planned cell, in the order of the grid's axes."""
+    def rows(self) -> tuple[RowName, ...]:
+        """The rows with a planned cell, in the order of the grid's axes."""
         architectures = self._order("architecture")
         scenarios = self._order("scenario")
-        pairs = {(cell.architecture, cell.scenario) for cell in self.cells}
-        return tuple(sorted(pairs, key=lambda pair: (architectures[pair[0]], scenarios[pair[1]])))
+        rows = {cell.row for cell in self.cells}
+        return tuple(sorted(rows, key=lambda row: (architectures[row[0]], scenarios[row[1]])))
 
     def _order(self, axis: str) -> dict[str, int]:
         declared = [str(label) for label in self.axes.get(axis) or ()]
@@ -87,7 +104,7 @@ class PlanFile(_Read):
         return {label: place for place, label in enumerate(dict.fromkeys(declared + used))}
 
 
-_Model = TypeVar("_Model", bound=_Read)
+_Model = TypeVar("_Model", bound=_Document)
 
 
 def read_header(study: Study) -> StudyHeader:
@@ -108,8 +125,8 @@ def read_plan(study: Study) -> PlanFile:
     return _read(study, layout.PLAN, PlanFile, lambda: study.plan)
 
 
-def explain(error: Exception) -> str:
-    """Return an error in one line; of a pydantic error the places and what is wrong there."""
+def one_line(error: Exception) -> str:
+    """Return the message of an error on one line; of a pydantic error each field with its fault."""
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())
     faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
@@ -118,16 +135,16 @@ def explain(error: Exception) -> str:
 
 def _read(study: Study, file: str, model: type[_Model], load: Callable[[], dict[str, Any] | None]) -> _Model:
     path = study.storage.path(file)
-    again = "Run the study's grid again (python -m sweep.run --grid … --study …): it writes the file anew"
+    again = "Run the study's grid again (python -m sweep.run --grid … --study …): it rewrites the file"
     try:
         document = load()
     except FileNotFoundError:
         document = None
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is not a JSON object: {explain(error)}. {again}") from error
+        raise UserError(f"{path} is not a JSON object: {one_line(error)}. {again}") from error
     if document is None:
         raise UserError(f"{path} is missing. {again}")
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise UserError(f"{path} is not as expected: {explain(error)}. {again}") from error
+        raise UserError(f"{path} is not as expected: {one_line(error)}. {again}") from error

@@ -1,4 +1,4 @@
-"""Reading a prediction file: every image of val and test exactly once, with finite logits."""
+"""Read and check a prediction file: every image of val and test exactly once, with finite logits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _TYPES = {"image_id": pa.string(), "split": pa.string(), "label": pa.int64()}
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a cell said about the images of one part of its fold.
+    """The predictions of a cell for one part of its fold.
 
     Attributes:
         image_ids: strings, shape (images,).
-        labels: true class, shape (images,).
+        labels: true classes, shape (images,).
         logits: shape (images, classes), float32.
     """
 
@@ -32,10 +32,17 @@ class Predictions:
     logits: NDArray[np.float32]
 
     def check(self, name: str, part: SplitPart) -> NDArray[np.int32]:
-        """Compare with what the split asks for; return the place of each image in the part, shape (images,).
+        """Compare with the split.
+
+        Args:
+            name: of the part, for messages.
+            part: the images and labels that must be there.
+
+        Returns:
+            index of each image in the part, shape (images,).
 
         Raises:
-            ValueError: if an image is foreign to the part, there twice, missing, or has another label.
+            ValueError: if an image is not in the part, occurs twice, is missing, or has another label.
         """
         place = pc.index_in(self.image_ids, value_set=part.image_ids)
         if place.null_count:
@@ -53,11 +60,14 @@ class Predictions:
 
 
 def read_predictions(content: bytes, classes: int) -> dict[str, Predictions]:
-    """Read a prediction file; return what it says of ``val`` and of ``test``.
+    """Read a prediction file.
 
     Args:
-        content: the bytes of the file, already checked against their digest.
-        classes: how many logits an image must have.
+        content: bytes of the file, already checked against their digest.
+        classes: number of logits per image.
+
+    Returns:
+        the predictions of ``val`` and of ``test``.
 
     Raises:
         ValueError: if columns, types, number of logits or a value are not as in the contract.
@@ -94,7 +104,7 @@ def _logits(table: pa.Table, classes: int) -> NDArray[np.float32]:
     if flat.null_count:
         raise ValueError(f"{layout.PREDICTIONS}: {flat.null_count} logits are missing")
     logits = numbers(flat, np.float32).reshape(-1, classes)
-    # The sum is finite only if every logit is; where it is not, look again (sums may overflow).
+    # A finite sum proves all logits finite in one pass; the sum itself may overflow, so a non-finite one is checked again.
     if not np.isfinite(logits.sum(dtype=np.float64)) and not np.isfinite(logits).all():
         raise ValueError(f"{layout.PREDICTIONS}: a logit is not finite, so the prediction means nothing")
     return logits
@@ -111,8 +121,8 @@ def softmax(logits: NDArray[np.float32], dtype: type[np.float32] | type[np.float
 
     Args:
         logits: shape (images, classes).
-        dtype: float32 is enough for means and takes half the time; float64 still ranks images whose probability
-            is 1 in float32.
+        dtype: float32 suffices for means and takes half the time; float64 still ranks images whose probability
+            rounds to 1 in float32.
     """
     exponents: NDArray[Any] = logits.astype(dtype) - logits.max(axis=1, keepdims=True)
     np.exp(exponents, out=exponents)

@@ -1,4 +1,4 @@
-"""How far the stages of the plan have come, and what keeps the others."""
+"""The state of each planned stage, and why a stage is not done."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from analysis.results.plan_file import PlanFile, PlannedStage, explain
+from analysis.results.plan_file import PlanFile, PlannedStage, one_line
 from trainables.hashing import KEY_CHARS, short_key
 from trainables.store import layout
 from trainables.store.study import StageFolder, Study
 
 State = Literal["refused", "failed", "blocked", "running", "not run", "excluded"]
-"""Why a cell does not count. ``refused``: it has a result, but not one to rely on."""
+"""Why a cell does not count. ``refused``: it has a result that failed verification."""
 LONGEST_MESSAGE = 300
+"""Characters of a failure's message that are shown."""
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """The stages of the plan beside what the folder holds of them, from two listings.
+    """States and folders of the planned stages, from two listings of the study folder.
 
     Attributes:
-        stages: of the plan, by key and by name.
-        states: ``done`` or ``failed``, by short key.
-        folders: of the stages that were begun, by short key.
-        driven: whether a driver runs the study now.
+        stages: planned stages by key and by name.
+        states: ``done`` or ``failed`` by short key.
+        folders: folders of the stages that were begun, by short key.
+        driven: whether a driver is running the study.
     """
 
     stages: Mapping[str, PlannedStage]
@@ -36,21 +37,26 @@ class StudyProgress:
 
     @classmethod
     def of(cls, study: Study, plan: PlanFile) -> StudyProgress:
-        """Look at a study."""
+        """List the folder of a study.
+
+        Args:
+            study: the study.
+            plan: its plan.
+        """
         stages = {name: stage for stage in plan.stages for name in (stage.key, stage.name) if name is not None}
         folders = {folder.name[-KEY_CHARS:]: folder for folder in study.folders()}
         return cls(stages, study.states(), folders, _is_driven(study))
 
     def state(self, stage: PlannedStage) -> str | None:
-        """Return ``done``, ``failed`` or, where it has neither result nor failure, None."""
+        """Return ``done``, ``failed``, or None for a stage with neither result nor failure."""
         return self.states.get(short_key(stage.key))
 
     def folder(self, key: str | None) -> StageFolder | None:
-        """Return the folder of the stage of a key, or None if it was not begun."""
+        """Return the folder of the stage with this key, or None if it was not begun."""
         return self.folders.get(short_key(key))
 
     def upstream(self, stage: PlannedStage) -> list[PlannedStage]:
-        """Return the stages that this one needs, as far as the plan has them."""
+        """Return the stages that this one needs, those missing in the plan left out."""
         return [self.stages[key] for key in stage.upstream if key in self.stages]
 
     def why_not_done(self, stage: PlannedStage) -> tuple[State, str]:
@@ -69,7 +75,7 @@ class StudyProgress:
         return ("running", "running") if self.driven else ("not run", "not run to its end")
 
     def _blocker(self, stage: PlannedStage) -> PlannedStage | None:
-        """Return the nearest failed stage on the way to this one. The plan has no cycles."""
+        """Return the nearest failed upstream stage. The plan has no cycles."""
         for upstream in self.upstream(stage):
             state = self.state(upstream)
             if state == "failed":
@@ -81,15 +87,15 @@ class StudyProgress:
 
 
 def _is_driven(study: Study) -> bool:
-    """Say whether a driver holds the study. Of one on this machine, that it lives; one elsewhere is believed."""
+    """Return whether a driver holds the study. A driver of this machine must be alive; one elsewhere cannot be checked."""
     try:
         holder = study.storage.read_json(layout.DRIVER)
         if holder["host"] != socket.gethostname():
             return True
-        if int(holder["process"]) == os.getpid():  # the driver asks itself, when its run has ended
+        if int(holder["process"]) == os.getpid():  # the driver itself writes its last report
             return False
         os.kill(int(holder["process"]), 0)
-    except PermissionError:  # it lives, as another user's
+    except PermissionError:  # the process exists and belongs to another user
         return True
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -100,6 +106,6 @@ def _failure(folder: StageFolder | None) -> str:
     try:
         failure: Mapping[str, Any] = (folder and folder.failure()) or {}
     except (ValueError, TypeError, OSError) as error:
-        return f"{layout.FAILURE} cannot be read: {explain(error)}"
+        return f"{layout.FAILURE} cannot be read: {one_line(error)}"
     message = " ".join(str(failure.get("message", "")).split())
     return f"{failure.get('class', 'unknown error')}: {message[:LONGEST_MESSAGE]}"

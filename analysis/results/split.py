@@ -1,8 +1,8 @@
-"""The study's split as analysis needs it: which images a prediction file must hold, and with which label."""
+"""The study's split: which images a prediction file must hold, and their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from trainables.store import layout
 from trainables.store.arrow import codes, equal, numbers, one_array, read_parquet, take
-from trainables.store.study import Study
+from trainables.store.study import Study, split_digest
 
 PARTS = ("val", "test")
 IDENTICAL = "identical-"
-"""Group names made up for images of equal bytes start so; they say nothing about patients."""
+"""Prefix of the group names generated for byte-identical images; they carry no information on patients."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class SplitPart:
     Attributes:
         image_ids: strings, shape (images,).
         labels: indices into the classes, shape (images,).
-        groups: a number for the group of each image, shape (images,); None where no groups are known.
+        groups: number of each image's group (such as a patient), shape (images,); None where no groups are known.
     """
 
     image_ids: pa.Array
@@ -38,18 +38,19 @@ class StoredSplit:
     """A split, verified against its digest.
 
     Attributes:
-        parts: the val and test images of each fold.
+        digest: SHA-256 of its content, and name of its file.
+        parts: the val and test images of each fold, by (fold, part).
         labels: label of every image of the data set once, shape (images,).
-        grouped: whether folds respect groups that the user gave.
-        trained: number of train images of each fold.
-        fault: why the split cannot be used (then the rest is empty), or None.
+        grouped: whether folds respect groups given by the user.
+        train_images: number of train images of each fold.
+        fault: why the split cannot be used (the rest is empty then), or None.
     """
 
     digest: str
     parts: Mapping[tuple[int, str], SplitPart] = field(default_factory=dict)
     labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     grouped: bool = False
-    trained: Mapping[int, int] = field(default_factory=dict)
+    train_images: Mapping[int, int] = field(default_factory=dict)
     fault: str | None = None
 
     @property
@@ -60,6 +61,10 @@ class StoredSplit:
     def part(self, fold: int, name: str) -> SplitPart:
         """Return a part of a fold.
 
+        Args:
+            fold: counted from 0.
+            name: ``val`` or ``test``.
+
         Raises:
             ValueError: if the split is unusable or has no such part.
         """
@@ -69,9 +74,23 @@ class StoredSplit:
             raise ValueError(f"the split has no {name} part of fold {fold}, only folds {list(self.folds)}")
         return self.parts[fold, name]
 
+    def test_train_ratio(self, folds: Iterable[int]) -> float:
+        """Return test images / train images over some folds, as the corrected t-test needs it."""
+        folds = list(folds)
+        tested = sum(len(self.part(fold, "test").labels) for fold in folds)
+        return tested / max(1, sum(self.train_images[fold] for fold in folds))
+
 
 def read_split(study: Study, digest: str) -> StoredSplit:
-    """Read and verify the study's split. What is wrong with it stands in ``fault``."""
+    """Read and verify the study's split.
+
+    Args:
+        study: the study.
+        digest: of the split, as ``study.json`` names it.
+
+    Returns:
+        the split; what is wrong with it is in ``fault``.
+    """
     path = study.storage.path(layout.split_file(digest))
     try:
         table = read_parquet(study.storage.read(layout.split_file(digest)))
@@ -80,19 +99,12 @@ def read_split(study: Study, digest: str) -> StoredSplit:
     missing = {"fold", "image_id", "label", "group", "split"} - set(table.column_names)
     if missing:
         return StoredSplit(digest, fault=f"the split {path} has no column {', '.join(sorted(missing))}")
-    if _digest(table) != digest:
+    if split_digest(table) != digest:
         return StoredSplit(digest, fault=f"the split {path} was changed: its content no longer has that digest")
     try:
         return _divide(digest, table)
     except ValueError as error:
         return StoredSplit(digest, fault=f"the split {path} is not as expected: {error}")
-
-
-def _digest(table: pa.Table) -> str:
-    # Imported late: the module brings OpenCV along, which only this line needs.
-    from trainables.store.study import split_digest
-
-    return split_digest(table)
 
 
 def _divide(digest: str, table: pa.Table) -> StoredSplit:
@@ -112,12 +124,12 @@ def _divide(digest: str, table: pa.Table) -> StoredSplit:
         parts,
         labels=labels[fold_of == folds[0]] if folds else labels,
         grouped=groups is not None,
-        trained={fold: int((in_train & (fold_of == fold)).sum()) for fold in folds},
+        train_images={fold: int((in_train & (fold_of == fold)).sum()) for fold in folds},
     )
 
 
 def _groups(column: pa.ChunkedArray) -> NDArray[np.int64] | None:
-    """Return a number for the group of each row, shape (rows,); an image without a group is one by itself."""
+    """Return the group number of each row, shape (rows,); an image without a group is a group of its own."""
     names = one_array(column).dictionary_encode().dictionary.to_pylist()
     if not any(not name.startswith(IDENTICAL) for name in names):
         return None

@@ -1,4 +1,4 @@
-"""Before a number counts: is the result what the stage wrote, of this split, chosen on val?"""
+"""Verify the result of a cell before its scores count: digests, split, selection rule, recomputed metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analysis.results.calibration import Calibration, calibration
-from analysis.results.plan_file import PlannedStage, explain
+from analysis.results.plan_file import PlannedStage, one_line
 from analysis.results.predictions import read_predictions
 from analysis.results.split import PARTS, StoredSplit
 from trainables.specs import Stage
@@ -22,11 +22,11 @@ from trainables.store.study import SELECTED_ON, StageFolder
 from trainables.training.metrics import confusion, summary
 
 TOLERANCE = 1e-9
-"""Largest difference between a stored score and the same recomputed: both are float64 sums of counts."""
+"""Largest accepted difference between a stored score and the recomputed one: both are float64 sums of counts."""
 
 
 class StageResult(BaseModel):
-    """What analysis reads of ``result.json``."""
+    """``result.json`` as far as analysis reads it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -45,13 +45,16 @@ class StageResult(BaseModel):
 
 @dataclass(frozen=True)
 class Cell:
-    """A verified cell. Its logits stay on disk: what is kept of them are counts.
+    """A verified cell. Logits stay on disk; counts of them are kept.
 
     Attributes:
-        planned: its place in the plan, with the labels of the tables.
-        confusion: of ``val`` and ``test``, each of shape (classes, classes), rows true, columns predicted.
-        predicted: class said of each test image, in the order of the split, shape (images,).
-        calibration: how sure it was of the test images, and how often right.
+        planned: the cell in the plan, with the labels of the tables.
+        stage: its specification.
+        result: its result.
+        folder: its folder.
+        confusion: confusion matrices of ``val`` and ``test``, shape (classes, classes), rows true, columns predicted.
+        predicted: predicted class of each test image, in the order of the split, shape (images,).
+        calibration: confidences and hits on the test images.
     """
 
     planned: PlannedStage
@@ -64,7 +67,7 @@ class Cell:
 
     @cached_property
     def candidate(self) -> Candidate:
-        """What the choice of a rate sees of it: the val score, recomputed from the logits."""
+        """The cell as the selection sees it: settings and val score, recomputed from the logits."""
         return Candidate(
             architecture=self.planned.architecture,
             scenario=self.planned.scenario,
@@ -79,8 +82,14 @@ class Cell:
 def verify(planned: PlannedStage, folder: StageFolder, split: StoredSplit, classes: tuple[str, ...]) -> Cell:
     """Check the result of a planned cell and recompute its scores.
 
+    Args:
+        planned: the cell in the plan.
+        folder: its folder.
+        split: of the study.
+        classes: names of the classes, as planned.
+
     Raises:
-        ValueError: if anything is not as it should be; the message says what.
+        ValueError: if a check fails; the message names it.
         OSError: if a file cannot be read.
     """
     stage = _stage(planned, folder)
@@ -117,7 +126,7 @@ def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
     except FileNotFoundError as error:
         raise ValueError(f"{layout.STAGE} is missing in {folder.path()}") from error
     except ValueError as error:
-        raise ValueError(f"{layout.STAGE} is no valid specification: {explain(error)}") from error
+        raise ValueError(f"{layout.STAGE} is no valid specification: {one_line(error)}") from error
     if stage.key != planned.key:
         raise ValueError(f"{layout.STAGE} is of another stage: its key is {stage.key}, the plan's {planned.key}")
     return stage
@@ -125,12 +134,12 @@ def _stage(planned: PlannedStage, folder: StageFolder) -> Stage:
 
 def _result(folder: StageFolder) -> tuple[StageResult, dict[str, Any]]:
     document = folder.result()
-    if document is None:  # the file is there, or the stage would not count as done
+    if document is None:  # a stage counts as done only if the file exists
         raise ValueError(f"{layout.RESULT} is not a JSON object: it was torn or changed")
     try:
         return StageResult.model_validate(document), document
     except ValidationError as error:
-        raise ValueError(f"{layout.RESULT} is not as expected: {explain(error)}") from error
+        raise ValueError(f"{layout.RESULT} is not as expected: {one_line(error)}") from error
 
 
 def _check_identity(stage: Stage, result: StageResult, split: StoredSplit, classes: tuple[str, ...]) -> None:
@@ -148,6 +157,6 @@ def _check_metrics(name: str, result: StageResult, recomputed: Mapping[str, floa
     for measure, value in recomputed.items():
         metric = f"{name}_{measure}"
         stored = result.metrics.get(metric, value)
-        # Written so that NaN, which compares as false, is refused too.
+        # Negated, so that NaN (every comparison false) is refused too.
         if stored is None or not abs(stored - value) <= TOLERANCE:
             raise ValueError(f"{layout.RESULT}: {metric} is {stored}, but the logits give {value:.12g}")

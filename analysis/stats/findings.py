@@ -1,28 +1,29 @@
-"""The questions a user asks by name, each answered in a sentence with its figures."""
+"""Findings: the research questions a study answers, each in a sentence with its test."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.formats.number_format import value_text
 from analysis.results.collect import Collected
-from analysis.results.grid_file import RANDOM, Domain, ScenarioKind
-from analysis.stats.comparisons import LEAST_FOLDS, Comparer, Comparison, Name
+from analysis.results.grid_file import RANDOM, Domain, InitialWeights
+from analysis.stats import QUESTIONS
+from analysis.stats.comparisons import LEAST_FOLDS, Comparer, Comparison, RowPair
 
-IMAGENET, DOMAIN, ARCHITECTURE = "imagenet", "domain", "architecture"
-QUESTIONS = (IMAGENET, DOMAIN, ARCHITECTURE)
+IMAGENET, DOMAIN, ARCHITECTURE = QUESTIONS
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A question answered.
+    """A research question with its answer.
 
     Attributes:
-        name: by which it is asked.
-        sentence: the answer with its figures.
-        comparisons: first the one the sentence is of, then those it is made of; one family for Holm.
-        notes: what it rests on that the figures do not show.
+        name: short name of the question.
+        question: in words.
+        sentence: the answer with its statistics.
+        comparisons: the one that the sentence reports, then its details; one family for Holm's correction.
+        notes: assumptions that the statistics do not show.
     """
 
     name: str
@@ -32,58 +33,74 @@ class Finding:
     notes: tuple[str, ...] = ()
 
 
-def answers(comparer: Comparer, domains: dict[str, Domain] | None = None) -> tuple[Finding, ...]:
-    """Answer all questions that the study bears on.
+def all_findings(comparer: Comparer, domains: Mapping[str, Domain] | None = None) -> tuple[Finding, ...]:
+    """Answer all research questions.
 
     Args:
         comparer: of the study.
-        domains: data set -> ``in`` or ``out`` of the target's domain, before what grid and names say.
+        domains: data set -> ``in`` or ``out`` of the target's domain; overrides what grid and names say.
     """
-    return (imagenet(comparer), domain(comparer, domains), architecture(comparer))
+    return tuple(finding(comparer, name, domains) for name in QUESTIONS)
 
 
-def imagenet(comparer: Comparer) -> Finding:
-    """Does ImageNet help? Scenarios alike but for where they start."""
-    kinds = _kinds(comparer.collected)
+def finding(comparer: Comparer, name: str, domains: Mapping[str, Domain] | None = None) -> Finding:
+    """Answer one research question.
+
+    Args:
+        comparer: of the study.
+        name: one of ``QUESTIONS``.
+        domains: as in ``all_findings``.
+    """
+    if name == IMAGENET:
+        return _imagenet(comparer)
+    return _domain(comparer, domains or {}) if name == DOMAIN else _architecture(comparer)
+
+
+def _imagenet(comparer: Comparer) -> Finding:
+    """Compare scenarios that differ only in their start: published or random weights."""
+    weights = _initial_weights(comparer.collected)
     pairs = [
         (first, second)
-        for first, kind in kinds.items()
-        for second, other in kinds.items()
-        if kind.start != RANDOM and other.start == RANDOM and kind.pretrain == other.pretrain
+        for first, one in weights.items()
+        for second, other in weights.items()
+        if one.start != RANDOM and other.start == RANDOM and one.pretrain == other.pretrain
     ]
-    starts = " or ".join(dict.fromkeys(_shown_start(kinds[first].start) for first, _ in pairs)) or "ImageNet"
+    starts = " or ".join(dict.fromkeys(_start_name(weights[first].start) for first, _ in pairs)) or "ImageNet"
     question = f"Does {starts} help?"
     if not pairs:
         lack = "no two scenarios differ only in starting from published or from random weights"
         return Finding(IMAGENET, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, f"from {starts}", "from random weights"))
-    return Finding(IMAGENET, question, sentence(family, "starting from {first}", "from random weights", starts), family)
+    return Finding(IMAGENET, question, sentence(family, f"starting from {starts}", "from random weights"), family)
 
 
-def domain(comparer: Comparer, domains: dict[str, Domain] | None = None) -> Finding:
-    """In-domain or out-of-domain pre-training? Scenarios alike but for the data set they pre-train on."""
+def _domain(comparer: Comparer, given: Mapping[str, Domain]) -> Finding:
+    """Compare scenarios that differ only in the domain of the data set they pre-train on."""
     question = "In-domain or out-of-domain pre-training?"
-    kinds = _kinds(comparer.collected)
-    said = comparer.collected.grid.domains() | {name: (d, True) for name, d in (domains or {}).items()}
+    weights = _initial_weights(comparer.collected)
+    domains = comparer.collected.grid.domains() | {name: (domain, True) for name, domain in given.items()}
+
+    def domain_of(scenario: InitialWeights) -> Domain | None:
+        only = scenario.pretrain[0] if len(scenario.pretrain) == 1 else ""
+        return domains[only][0] if only in domains else None
+
     pairs = [
         (first, second)
-        for first, kind in kinds.items()
-        for second, other in kinds.items()
-        if kind.start == other.start and (_domain(kind, said), _domain(other, said)) == ("in", "out")
+        for first, one in weights.items()
+        for second, other in weights.items()
+        if one.start == other.start and (domain_of(one), domain_of(other)) == ("in", "out")
     ]
     if not pairs:
         lack = "no two scenarios differ only in pre-training inside or outside the target's domain"
         return Finding(DOMAIN, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, "in-domain", "out-of-domain"))
-    used = {name for pair in pairs for scenario in pair for name in kinds[scenario].pretrain}
-    notes = tuple(_domain_note(name, *said[name]) for name in sorted(used))
-    return Finding(
-        DOMAIN, question, sentence(family, "pre-training {first}", "out-of-domain", "in-domain"), family, notes
-    )
+    used = {name for pair in pairs for scenario in pair for name in weights[scenario].pretrain}
+    notes = tuple(_domain_note(name, *domains[name]) for name in sorted(used))
+    return Finding(DOMAIN, question, sentence(family, "pre-training in-domain", "out-of-domain"), family, notes)
 
 
-def architecture(comparer: Comparer) -> Finding:
-    """Which architecture? Each pair of them, over the scenarios both have."""
+def _architecture(comparer: Comparer) -> Finding:
+    """Compare each pair of architectures over the scenarios both have."""
     question = "Which architecture?"
     names = list(dict.fromkeys(row.architecture for row in comparer.rows))
     scenarios = {name: [row.scenario for row in comparer.rows if row.architecture == name] for name in names}
@@ -91,21 +108,21 @@ def architecture(comparer: Comparer) -> Finding:
     ranked = sorted(names, key=lambda name: means[name] or 0.0, reverse=True)
     if len(names) < 2:
         return Finding(ARCHITECTURE, question, f"Only {names[0] if names else 'no architecture'} was planned.")
-    asked = []
+    comparisons = []
     for place, first in enumerate(ranked):
         for second in ranked[place + 1 :]:
             shared = [scenario for scenario in scenarios[first] if scenario in scenarios[second]]
-            pairs: tuple[tuple[Name, Name], ...] = tuple(((first, s), (second, s)) for s in shared)
-            asked.append(Comparison(first, second, pairs))
-    family = comparer.family(asked)
+            pairs: tuple[RowPair, ...] = tuple(((first, scenario), (second, scenario)) for scenario in shared)
+            comparisons.append(Comparison(first, second, pairs))
+    family = comparer.family(comparisons)
     order = ", ".join(f"{name} {value_text(means[name], 'score')} ({_runs(comparer, name)})" for name in ranked)
     notes = (f"Mean of macro F1 over the runs of all scenarios: {order}. That is a description.",)
-    said = sentence(family, "with {first}", f"with the next, {ranked[1]},", ranked[0])
-    return Finding(ARCHITECTURE, question, said, family, notes)
+    answer = sentence(family, f"with {ranked[0]}", f"with the next, {ranked[1]},")
+    return Finding(ARCHITECTURE, question, answer, family, notes)
 
 
 def limits(collected: Collected) -> tuple[str, ...]:
-    """Return what no test of these figures can mend."""
+    """Return the limits of the study that no test can remove."""
     folds = len(collected.split.folds)
     seeds = len({cell.seed for cell in collected.plan.cells})
     found = [
@@ -125,8 +142,30 @@ def limits(collected: Collected) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _kinds(collected: Collected) -> dict[str, ScenarioKind]:
-    """Return the scenarios of the plan, in its order, as far as the grid says what they are."""
+def sentence(family: Sequence[Comparison], first: str, second: str) -> str:
+    """Report the first comparison of a family in a sentence.
+
+    Args:
+        family: comparisons with a common Holm correction, at least one.
+        first: words for the first side, such as ``starting from ImageNet``.
+        second: words for the second side.
+    """
+    head = family[0]
+    if head.test is None:
+        return "Nothing to tell yet: no fold has both sides of the comparison."
+    direction = "higher" if head.test.mean > 0 else "lower" if head.test.mean < 0 else "neither higher nor lower"
+    by = f" by {value_text(abs(head.test.mean), 'score')}" if head.test.mean else ""
+    over = f" on average over {len(head.pairs)} pairs of rows" if len(head.pairs) > 1 else ""
+    if not head.enough:
+        verdict = f"Not enough folds to tell ({len(head.folds)}; at least {LEAST_FOLDS} are needed)"
+    else:
+        verdict = f"{'Settled' if head.settled else 'Not settled'} by these folds"
+    statistics = _statistics(head, len(family))
+    return f"{verdict}: {first}, macro F1 is {direction}{by} than {second}{over} ({statistics}).{_against(head)}"
+
+
+def _initial_weights(collected: Collected) -> dict[str, InitialWeights]:
+    """Return the planned scenarios that the grid declares, in the order of the plan."""
     planned = dict.fromkeys(scenario for _, scenario in collected.plan.rows)
     return {name: collected.grid.scenarios[name] for name in planned if name in collected.grid.scenarios}
 
@@ -134,9 +173,9 @@ def _kinds(collected: Collected) -> dict[str, ScenarioKind]:
 def _over_scenarios(
     comparer: Comparer, scenarios: list[tuple[str, str]], first: str, second: str
 ) -> Iterator[Comparison]:
-    """Yield the mean over architectures and scenarios, then each pair of rows."""
+    """Yield the comparison of the mean over architectures and scenarios, then that of each pair of rows."""
     names = list(dict.fromkeys(row.architecture for row in comparer.rows))
-    planned = {(row.architecture, row.scenario) for row in comparer.rows}
+    planned = {row.row for row in comparer.rows}
     pairs = [((name, a), (name, b)) for name in names for a, b in scenarios if {(name, a), (name, b)} <= planned]
     yield Comparison(first, second, tuple(pairs))
     if len(pairs) > 1:
@@ -144,35 +183,16 @@ def _over_scenarios(
             yield Comparison(", ".join(pair[0]), ", ".join(pair[1]), (pair,))
 
 
-def sentence(family: tuple[Comparison, ...], first: str, second: str, name: str) -> str:
-    """Say what the first comparison of a family came to."""
-    head = family[0]
-    if head.test is None:
-        return "Nothing to tell yet: no fold has both sides of the comparison."
-    figures = _figures(head, len(family))
-    direction = "higher" if head.test.mean > 0 else "lower" if head.test.mean < 0 else "neither higher nor lower"
-    by = f" by {value_text(abs(head.test.mean), 'score')}" if head.test.mean else ""
-    what = f"{first.format(first=name)}, macro F1 is {direction}{by} than {second}"
-    over = f" on average over {len(head.pairs)} pairs of rows" if len(head.pairs) > 1 else ""
-    if not head.enough:
-        verdict = f"Not enough folds to tell ({len(head.folds)}; at least {LEAST_FOLDS} are needed)"
-    elif head.settled:
-        verdict = "Settled by these folds"
-    else:
-        verdict = "Not settled by these folds"
-    return f"{verdict}: {what}{over} ({figures}).{_against(head)}"
-
-
 def _against(head: Comparison) -> str:
-    """Say where the mean over pairs hides that some of them point the other way."""
+    """Name the pairs whose own difference has the opposite sign of the reported mean."""
     if not head.against:
         return ""
-    shown = "; ".join(" against ".join(", ".join(name) for name in pair) for pair in head.against[:3])
+    named = "; ".join(" against ".join(", ".join(name) for name in pair) for pair in head.against[:3])
     more = f"; and {len(head.against) - 3} more" if len(head.against) > 3 else ""
-    return f" The other way round in {len(head.against)} of the {len(head.pairs)} pairs: {shown}{more}."
+    return f" The other way round in {len(head.against)} of the {len(head.pairs)} pairs: {named}{more}."
 
 
-def _figures(head: Comparison, family: int) -> str:
+def _statistics(head: Comparison, family_size: int) -> str:
     test = head.test
     if test is None:
         return ""
@@ -181,8 +201,8 @@ def _figures(head: Comparison, family: int) -> str:
         parts.append(f"95 % confidence interval {_range(test.low, test.high)}")
     if test.t is not None:
         parts.append(f"corrected t({test.folds - 1}) = {test.t:.2f}, p = {value_text(test.p, 'p')}")
-    if head.p_holm is not None and family > 1:
-        parts.append(f"after Holm over {family} comparisons p = {value_text(head.p_holm, 'p')}")
+    if head.p_holm is not None and family_size > 1:
+        parts.append(f"after Holm over {family_size} comparisons p = {value_text(head.p_holm, 'p')}")
     if test.effect is not None:
         parts.append(f"effect size {test.effect:.2f}")
     if head.interval is not None:
@@ -194,29 +214,24 @@ def _range(low: float | None, high: float | None) -> str:
     return f"{value_text(low, 'score')} to {value_text(high, 'score')}"
 
 
-def _mean_f1(comparer: Comparer, name: str) -> float | None:
-    found = [value for (a, _), runs in comparer.scores.items() if a == name for value in runs.values()]
-    return float(sum(value[0] for value in found) / len(found)) if found else None
+def _mean_f1(comparer: Comparer, architecture: str) -> float | None:
+    values = [float(f1[0]) for row, runs in comparer.scores.items() if row[0] == architecture for f1 in runs.values()]
+    return sum(values) / len(values) if values else None
 
 
-def _runs(comparer: Comparer, name: str) -> str:
-    """Say how many runs of an architecture count, of how many."""
-    rows = [row for row in comparer.rows if row.architecture == name]
+def _runs(comparer: Comparer, architecture: str) -> str:
+    """Return the number of runs of an architecture that count, and of how many if some are missing."""
+    rows = [row for row in comparer.rows if row.architecture == architecture]
     found, planned = sum(row.runs for row in rows), sum(row.planned_runs for row in rows)
     return f"{found} runs" if found == planned else f"{found} of {planned} runs"
 
 
-def _domain(kind: ScenarioKind, said: dict[str, tuple[Domain, bool]]) -> Domain | None:
-    """Return the domain of a scenario that pre-trains on exactly one data set."""
-    return said[kind.pretrain[0]][0] if len(kind.pretrain) == 1 and kind.pretrain[0] in said else None
+def _domain_note(name: str, domain: Domain, declared: bool) -> str:
+    source = "as given" if declared else "taken from its name, the grid does not say"
+    return f"{name} counts as {domain}-{'' if domain == 'in' else 'of-'}domain ({source})."
 
 
-def _domain_note(name: str, where: Domain, told: bool) -> str:
-    source = "as told" if told else "taken from its name, the grid does not say"
-    return f"{name} counts as {where}-{'' if where == 'in' else 'of-'}domain ({source})."
-
-
-def _shown_start(start: str) -> str:
+def _start_name(start: str) -> str:
     return "ImageNet" if start.lower().startswith("imagenet") else start
 
 

@@ -1,7 +1,6 @@
 """Statistics of paired folds: the corrected resampled t-test, and Holm's correction.
 
-Only ``scipy.special`` is imported: the distributions are all that is needed, and ``scipy.stats`` costs
-half a second.
+Only ``scipy.special`` is imported: importing ``scipy.stats`` takes half a second.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A difference over folds, and how sure one may be of it.
+    """A paired difference over folds with its test.
 
     Attributes:
         folds: number of differences.
         mean: of the differences.
-        low, high: confidence interval of the mean; None of fewer than two folds.
-        t, p: the corrected statistic and its two-sided p; None of fewer than two folds, or where
-            the differences are all the same and not 0.
-        effect: mean / SD of the differences (Cohen's d of pairs, d_z); None likewise.
+        low: lower bound of the confidence interval of the mean; None with fewer than two folds; likewise ``high``.
+        t: the corrected statistic; None with fewer than two folds, or where the differences are equal and not 0.
+        p: its two-sided p-value; None likewise.
+        effect: mean / SD of the differences (Cohen's d_z); None likewise.
     """
 
     folds: int
@@ -42,12 +41,11 @@ class PairedTest:
 def corrected_t_test(differences: Sequence[float] | Floats, ratio: float, confidence: float = CONFIDENCE) -> PairedTest:
     """Test whether a mean difference is 0, by the corrected resampled t-test.
 
-    Nadeau and Bengio 2003 (Machine Learning 52, 239–281), the "corrected resampled t-test":
-    t = mean / sqrt((1/J + n_test/n_train) · s²) with J - 1 degrees of freedom. Plain 1/J would take
-    the folds for independent, and they share training images.
+    Nadeau and Bengio 2003 (Machine Learning 52, 239–281): t = mean / sqrt((1/J + n_test/n_train) · s²) with J - 1
+    degrees of freedom. The plain factor 1/J assumes independent folds, but they share training images.
 
     Args:
-        differences: one a fold, shape (J,).
+        differences: one per fold, shape (J,).
         ratio: test images / training images of a fold.
         confidence: of the interval.
 
@@ -61,7 +59,7 @@ def corrected_t_test(differences: Sequence[float] | Floats, ratio: float, confid
     if count < 2:
         return PairedTest(count, mean)
     deviation = float(d.std(ddof=1))
-    # Equal differences leave an SD of a few roundings.
+    # Equal differences leave an SD of a few rounding errors.
     if deviation <= 1e-12 * max(1.0, abs(mean)):
         return PairedTest(count, mean, mean, mean, *((0.0, 1.0, 0.0) if mean == 0 else (None, None, None)))
     error = math.sqrt(1 / count + ratio) * deviation
@@ -70,9 +68,13 @@ def corrected_t_test(differences: Sequence[float] | Floats, ratio: float, confid
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for a family by Holm's step-down (Holm 1979), in their own order.
+    """Correct p-values for a family of tests by Holm's step-down procedure (Holm 1979).
 
-    What was not tested (None) stays None and does not count in the family.
+    Args:
+        p_values: one per comparison; None (not tested) stays None and does not count in the family.
+
+    Returns:
+        the corrected p-values, in the same order.
     """
     tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
@@ -84,21 +86,35 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def t_quantile(freedom: int, probability: float) -> float:
-    """Return the quantile of Student's t."""
+    """Return a quantile of Student's t distribution.
+
+    Args:
+        freedom: degrees of freedom.
+        probability: of the quantile, in (0, 1).
+    """
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, probability))
 
 
 def t_two_sided(t: float, freedom: int) -> float:
-    """Return the probability of a |t| at least so large."""
+    """Return the two-sided p-value of Student's t.
+
+    Args:
+        t: the statistic.
+        freedom: degrees of freedom.
+    """
     from scipy.special import stdtr
 
     return float(2 * stdtr(freedom, -abs(t)))
 
 
 def ranks(scores: Floats) -> Floats:
-    """Return the rank of each score in its column, 1 the highest, ties at their mean; shape (rows, columns)."""
+    """Return the rank of each score in its column: 1 is the highest, ties share their mean rank.
+
+    Args:
+        scores: shape (rows, columns).
+    """
     higher = (scores[None, :, :] > scores[:, None, :]).sum(axis=1)
     alike = (scores[None, :, :] == scores[:, None, :]).sum(axis=1)
     found: Floats = higher + (alike + 1) / 2

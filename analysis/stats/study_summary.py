@@ -1,4 +1,4 @@
-"""What the page says besides figures: the question, and how it was answered."""
+"""The design of a study, and the settings and environments of its verified cells."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import Any
 
 import numpy as np
 
+from analysis.formats.number_format import rate_text
 from analysis.results.collect import Collected
-from analysis.stats.class_averages import rate_text
 
 PER_STAGE = frozenset({"node", "hostname", "host", "seconds", "started", "finished", "process"})
-"""Facts of an environment that may differ from stage to stage without a word."""
-
-
+"""Environment entries that are expected to differ between stages."""
 MEMORY = "peak_memory_bytes"
-"""It never is the same twice."""
+"""Differs in every stage; the table of costs has it."""
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A setting with the values found and the number of cells of each, most frequent first."""
+class Setting:
+    """A setting with its values over the cells.
+
+    Attributes:
+        name: with dots for nested settings.
+        values: value and number of cells, most frequent first.
+    """
 
     name: str
     values: tuple[tuple[str, int], ...]
 
     @property
     def mixed(self) -> bool:
-        """Whether cells differ where they had better not."""
+        """Whether cells differ although they should not."""
         return len(self.values) > 1 and self.name.rpartition(".")[2] not in PER_STAGE
 
     @property
@@ -41,11 +44,17 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What was asked of which data.
+class StudyDesign:
+    """What was planned on which data.
 
     Attributes:
         classes: name and number of images of each class; None where the split is unusable.
+        images: number of images; None where the split is unusable.
+        folds: fold numbers.
+        grouped: whether folds respect groups.
+        architectures: labels; likewise ``scenarios``.
+        seeds: of the cells.
+        rates: learning rates of the cells that do not take theirs from a range test.
     """
 
     classes: tuple[tuple[str, int | None], ...]
@@ -58,14 +67,14 @@ class Question:
     rates: tuple[str, ...]
 
 
-def question(collected: Collected) -> Question:
-    """Return what was asked, from the plan and the split."""
+def design(collected: Collected) -> StudyDesign:
+    """Return the design of a study, from its plan and split."""
     plan, split = collected.plan, collected.split
     counts: list[int | None] = [None] * len(plan.classes)
     if split.fault is None:
         counts = list(np.bincount(split.labels, minlength=len(plan.classes)).tolist())
     rates = {cell.learning_rate for cell in plan.cells if cell.learning_rate is not None}
-    return Question(
+    return StudyDesign(
         classes=tuple(zip(plan.classes, counts, strict=False)),
         images=None if split.fault is not None else len(split.labels),
         folds=tuple(sorted({cell.fold for cell in plan.cells if cell.fold is not None})),
@@ -77,27 +86,27 @@ def question(collected: Collected) -> Question:
     )
 
 
-def environment(collected: Collected) -> tuple[Fact, ...]:
-    """Return on what the verified cells ran. Memory is told with the cost."""
+def environment(collected: Collected) -> tuple[Setting, ...]:
+    """Return versions, devices and precision of the verified cells."""
     environments = (cell.result.environment for cell in collected.cells)
-    return _facts({name: value for name, value in one.items() if name != MEMORY} for one in environments)
+    return _settings({name: value for name, value in one.items() if name != MEMORY} for one in environments)
 
 
-def recipe(collected: Collected) -> tuple[Fact, ...]:
-    """Return how the verified cells were trained."""
-    return _facts(cell.stage.recipe.model_dump(mode="json") for cell in collected.cells)
+def recipe(collected: Collected) -> tuple[Setting, ...]:
+    """Return the training recipe of the verified cells."""
+    return _settings(cell.stage.recipe.model_dump(mode="json") for cell in collected.cells)
 
 
-def _facts(settings: Iterable[Mapping[str, Any]]) -> tuple[Fact, ...]:
+def _settings(documents: Iterable[Mapping[str, Any]]) -> tuple[Setting, ...]:
     found: dict[str, Counter[str]] = {}
-    for setting in settings:
-        for name, value in _flat(setting):
+    for document in documents:
+        for name, value in _flat(document):
             found.setdefault(name, Counter())[value] += 1
-    return tuple(Fact(name, tuple(values.most_common())) for name, values in found.items())
+    return tuple(Setting(name, tuple(values.most_common())) for name, values in found.items())
 
 
-def _flat(setting: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in setting.items():
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in document.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:

@@ -1,4 +1,4 @@
-"""The comparisons as tables: every figure behind the sentences, and ranks as a description."""
+"""The comparisons as tables: statistics behind the findings, bootstrap intervals, and ranks as a description."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import numpy as np
 
 from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Footnote, Row, Table
+from analysis.registry.report_entry import report_entry
 from analysis.results.collect import Collected
 from analysis.stats.bootstrap import DRAWS
 from analysis.stats.class_averages import RowScores
-from analysis.stats.comparisons import LEAST_FOLDS, MEASURE, SIGNIFICANT, Comparer, Comparison
+from analysis.stats.comparisons import LEAST_FOLDS, MEASURE, SIGNIFICANT, Comparison, fold_means
 from analysis.stats.findings import Finding, limits
 from analysis.stats.paired_tests import PairedTest, ranks
-from analysis.tables.footnotes import MissingRunNotes, mixed_of
-from analysis.tables.scores import LABELS, RUNS
+from analysis.stats.report_data import ReportData
+from analysis.tables.registry import TABLES
+from analysis.tables.study_rows import LABELS, RUNS, RowValues, mixed_environments, study_notes, study_rows
 
 COLUMNS = (
     *(Column("question", "Question"), Column("first", "First"), Column("second", "Second")),
@@ -27,58 +29,91 @@ COLUMNS = (
     *(Column("bootstrap_low", "Images from", "score"), Column("bootstrap_high", "Images to", "score")),
     Column("verdict", "Verdict"),
 )
-
-
 NOT_TESTED = PairedTest(0, 0.0)
 
 
-def comparisons_table(collected: Collected, found: Sequence[Finding]) -> Table:
-    """Return all comparisons of all questions."""
-    unit = "groups" if collected.split.grouped else "images"
+@TABLES.register("comparisons")
+@report_entry("comparisons", place=10)
+def report_comparisons(data: ReportData) -> Table:
+    """Return the comparisons of all findings of a report."""
+    return comparisons_table(data.collected, data.findings)
+
+
+def comparisons_table(collected: Collected, findings: Sequence[Finding]) -> Table:
+    """Return the comparisons of some findings.
+
+    Args:
+        collected: the study.
+        findings: in the order of the table.
+    """
+    unit = _bootstrap_unit(collected)
     return Table(
-        name="comparisons",
         title="Comparisons",
         columns=COLUMNS,
-        rows=tuple(Row(values) for answer in found for values in _comparisons(answer)),
+        rows=tuple(Row(values) for finding in findings for values in _comparisons(finding)),
         caption="Difference: mean over folds of first minus second in macro F1 of the test part, seeds of a fold averaged; "
         "of several pairs of rows, their mean in each fold. Interval, t and p: corrected resampled t-test (Nadeau and "
         "Bengio 2003), folds - 1 degrees of freedom, two-sided; the interval is not corrected for the number of comparisons. Holm: corrected over the comparisons of the same "
         "question. Effect: mean difference / its SD over folds. Images: 95 % percentile interval over "
-        f"{DRAWS} draws of the test {unit} of each fold, the same draws for both; it says what hangs on the images "
-        f"drawn, with the trained nets as they are. Verdict: settled where p, Holm, is below {SIGNIFICANT} and there "
+        f"{DRAWS} draws of the test {unit} of each fold, the same draws for both; the uncertainty from "
+        f"the test images, with the trained nets as they are. Verdict: settled where p, Holm, is below {SIGNIFICANT} and there "
         f"are at least {LEAST_FOLDS} folds.",
         footnotes=(
-            *(Footnote("", note) for answer in found for note in (*answer.notes, *_without(answer))),
+            *(Footnote("", note) for finding in findings for note in (*finding.notes, *_without(finding))),
             *(Footnote("", limit) for limit in limits(collected)),
-            *mixed_of(collected),
+            *mixed_environments(collected),
         ),
     )
 
 
-def ranks_table(collected: Collected, comparer: Comparer, rows: Sequence[RowScores]) -> Table:
-    """Return the mean rank of each row over the folds that all rows with a run have."""
-    by_fold = {
-        (row.architecture, row.scenario): _fold_means(comparer, (row.architecture, row.scenario)) for row in rows
-    }
-    ranked = {name: found for name, found in by_fold.items() if found}
-    folds = sorted(set.intersection(*map(set, ranked.values()))) if ranked else []
-    scores = np.array([[found[fold] for fold in folds] for found in ranked.values()]).reshape(len(ranked), len(folds))
-    places = dict(zip(ranked, ranks(scores), strict=True)) if folds else {}
-    values: list[dict[str, Value]] = []
-    for name in by_fold:
-        place = places.get(name)
-        values.append(
-            {
-                "architecture": name[0],
-                "scenario": name[1],
-                "folds": len(folds) if place is not None else 0,
-                "mean_rank": float(place.mean()) if place is not None else None,
-                "best_rank": float(place.min()) if place is not None else None,
-                "worst_rank": float(place.max()) if place is not None else None,
-            }
-        )
+@TABLES.register("image_intervals")
+@report_entry("comparisons", place=20)
+def intervals_table(data: ReportData) -> Table:
+    """Return the bootstrap interval of the score of each row: its uncertainty due to the finite test set."""
+    comparer, unit = data.comparer, _bootstrap_unit(data.collected)
+
+    def interval(row: RowScores) -> list[RowValues]:
+        draws = list(comparer.draw_scores[row.row].values())
+        low, high = comparer.resampled.interval(np.mean(draws, axis=0)) if draws else (None, None)
+        return [{"f1_mean": row.mean(MEASURE), "bootstrap_low": low, "bootstrap_high": high}]
+
     return Table(
-        name="ranks",
+        title="Uncertainty from the test images (bootstrap)",
+        columns=(
+            *LABELS,
+            RUNS,
+            Column("f1_mean", "F1", "score"),
+            *(Column("bootstrap_low", "95 % from", "score"), Column("bootstrap_high", "95 % to", "score")),
+        ),
+        rows=study_rows(data, interval),
+        caption=f"Mean macro F1 of the runs, with the 95 % percentile interval over {comparer.draws} draws of the test {unit} "
+        "of each fold. The trained nets stay as they are: what another training would change is not in it. A class of few "
+        "images is absent from some draws and counts 0 there, which pulls the interval down; differences between rows "
+        "suffer less from it.",
+        footnotes=study_notes(data),
+    )
+
+
+@TABLES.register("ranks")
+@report_entry("comparisons", place=30)
+def ranks_table(data: ReportData) -> Table:
+    """Return the mean rank of each row over the folds that all rows with a run have."""
+    scores = data.comparer.scores
+    of_rows = {row.row: fold_means({run: float(f1[0]) for run, f1 in scores[row.row].items()}) for row in data.rows}
+    ranked = {row: found for row, found in of_rows.items() if found}
+    folds = sorted(set.intersection(*map(set, ranked.values()))) if ranked else []
+    by_fold = np.array([[found[fold] for fold in folds] for found in ranked.values()]).reshape(len(ranked), len(folds))
+    places = dict(zip(ranked, ranks(by_fold), strict=True)) if folds else {}
+    rows = []
+    for architecture, scenario in of_rows:
+        place = places.get((architecture, scenario))
+        values: dict[str, Value] = {"architecture": architecture, "scenario": scenario, "folds": 0}
+        values |= dict.fromkeys(("mean_rank", "best_rank", "worst_rank"))
+        if place is not None:
+            values |= {"folds": len(folds), "mean_rank": float(place.mean())}
+            values |= {"best_rank": float(place.min()), "worst_rank": float(place.max())}
+        rows.append(Row(values))
+    return Table(
         title="Ranks",
         columns=(
             *LABELS,
@@ -86,46 +121,22 @@ def ranks_table(collected: Collected, comparer: Comparer, rows: Sequence[RowScor
             Column("mean_rank", "Mean rank", "number"),
             *(Column("best_rank", "Best", "number"), Column("worst_rank", "Worst", "number")),
         ),
-        rows=tuple(Row(one) for one in values),
+        rows=tuple(rows),
         caption="Rank by macro F1 within each fold, 1 the highest, ties at their mean, over the folds that all rows have. A "
         "description: the folds of one data set are no sample of data sets, so they carry no Friedman test.",
-        footnotes=mixed_of(collected),
+        footnotes=mixed_environments(data.collected),
     )
 
 
-def intervals_table(collected: Collected, comparer: Comparer, rows: Sequence[RowScores]) -> Table:
-    """Return how much the score of each row hangs on the images drawn."""
-    gaps, unit = MissingRunNotes.of(rows), "groups" if collected.split.grouped else "images"
-    found = []
-    for row in rows:
-        draws = list(comparer.drawn[row.architecture, row.scenario].values())
-        low, high = comparer.resampled.interval(np.mean(draws, axis=0)) if draws else (None, None)
-        values: dict[str, Value] = {"architecture": row.architecture, "scenario": row.scenario, "runs": row.runs}
-        values |= {"f1_mean": row.mean(MEASURE), "bootstrap_low": low, "bootstrap_high": high}
-        found.append(Row(values, gaps.marks(row)))
-    return Table(
-        name="image_intervals",
-        title="What hangs on the images drawn",
-        columns=(
-            *LABELS,
-            RUNS,
-            Column("f1_mean", "F1", "score"),
-            *(Column("bootstrap_low", "95 % from", "score"), Column("bootstrap_high", "95 % to", "score")),
-        ),
-        rows=tuple(found),
-        caption=f"Mean macro F1 of the runs, with the 95 % percentile interval over {comparer.draws} draws of the test {unit} "
-        "of each fold. The trained nets stay as they are: what another training would change is not in it. A class of few "
-        "images is absent from some draws and counts 0 there, which pulls the interval down; differences between rows "
-        "suffer less from it.",
-        footnotes=(*gaps.notes, *mixed_of(collected)),
-    )
+def _bootstrap_unit(collected: Collected) -> str:
+    return "groups" if collected.split.grouped else "images"
 
 
-def _comparisons(answer: Finding) -> Iterator[dict[str, Value]]:
-    for one in answer.comparisons:
+def _comparisons(finding: Finding) -> Iterator[RowValues]:
+    for one in finding.comparisons:
         test, interval = one.test or NOT_TESTED, one.interval or (None, None)
         yield {
-            "question": answer.name,
+            "question": finding.name,
             "first": one.first,
             "second": one.second,
             "pairs": len(one.pairs),
@@ -149,15 +160,8 @@ def _verdict(one: Comparison) -> str:
     return "settled" if one.settled else "not settled"
 
 
-def _without(answer: Finding) -> Iterator[str]:
-    for one in answer.comparisons[:1]:
+def _without(finding: Finding) -> Iterator[str]:
+    for one in finding.comparisons[:1]:
         if one.without:
             named = "; ".join(f"{', '.join(first)} against {', '.join(second)}" for first, second in one.without)
-            yield f"{answer.question} No fold in common, so left out: {named}."
-
-
-def _fold_means(comparer: Comparer, name: tuple[str, str]) -> dict[int, float]:
-    by_fold: dict[int, list[float]] = {}
-    for (fold, _), value in comparer.scores[name].items():
-        by_fold.setdefault(fold, []).append(float(value[0]))
-    return {fold: float(np.mean(found)) for fold, found in by_fold.items()}
+            yield f"{finding.question} No fold in common, so left out: {named}."

@@ -1,24 +1,25 @@
-"""F1 against MCC, and the confusion matrices summed over folds."""
+"""F1 against MCC, and the confusion matrices summed over runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from analysis.formats.number_format import Value
-from analysis.formats.table import Column, Row, Table
-from analysis.results.collect import Collected
-from analysis.stats.class_averages import DDOF, RowScores, summed
-from analysis.tables.footnotes import MissingRunNotes, mixed_of
-from analysis.tables.scores import LABELS, RUNS, caption
+from analysis.formats.table import Column, Table
+from analysis.registry.report_entry import report_entry
+from analysis.stats.class_averages import DDOF, RowScores, summed_confusion
+from analysis.stats.report_data import ReportData
+from analysis.tables.registry import TABLES
+from analysis.tables.study_rows import LABELS, RUNS, RowValues, score_caption, study_notes, study_rows
 
 
-def f1_mcc_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
+@TABLES.register("f1_mcc")
+@report_entry("classes", place=20)
+def f1_mcc_table(data: ReportData) -> Table:
     """Return F1 and MCC side by side, with their difference."""
-    gaps = MissingRunNotes.of(rows)
     return Table(
-        name="f1_mcc",
         title="F1 against MCC",
         columns=(
             *LABELS,
@@ -29,38 +30,39 @@ def f1_mcc_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
             Column("largest_difference", "Largest of a class", "score"),
             Column("largest_class", "Class"),
         ),
-        rows=tuple(Row(_f1_mcc(row, collected.plan.classes), gaps.marks(row)) for row in rows),
-        caption=caption(
-            collected,
+        rows=study_rows(data, lambda row: [_f1_mcc(row, data.collected.plan.classes)]),
+        caption=score_caption(
+            data.collected,
             "The difference is taken of each class in each run and averaged like the scores, so ± is the mean over the "
             "classes of its SD over the runs. Largest: of the class whose mean difference is furthest from 0.",
         ),
-        footnotes=(*gaps.notes, *mixed_of(collected)),
+        footnotes=study_notes(data),
     )
 
 
-def confusion_table(collected: Collected, rows: Sequence[RowScores]) -> Table:
+@TABLES.register("confusion")
+@report_entry("confusion", place=10)
+def confusion_table(data: ReportData) -> Table:
     """Return the confusion matrix of each row, summed over its runs."""
-    gaps, classes = MissingRunNotes.of(rows), collected.plan.classes
+    plan = data.collected.plan
     return Table(
-        name="confusion",
         title="Confusion matrices",
         columns=(
             *LABELS,
             RUNS,
             Column("class", "True class"),
-            *(Column(f"as_{name}", name, "count") for name in classes),
+            *(Column(f"as_{name}", name, "count") for name in plan.classes),
         ),
-        rows=tuple(Row(values, gaps.marks(row)) for row in rows for values in _confusion(row, classes)),
-        caption=f"Test images of {collected.plan.target}, summed over the runs that count: lines are the true class, "
-        "columns the class said. An image is counted once for each seed.",
-        footnotes=(*gaps.notes, *mixed_of(collected)),
+        rows=study_rows(data, lambda row: _confusion(row, plan.classes)),
+        caption=f"Test images of {plan.target}, summed over the runs that count: lines are the true class, "
+        "columns the predicted class. An image is counted once for each seed.",
+        footnotes=study_notes(data),
         page_by=("architecture", "scenario"),
     )
 
 
-def _f1_mcc(row: RowScores, classes: Sequence[str]) -> dict[str, Value]:
-    values: dict[str, Value] = {"architecture": row.architecture, "scenario": row.scenario, "runs": row.runs}
+def _f1_mcc(row: RowScores, classes: Sequence[str]) -> RowValues:
+    values: dict[str, Value] = {}
     for measure in ("f1", "mcc"):
         values |= {f"{measure}_mean": row.mean(measure), f"{measure}_std": row.std(measure)}
     keys = ("difference_mean", "difference_std", "largest_difference", "largest_class")
@@ -73,10 +75,7 @@ def _f1_mcc(row: RowScores, classes: Sequence[str]) -> dict[str, Value]:
     return values | dict(zip(keys, (float(means.mean()), std, float(means[place]), classes[place]), strict=True))
 
 
-def _confusion(row: RowScores, classes: Sequence[str]) -> list[dict[str, Value]]:
-    labels: dict[str, Value] = {"architecture": row.architecture, "scenario": row.scenario, "runs": row.runs}
-    counts: list[list[int | None]] = summed(row).tolist() if row.runs else [[None] * len(classes)] * len(classes)
-    return [
-        labels | {"class": name} | {f"as_{said}": count for said, count in zip(classes, line, strict=True)}
-        for name, line in zip(classes, counts, strict=True)
-    ]
+def _confusion(row: RowScores, classes: Sequence[str]) -> Iterator[RowValues]:
+    counts = summed_confusion(row).tolist() if row.runs else [[None] * len(classes)] * len(classes)
+    for name, line in zip(classes, counts, strict=True):
+        yield {"class": name, **{f"as_{predicted}": count for predicted, count in zip(classes, line, strict=True)}}

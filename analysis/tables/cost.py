@@ -1,20 +1,23 @@
-"""What the study cost: hours, images a second and memory, per architecture, kind of stage and device."""
+"""Cost: device hours, throughput and memory per architecture, kind of stage and device."""
 
 from __future__ import annotations
 
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from analysis.formats.number_format import Value
 from analysis.formats.table import Column, Footnote, Row, Table
+from analysis.registry.report_entry import report_entry
 from analysis.results.collect import Collected
-from analysis.results.plan_file import PlannedStage, explain
+from analysis.results.plan_file import PlannedStage, one_line
+from analysis.stats.report_data import ReportData
+from analysis.tables.registry import TABLES
+from analysis.tables.study_rows import RowValues
 from trainables.store import layout
 from trainables.store.study import StageFolder
 
@@ -23,12 +26,14 @@ UNKNOWN = "unknown device"
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one finished stage took.
+    """The cost of one finished stage.
 
     Attributes:
-        hours: of all its devices: GPUs, or CPU cores.
-        images_per_second: median over its epochs, of training; None where it has no history.
-        peak_bytes: the most memory it held on its device, where the result says it.
+        stage: in the plan.
+        device: name of the GPU, or ``cpu…``.
+        hours: GPU-hours or CPU core-hours; None where the result has no duration.
+        images_per_second: median over the epochs of training; None without a history.
+        peak_bytes: peak memory of the device; None where the result does not have it.
     """
 
     stage: PlannedStage
@@ -38,17 +43,18 @@ class StageCost:
     peak_bytes: int | None
 
 
-def cost_table(collected: Collected) -> Table:
-    """Return the cost of all finished stages of the plan, those of rates not chosen too."""
-    faults: list[str] = []
+@TABLES.register("cost")
+@report_entry("cost", place=10)
+def cost_table(data: ReportData) -> Table:
+    """Return the cost of all finished stages of the plan, including candidates that were not chosen."""
+    collected, faults = data.collected, list[str]()
     groups: dict[tuple[str, str, str], list[StageCost]] = defaultdict(list)
-    for spent in _all_spent(collected, faults):
-        groups[spent.stage.architecture, spent.stage.kind, spent.device].append(spent)
-    lost = Counter(stage.kind for stage in collected.plan.stages if collected.progress.state(stage) == "failed")
-    notes = [Footnote("", f"Failed stages took time too, which is not counted: {_counted(lost)}.")] if lost else []
-    notes += [Footnote("", fault) for fault in faults]
+    for cost in _stage_costs(collected, faults):
+        groups[cost.stage.architecture, cost.stage.kind, cost.device].append(cost)
+    failed = Counter(stage.kind for stage in collected.plan.stages if collected.progress.state(stage) == "failed")
+    counted = ", ".join(f"{count} {kind}" for kind, count in failed.items())
+    notes = [f"Failed stages took time too, which is not counted: {counted}."] if failed else []
     return Table(
-        name="cost",
         title="Cost",
         columns=(
             *(Column("architecture", "Architecture"), Column("kind", "Kind"), Column("device", "Device")),
@@ -57,47 +63,45 @@ def cost_table(collected: Collected) -> Table:
             Column("images_per_second", "Images/s", "number"),
             Column("peak_memory_gb", "Peak memory, GB", "number"),
         ),
-        rows=tuple(Row(_values(key, spent)) for key, spent in groups.items()),
+        rows=tuple(Row(_values(*group, costs)) for group, costs in groups.items()),
         caption="All finished stages of the plan, those whose rate was not chosen included. Hours are of devices: seconds "
         "of a stage × its workers (× its threads on a CPU) / 3600. Images/s: median over the stages of the median over "
         "their epochs, of training. Peak memory: the most of a stage, where its result says it.",
-        footnotes=tuple(notes),
+        footnotes=tuple(Footnote("", note) for note in (*notes, *faults)),
     )
 
 
-def _all_spent(collected: Collected, faults: list[str]) -> Iterator[StageCost]:
-    for stage in collected.plan.stages:
-        folder = collected.progress.folder(stage.key)
-        if folder is None or collected.progress.state(stage) != "done":
-            continue
+def is_cpu(device: str) -> bool:
+    """Return whether a device of an environment is a CPU, whose cost is counted in core-hours."""
+    return device.lower().startswith("cpu")
+
+
+def _stage_costs(collected: Collected, faults: list[str]) -> Iterator[StageCost]:
+    for stage, folder in collected.finished():
         result = folder.result()
         if result is None:
             continue
         try:
-            speed = _speed(folder, result)
+            speed = _throughput(folder, result)
         except (ValueError, OSError) as error:
             speed = None
-            faults.append(f"{stage.name}: images/s left out: {explain(error)}")
-        yield _spent(stage, result, speed)
+            faults.append(f"{stage.name}: images/s left out: {one_line(error)}")
+        yield _stage_cost(stage, result, speed)
 
 
-def _spent(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) -> StageCost:
+def _stage_cost(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) -> StageCost:
     environment = result.get("environment") or {}
     seconds, device = result.get("seconds"), str(environment.get("device") or UNKNOWN)
-    width = int(environment.get("world_size") or 1)
+    units = int(environment.get("world_size") or 1)
     if is_cpu(device):
-        width *= int(environment.get("threads") or 1)
+        units *= int(environment.get("threads") or 1)
     peak = environment.get("peak_memory_bytes") or (result.get("metrics") or {}).get("peak_memory_bytes")
-    hours = seconds * width / 3600 if isinstance(seconds, int | float) else None
+    hours = seconds * units / 3600 if isinstance(seconds, int | float) else None
     return StageCost(stage, device, hours, speed, int(peak) if isinstance(peak, int | float) else None)
 
 
-def is_cpu(device: str) -> bool:
-    """Say whether a device of an environment is a processor: there cores count, not devices."""
-    return device.lower().startswith("cpu")
-
-
-def _speed(folder: StageFolder, result: dict[str, Any]) -> float | None:
+def _throughput(folder: StageFolder, result: dict[str, Any]) -> float | None:
+    """Return the median images per second of the training epochs; None without a history that has it."""
     if layout.HISTORY not in result.get("digests", {}):
         return None
     history = pq.ParquetFile(io.BytesIO(folder.read_verified(layout.HISTORY, result)))
@@ -108,23 +112,18 @@ def _speed(folder: StageFolder, result: dict[str, Any]) -> float | None:
     return median(found) if found else None
 
 
-def _values(key: tuple[str, str, str], spent: list[StageCost]) -> dict[str, Value]:
-    architecture, kind, device = key
-    hours = [one.hours for one in spent if one.hours is not None]
-    speeds = [one.images_per_second for one in spent if one.images_per_second is not None]
-    peaks = [one.peak_bytes for one in spent if one.peak_bytes is not None]
+def _values(architecture: str, kind: str, device: str, costs: Sequence[StageCost]) -> RowValues:
+    hours = [one.hours for one in costs if one.hours is not None]
+    speeds = [one.images_per_second for one in costs if one.images_per_second is not None]
+    peaks = [one.peak_bytes for one in costs if one.peak_bytes is not None]
     unit = "CPU core-hours" if is_cpu(device) else "hours" if device == UNKNOWN else "GPU-hours"
     return {
         "architecture": architecture,
         "kind": kind,
         "device": device,
-        "stages": len(spent),
+        "stages": len(costs),
         "hours": sum(hours) if hours else None,
         "unit": unit,
         "images_per_second": median(speeds) if speeds else None,
         "peak_memory_gb": max(peaks) / 1e9 if peaks else None,
     }
-
-
-def _counted(kinds: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())

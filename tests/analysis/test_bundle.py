@@ -34,7 +34,7 @@ def test_unpacked_it_gives_the_same_tables(own_trained: Any, tmp_path: Path) -> 
     assert not report.left_out
     again = {file.name: file.read_bytes() for file in (tmp_path / "unpacked/report/tables").iterdir()}
     assert again == tables
-    assert len(tables) == 3 * len(report.tables.all)
+    assert len(tables) == 3 * len(report.content.tables)
 
 
 def test_zip_and_folder_hold_the_same_and_both_verify(own_trained: Any, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_every_command_parses() -> None:
 
 def test_every_table_is_named(small: Any) -> None:
     named = set(re.findall(r"^\| `(\w+)` \| ", PAGE.read_text(), re.M))
-    assert {table.name for table in build(small.study).tables.all} <= named
+    assert {table.name for table in build(small.study).content.tables} <= named
     assert {"scores_common_classes", "published"} <= named
 
 

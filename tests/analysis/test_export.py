@@ -15,7 +15,7 @@ import torch
 
 from analysis.export import best_of_row, export, main
 from analysis.inference.model_card import arguments, config
-from analysis.inference.trained_model import TrainedModel, of_stage
+from analysis.inference.trained_model import TrainedModel, find_trained
 from trainables.models.backbones import build
 from trainables.models.weights import pack_weights
 from trainables.specs import ModelSpec
@@ -32,7 +32,7 @@ def test_the_card_loads_it_with_timm_and_logits_are_the_same(trained: Any, tmp_p
     code += "\nimport torch\ntorch.manual_seed(0)\nprint(json.dumps(model(torch.rand(2, 3, 32, 32)).tolist()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     said, logits = done.stdout.splitlines()
-    module = of_stage(trained.study, "tiny-Tissue-fold1").backbone().module
+    module = find_trained(trained.study, "tiny-Tissue-fold1").backbone().module
     torch.manual_seed(0)
     with torch.inference_mode():
         expected = module(torch.rand(2, 3, 32, 32))
@@ -43,7 +43,7 @@ def test_the_card_loads_it_with_timm_and_logits_are_the_same(trained: Any, tmp_p
 @pytest.mark.parametrize("model", ["torchvision/squeezenet1_1", "timm/test_vit"])
 def test_the_config_is_enough_for_every_library(trained: Any, tmp_path: Path, model: str) -> None:
     """Networks whose constructor depends on the image size too."""
-    found = of_stage(trained.study, "tiny-Tissue-fold1")
+    found = find_trained(trained.study, "tiny-Tissue-fold1")
     size = 64
     stage = found.stage.model_copy(
         update={"model": ModelSpec(model=model), "recipe": found.stage.recipe.model_copy(update={"image_size": size})}
@@ -74,11 +74,11 @@ def test_constructors_are_told_the_size_where_they_need_it() -> None:
 
 def test_newer_timm_loads_the_folder_as_it_is(trained: Any, tmp_path: Path) -> None:
     timm = pytest.importorskip("timm", "1.0.16")
-    export(trained.study, of_stage(trained.study, "tiny-Tissue-fold1"), tmp_path / "m")
+    export(trained.study, find_trained(trained.study, "tiny-Tissue-fold1"), tmp_path / "m")
     model = timm.create_model(f"local-dir:{tmp_path / 'm'}", pretrained=True).eval()
     pixels = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
-        expected = of_stage(trained.study, "tiny-Tissue-fold1").backbone().module(pixels)
+        expected = find_trained(trained.study, "tiny-Tissue-fold1").backbone().module(pixels)
         assert torch.allclose(model(pixels), expected, atol=1e-6)
 
 
@@ -93,7 +93,7 @@ def _tidy(trained: Any) -> Any:
 def test_the_card_says_where_it_comes_from(trained: Any, tmp_path: Path) -> None:
     assert main([str(trained.root), "--stage", "tiny-Random-fold0", "--out", str(tmp_path / "m")]) == 0
     text = (tmp_path / "m" / "README.md").read_text()
-    found = of_stage(trained.study, "tiny-Random-fold0")
+    found = find_trained(trained.study, "tiny-Random-fold0")
     for expected in (str(found.stage.key), found.digest, f"{found.result['metrics']['test_f1_macro']:.3f}", "fold 0"):
         assert expected in text
     assert "None" not in text.partition("## Load it")[0]
@@ -102,7 +102,8 @@ def test_the_card_says_where_it_comes_from(trained: Any, tmp_path: Path) -> None
 def test_of_a_row_the_best_run_by_val_is_taken(trained: Any, tmp_path: Path) -> None:
     found = best_of_row(trained.study, "tiny,Random")
     scores = {
-        fold: of_stage(trained.study, f"tiny-Random-fold{fold}").result["metrics"]["val_f1_macro"] for fold in range(3)
+        fold: find_trained(trained.study, f"tiny-Random-fold{fold}").result["metrics"]["val_f1_macro"]
+        for fold in range(3)
     }
     assert scores[int(str(found.stage.fold))] == max(scores.values())
 
@@ -114,7 +115,7 @@ def test_a_folder_in_use_and_dropped_weights_are_refused(
     (tmp_path / "full" / "a").touch()
     assert main([str(own_trained.root), "--row", "tiny,Random", "--out", str(tmp_path / "full")]) == 2
     assert "is there already" in capsys.readouterr().err
-    found = of_stage(own_trained.study, "tiny-Random-fold0")
+    found = find_trained(own_trained.study, "tiny-Random-fold0")
     digests = {name: digest for name, digest in found.result["digests"].items() if name != "weights.safetensors"}
     found.folder.commit({**found.result, "digests": digests, "weights": "dropped: keep_weights is pretrain"})
     assert main([str(own_trained.root), "--stage", "tiny-Random-fold0", "--out", str(tmp_path / "m")]) == 2

@@ -78,8 +78,8 @@ def test_page_is_whole_and_self_contained(small: Any) -> None:
             continue
         else:
             assert (small.root / "report" / address).is_file()
-    whole = [table for table in report.tables.all if not table.page_by]
-    pieces = [piece for table in report.tables.all if table.page_by for piece in table.pieces()]
+    whole = [table for table in report.content.tables if not table.page_by]
+    pieces = [piece for table in report.content.tables if table.page_by for piece in table.pieces()]
     assert len(pieces) == 4 * 4
     assert page.tags.count("table") == page.tags.count("caption") == len(whole) + len(pieces)
     for expected in (
@@ -192,7 +192,7 @@ def test_building_twice_gives_the_same_bytes(small: Any) -> None:
     before = [path.read_bytes() for path in files]
     build(small.study)
     assert [path.read_bytes() for path in files] == before
-    assert len(files) == 1 + 3 * len(report.tables.all) + len(report.tables.figures)
+    assert len(files) == 1 + 3 * len(report.content.tables) + len(report.content.figures)
 
 
 def test_a_study_behind_a_uri(small: Any) -> None:

@@ -1,1 +1,1 @@
-"""Whether a heat map can be relied on: sanity checks against untrained weights, deletion and insertion, masks."""
+"""Checks of heat maps: deletion and insertion, random weights, overlap with masks."""

@@ -1,1 +1,1 @@
-"""How heat maps are computed: Grad-CAM, Grad-CAM++, guided Grad-CAM, and the layer they read."""
+"""Explanation methods: Grad-CAM and others, guided back-propagation, and the layer that maps are read from."""

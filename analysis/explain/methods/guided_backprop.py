@@ -1,8 +1,8 @@
-"""Guided back-propagation (Springenberg et al. 2015), of a batch, in any network that rectifies.
+"""Guided back-propagation (Springenberg et al. 2015) of a batch, for any network with ReLUs.
 
-The rule of pytorch-grad-cam (its autograd function) is put in the place of every ReLU while a batch runs,
-whether the network calls it as a module or as a function. Its own ``GuidedBackpropReLUModel`` replaces the
-modules themselves, does not see ``F.relu``, takes one image, and leaves other modules behind.
+While a batch runs, every ReLU, called as a module or as a function, is replaced by the autograd function of
+pytorch-grad-cam. The library's own ``GuidedBackpropReLUModel`` replaces modules, misses ``F.relu``, takes one image, and
+leaves the network changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pytorch_grad_cam.guided_backprop import GuidedBackpropReLU
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.explain.methods.target_layer import studied
+from analysis.explain.methods.target_layer import evaluating
+from trainables.arrays import Ints
 
 RELU = (F.relu, torch.relu, torch.relu_, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 RELU6 = (F.relu6,)
@@ -37,30 +38,37 @@ OTHERS = {
 
 
 class Guidance(TorchFunctionMode):
-    """Within, ReLUs pass back only positive gradients; what is met is counted."""
+    """Context in which ReLUs pass back positive gradients only; the activations called are counted."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.met: Counter[str] = Counter()
+        self.called: Counter[str] = Counter()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replace rectifiers; a ceiling (ReLU6) stays one."""
+        """Call a function of torch, with ReLUs replaced; the ceiling of a ReLU6 remains.
+
+        Args:
+            func: the function.
+            types: ignored; likewise below, see ``torch.overrides``.
+            args: positional arguments.
+            kwargs: keyword arguments.
+        """
         kwargs = kwargs or {}
         if func in OTHERS:
-            self.met[OTHERS[func]] += 1
+            self.called[OTHERS[func]] += 1
         if func in RELU:
-            self.met["ReLU"] += 1
+            self.called["ReLU"] += 1
             return _guided(_first(args, kwargs))
         if func in RELU6 or (func in HARDTANH and _limits(args, kwargs) == (0.0, 6.0)):
-            self.met["ReLU6"] += 1
+            self.called["ReLU6"] += 1
             return _guided(_first(args, kwargs)).clamp(max=6.0)
         return func(*args, **kwargs)
 
     @property
     def description(self) -> str:
-        """What the gradient is, in words."""
-        rectifiers = [name for name in ("ReLU", "ReLU6") if self.met[name]]
-        others = sorted(name for name in self.met if name not in ("ReLU", "ReLU6"))
+        """The kind of gradient, in words."""
+        rectifiers = [name for name in ("ReLU", "ReLU6") if self.called[name]]
+        others = sorted(name for name in self.called if name not in ("ReLU", "ReLU6"))
         if not rectifiers:
             return f"plain gradient: guided back-propagation is defined for ReLU, this network has {', '.join(others) or 'none'}"
         if others:
@@ -68,26 +76,24 @@ class Guidance(TorchFunctionMode):
         return f"guided back-propagation through {' and '.join(rectifiers)}"
 
 
-def guided_gradient(
-    module: nn.Module, images: torch.Tensor, targets: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], str]:
-    """Return the gradient of each image's target logit by its pixels, guided where the network rectifies.
+def guided_gradient(module: nn.Module, images: torch.Tensor, targets: Ints) -> tuple[NDArray[np.float32], str]:
+    """Return the gradient of each image's target logit with respect to its pixels, guided at ReLUs.
 
     Args:
-        module: left as it was.
-        images: (n, 3, edge, edge), normalised.
-        targets: class explained, shape (n,).
+        module: the network; left as it was.
+        images: normalised, shape (n, 3, edge, edge).
+        targets: classes to explain, shape (n,).
 
     Returns:
-        (n, 3, edge, edge), and what it is in words.
+        the gradient, shape (n, 3, edge, edge), and its kind in words.
     """
     guidance = Guidance()
-    given = images.detach().clone().requires_grad_()
-    with studied(module), torch.enable_grad():
+    pixels = images.detach().clone().requires_grad_()
+    with evaluating(module), torch.enable_grad():
         with guidance:
-            logits = module(given)
+            logits = module(pixels)
         wanted = logits.gather(1, torch.from_numpy(targets).to(logits.device)[:, None]).sum()
-        (gradient,) = torch.autograd.grad(wanted, given)
+        (gradient,) = torch.autograd.grad(wanted, pixels)
     return gradient.float().cpu().numpy(), guidance.description
 
 

@@ -1,9 +1,9 @@
-"""Which layer of a network a class activation map reads, found by watching one forward and one backward pass.
+"""The layer that a class activation map is read from, found by observing one forward and one backward pass.
 
-The rule, for every family alike: the last layer before the head whose output is a map of the image (not yet
-pooled to a point) and every place of which reaches the head. In a CNN it is the last feature map. In a ViT
-whose head reads a class token, nothing behind the last block's first norm qualifies: of the patch tokens
-there no gradient comes back. One's own network may name the layer itself: ``cam_layer = "layer4"``.
+The rule, for all architectures: the last layer before the head whose output is a map of the image (not yet pooled to a
+point) and whose places all receive a gradient from the head. In a CNN that is the last feature map. In a ViT whose head
+reads a class token it is the first norm of the last block: later patch tokens receive no gradient. A custom network may
+name the layer itself: ``cam_layer = "layer4"``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from trainables.specs import ModelSpec
 Channels = Literal["first", "last", "tokens"]
 
 MOST_PREFIX_TOKENS = 8
-"""Class, distillation and register tokens at the most, where the network does not say how many it has."""
+"""Maximum number of class, distillation and register tokens, for networks that do not declare theirs."""
 LEAST_ALIVE = 0.5
-"""Share of a map's places that must have a gradient. A class token leaves none; max pooling leaves most."""
+"""Fraction of a map's places that must have a gradient. Behind a class token none has; max pooling leaves most."""
 NO_MAPS = (nn.Identity, nn.Dropout, nn.Dropout2d)
 
 
@@ -65,20 +65,10 @@ class CamLayer:
         """Rows and columns of the map: its true resolution."""
         return self.layout.grid
 
-    @property
-    def prefix_tokens(self) -> int:
-        """Tokens before those of the patches."""
-        return self.layout.prefix_tokens
-
-    @property
-    def channels(self) -> Channels:
-        """Where the output's channels are."""
-        return self.layout.channels
-
     def reshape_transform(self, output: torch.Tensor) -> torch.Tensor:
-        """Return an output, or its gradient, as (n, C, rows, columns).
+        """Return a copy of an output, or of its gradient, as (n, C, rows, columns).
 
-        It is a copy: networks change tensors in place after the layer (``ReLU(inplace=True)``).
+        A copy, because later layers may change the tensor in place (``ReLU(inplace=True)``).
         """
         rows, columns = self.layout.grid
         if self.layout.channels == "tokens":
@@ -88,17 +78,25 @@ class CamLayer:
         return output.clone(memory_format=torch.contiguous_format)
 
 
+@dataclass(frozen=True)
+class CamNetwork:
+    """A network with the layer that its maps are read from."""
+
+    module: nn.Module
+    layer: CamLayer
+
+
 def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int, name: str | None = None) -> CamLayer:
-    """Find the layer that a class activation map reads.
+    """Find the layer that a class activation map is read from.
 
     Args:
-        spec: the network's specification, for the message.
+        spec: specification of the network, for messages.
         module: the network; left as it was.
         image_size: edge of its input, pixels.
-        name: of the layer wanted; None: the one that the network's class names, or else the rule's.
+        name: of a layer; None: the one that the network's class names, else the one that the rule finds.
 
     Raises:
-        UserError: if no layer gives a map, or the one that is named does not.
+        UserError: if no layer has a map, or the named one has none.
     """
     named = name or getattr(module, "cam_layer", None)
     modules = dict(module.named_modules())
@@ -106,7 +104,7 @@ def cam_layer(spec: ModelSpec, module: nn.Module, image_size: int, name: str | N
         raise UserError(
             f"{spec.model} has no layer {named!r} to read a class activation map from{suggestion(str(named), modules)}"
         )
-    seen = [one for one in _watch(module, image_size) if named is None or one.name == named]
+    seen = [one for one in _observe(module, image_size) if named is None or one.name == named]
     alive = [one for one in seen if one.alive >= LEAST_ALIVE]
     for one in reversed(alive if named is None else seen):
         return CamLayer(one.name, modules[one.name], one.layout)
@@ -130,7 +128,9 @@ class _Seen:
     """A layer whose output was a map.
 
     Attributes:
-        alive: share of its places that have a gradient, known after the backward pass.
+        name: of the layer.
+        layout: of its output.
+        alive: fraction of its places that have a gradient, known after the backward pass.
     """
 
     name: str
@@ -138,18 +138,22 @@ class _Seen:
     alive: float = 0.0
 
     def measure(self, gradient: torch.Tensor) -> None:
-        """Take note of the gradient of the output."""
+        """Record the gradient of the output (a backward hook)."""
         places = CamLayer(self.name, nn.Identity(), self.layout).reshape_transform(gradient).abs().amax(1)
         self.alive = float((places > 0).float().mean())
 
 
 @dataclass
-class _Watch:
-    """Notes of a forward pass, layer by layer in the order in which they finish.
+class _Observation:
+    """Records of a forward pass, layer by layer in the order in which they finish.
 
     Attributes:
-        begun: by number of outputs, what the last such layer with weights was given, and how many maps had been
-            seen before it.
+        image_size: edge of the input, pixels.
+        prefix_tokens: number of tokens before those of the patches; None: unknown.
+        seen: the layers with a map.
+        calls: number of calls of each layer.
+        begun: number of outputs -> input of the last linear or convolutional layer with as many, and the number of
+            maps seen before it.
     """
 
     image_size: int
@@ -159,12 +163,18 @@ class _Watch:
     begun: dict[int, tuple[torch.Tensor, int]] = field(default_factory=dict)
 
     def finished(self, name: str, layer: nn.Module, output: Any) -> None:
-        """Note the output of a layer."""
+        """Record the output of a layer (a forward hook).
+
+        Args:
+            name: of the layer.
+            layer: the module.
+            output: what it returned.
+        """
         self.calls[name] += 1
         if not isinstance(output, torch.Tensor):
             return
         if is_pooling(layer):
-            output.is_pooled = True  # type: ignore[attr-defined]  # a container that ends with it gives the same object
+            output.is_pooled = True  # type: ignore[attr-defined]  # a container that ends with it returns the same object
         if hasattr(output, "is_pooled") or isinstance(layer, NO_MAPS) or not output.requires_grad:
             return
         layout = layout_of(output, self.prefix_tokens, self.image_size)
@@ -173,16 +183,22 @@ class _Watch:
             output.register_hook(self.seen[-1].measure)  # type: ignore[no-untyped-call]
 
     def begins(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """Note that a layer begins: it may be the head."""
+        """Record the input of a layer that may be the head (a forward pre-hook).
+
+        Args:
+            layer: the module.
+            inputs: its positional arguments.
+        """
         if isinstance(layer, nn.Linear | nn.Conv2d):
             outputs = layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
             self.begun[outputs] = inputs[0], len(self.seen)
 
     def maps(self, logits: torch.Tensor) -> list[_Seen]:
-        """Return the layers before the head that gave a map, once each, with the gradient of what the head is given.
+        """Return the layers before the head that gave a map in their only call, with their gradients.
 
-        The head is the last layer with as many outputs as there are logits. A new one may be all zero, and let no
-        gradient through; hence that of its input, in a random direction (a layer norm has none in that of the sum).
+        The head is the last layer with as many outputs as there are logits. Its weights may all be zero and stop the
+        gradient, so the gradient starts at its input, in a random direction (behind a layer norm the gradient of the
+        plain sum vanishes).
         """
         given, maps_before = self.begun.get(logits.shape[-1], (logits, len(self.seen)))
         if given.requires_grad:
@@ -194,23 +210,25 @@ def _noise() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def _watch(module: nn.Module, image_size: int) -> list[_Seen]:
+def _observe(module: nn.Module, image_size: int) -> list[_Seen]:
     """Run one image forward and back; return the layers outside attention that gave a map before the head."""
-    watch = _Watch(image_size, getattr(module, "num_prefix_tokens", None))
+    observation = _Observation(image_size, getattr(module, "num_prefix_tokens", None))
     reference = next(module.parameters(), torch.zeros(()))
-    image = torch.randn(1, 3, image_size, image_size, generator=_noise()).to(reference)  # a flat one has no maxima
-    with studied(module), ExitStack() as hooks, torch.enable_grad():
+    image = torch.randn(1, 3, image_size, image_size, generator=_noise()).to(
+        reference
+    )  # a constant image has no maxima for max pooling
+    with evaluating(module), ExitStack() as hooks, torch.enable_grad():
         for name, layer in module.named_modules():
-            hooks.callback(layer.register_forward_pre_hook(watch.begins).remove)
+            hooks.callback(layer.register_forward_pre_hook(observation.begins).remove)
             if name and not _within_attention(module, name):
-                note = partial(watch.finished, name)
+                note = partial(observation.finished, name)
                 hooks.callback(layer.register_forward_hook(lambda one, _, out, note=note: note(one, out)).remove)
         logits = module(image.requires_grad_())
-        return watch.maps(logits) if isinstance(logits, torch.Tensor) else []
+        return observation.maps(logits) if isinstance(logits, torch.Tensor) else []
 
 
 def _within_attention(module: nn.Module, name: str) -> bool:
-    """Say whether a layer is part of an attention: its tensors there are heads and windows, not the image."""
+    """Return whether a layer is part of an attention, where tensors are heads and windows, not the image."""
     parts = name.split(".")
     above = (".".join(parts[:i]) for i in range(1, len(parts)))
     words = [w.lower() for one in above for w in (one.rpartition(".")[2], type(module.get_submodule(one)).__name__)]
@@ -218,7 +236,7 @@ def _within_attention(module: nn.Module, name: str) -> bool:
 
 
 def is_pooling(layer: nn.Module) -> bool:
-    """Say whether a layer pools: torch's own, or one that wraps one (timm's SelectAdaptivePool2d)."""
+    """Return whether a layer pools: one of torch, or a wrapper such as timm's SelectAdaptivePool2d."""
     kind = type(layer).__name__.lower()
     return "pool" in kind and "conv" not in kind and "former" not in kind
 
@@ -227,11 +245,11 @@ def layout_of(output: torch.Tensor, prefix_tokens: int | None, image_size: int) 
     """Return how a tensor holds a map of a square image, or None if it holds none.
 
     Args:
-        output: of one image.
-        prefix_tokens: how many tokens precede those of the patches; None: the fewest that leave a square.
+        output: of a layer, for one image.
+        prefix_tokens: number of tokens before those of the patches; None: the fewest that leave a square.
         image_size: edge of the input, pixels.
     """
-    if len(output) != 1:  # windows, or heads, in the place of images
+    if len(output) != 1:  # the first dimension counts windows or heads, not images
         return None
     if output.ndim == 4:
         _, first, middle, last = output.shape
@@ -248,18 +266,18 @@ def layout_of(output: torch.Tensor, prefix_tokens: int | None, image_size: int) 
 
 
 @contextmanager
-def studied(module: nn.Module) -> Iterator[nn.Module]:
-    """Within, the network is in evaluation and its parameters take no gradient; after, all is as it was.
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """Put a network into evaluation mode without parameter gradients, and restore its state at the end.
 
-    Gradients of the activations do not need those of the weights, which weigh as much as the network.
+    Gradients of activations do not need those of parameters, which take as much memory as the network.
     """
     modes = [(layer, layer.training) for layer in module.modules()]
-    wanted = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    gradients = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
     module.eval().requires_grad_(False)
     try:
         yield module
     finally:
         for layer, training in modes:
             layer.training = training
-        for parameter, wants in wanted:
-            parameter.requires_grad_(wants)
+        for parameter, required in gradients:
+            parameter.requires_grad_(required)

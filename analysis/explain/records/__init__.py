@@ -1,1 +1,1 @@
-"""What is kept of an explained image: the record of its heat maps and checks, and reading records back."""
+"""The record of an explanation, and reading it back."""

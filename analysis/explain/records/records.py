@@ -1,4 +1,4 @@
-"""What was explained, as it stands in a JSON file beside the figures: the border between drawing and the report."""
+"""The record of an explanation: a JSON file beside the figures, written by the explainer and read by the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GRADCAM, PLUS_PLUS = "Grad-CAM", "Grad-CAM++"
 GAUSSIAN, UNIFORM, RANDOM = "centred Gaussian", "uniform", "random"
 """Maps that know nothing of the network, to compare with. ``random`` has the resolution of the real one."""
 UNTRAINED = "Grad-CAM, untrained"
-"""The map of the same network before any training."""
+"""Grad-CAM of the same network before any training."""
 
 DELETION, INSERTION = "deletion AUC", "insertion AUC"
 HEAD_RANDOM, ALL_RANDOM = "rank correlation, head randomised", "rank correlation, all weights randomised"
@@ -24,7 +24,7 @@ MEANING = {
     IN_CELL: "heat on cytoplasm and nucleus, of all heat; to be read beside the uniform map, the centred Gaussian and the untrained network",
     IN_NUCLEUS: "heat on the nucleus, of all heat; to be read beside the uniform map, the centred Gaussian and the untrained network",
 }
-"""The checks there are, in the order in which they are shown, and how to read each."""
+"""How to read the built-in checks. Here, because records written before ``CheckSummary.meaning`` do not hold it."""
 
 Why = Literal["confident and right", "confident and wrong", "drawn at random", "from the folder"]
 
@@ -33,16 +33,32 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Measured(_Frozen):
-    """One check of one map of one image. ``value`` is None where it is undefined: a flat map has no ranks."""
+class Measurement(_Frozen):
+    """The value of a check for one map of one image.
+
+    Attributes:
+        check: name of the check.
+        map: name of the map.
+        value: None where it is undefined: a flat map has no ranks.
+    """
 
     check: str
     map: str
     value: float | None
 
 
-class Check(_Frozen):
-    """One check of one kind of map over all images: mean, SD (ddof = 1), how many it is defined for, how many not."""
+class CheckSummary(_Frozen):
+    """A check of one kind of map over all images.
+
+    Attributes:
+        check: name of the check.
+        map: name of the map.
+        mean: over the images for which it is defined; None without one.
+        sd: standard deviation (ddof = 1); None with fewer than two.
+        images: number of images for which it is defined.
+        undefined: number of the others.
+        meaning: how to read the values; "" in older records.
+    """
 
     check: str
     map: str
@@ -50,14 +66,20 @@ class Check(_Frozen):
     sd: float | None
     images: int
     undefined: int
+    meaning: str = ""
 
 
-class Image(_Frozen):
-    """An image that was explained: the map is that of ``explained``, with its probability.
+class ExplainedImage(_Frozen):
+    """An explained image.
 
     Attributes:
-        label: true class, or None where it is not known.
-        flat: names of the maps that are the same everywhere: no place speaks for the class.
+        image_id: of the image.
+        label: true class, or None where it is unknown.
+        explained: the class that the map explains: the predicted one.
+        probability: of this class.
+        why: why the image was selected.
+        flat: names of the maps that are constant: no place is evidence for the class.
+        measured: values of the checks.
     """
 
     image_id: str
@@ -66,27 +88,35 @@ class Image(_Frozen):
     probability: float
     why: Why
     flat: tuple[str, ...] = ()
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[Measurement, ...] = ()
 
 
 class FigureFiles(_Frozen):
-    """One figure, with file names below the folder of the record."""
+    """A figure: title, caption, images, and the names of its files in the folder of the record."""
 
     title: str
     svg: str
     png: str
     caption: str
-    images: tuple[Image, ...]
+    images: tuple[ExplainedImage, ...]
 
 
 class Explained(_Frozen):
-    """One trained network, explained.
+    """An explained network.
 
     Attributes:
-        grid: rows and columns of the map: its true resolution.
-        edge: of the network's input, and of the figures' images, pixels.
-        guided: what the picture of the gradient is, in words.
-        notes: what a reader must know.
+        architecture: label in the tables; likewise ``scenario``.
+        stage: name of the stage.
+        key: its key.
+        fold: its fold, or None.
+        val_f1_macro: its val score, or None.
+        layer: name of the layer that maps are read from.
+        grid: rows and columns of the maps before enlargement.
+        edge: of the network's input and of the images in the figures, pixels.
+        guided: kind of the guided gradient, in words.
+        figures: the figures.
+        checks: the checks over all images.
+        notes: remarks for the reader.
     """
 
     architecture: str
@@ -100,5 +130,5 @@ class Explained(_Frozen):
     edge: int
     guided: str
     figures: tuple[FigureFiles, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[CheckSummary, ...]
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A figure of the report: a drawing, what is said below it, and what it was made from."""
+"""A figure of the report: a drawing with its caption and the stages it was made from."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ class Figure:
     """A drawing with its caption.
 
     Attributes:
-        name: of its files.
-        sources: the stage folders it was made from.
-        group: of figures that the page shows together.
+        name: file name without ending.
+        drawing: the drawing.
+        caption: text below it.
+        sources: names of the stage folders it was made from.
+        group: figures of a group are shown together on the page.
     """
 
     name: str
@@ -27,12 +29,12 @@ class Figure:
 
 
 def file_name(*parts: str) -> str:
-    """Return a name for the files of a figure."""
+    """Join labels to a file name; characters that are unsafe in file names become ``_``."""
     return "-".join(map(readable, parts))
 
 
 def distinct(figures: Iterable[Figure]) -> tuple[Figure, ...]:
-    """Number the figures whose names would fall together, on systems that know no capitals too."""
+    """Number figures of the same name; names that differ only in case count as the same (file systems)."""
     used: set[str] = set()
     found = []
     for figure in figures:

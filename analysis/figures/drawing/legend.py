@@ -1,4 +1,4 @@
-"""Legends: a line of samples, each with its word."""
+"""Legends: a line of samples with their labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ Sample = Callable[[float, float], Shape]
 
 
 def legend(x: float, y: float, entries: Sequence[tuple[Sample, str]]) -> Iterator[Shape]:
-    """Yield samples with their words from (x, y) to the right."""
-    for sample, word in entries:
+    """Yield samples with their labels, from left to right.
+
+    Args:
+        x: left end, pixels.
+        y: base line of the text, pixels.
+        entries: sample and label.
+    """
+    for sample, label in entries:
         yield sample(x, y - 4)
         room = 18 if isinstance(sample(x, y - 4), Marker) else 28
-        yield Text(x + room, y, word, "soft", SIZE)
-        x += room + width_of(word, SIZE) + 12
+        yield Text(x + room, y, label, "soft", SIZE)
+        x += room + width_of(label, SIZE) + 12
 
 
 def line_sample(like: Polyline) -> Sample:

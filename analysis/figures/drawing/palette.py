@@ -1,4 +1,4 @@
-"""The colours of drawings, on light and on dark paper. Contrasts are tested."""
+"""The colours of drawings on a light and on a dark background. Their contrasts are tested."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DARK: Mapping[Role, str] = {
     "on-low": "#ffffff",
     "on-high": "#000000",
 }
-TURNS = 0.65
-"""Opacity of heat from which text on it takes the other colour: there both colours have a contrast of 4.5."""
+DARK_FROM = 0.65
+"""Opacity of heat from which text on it takes the role ``on-high``: both text colours have a contrast of 4.5 there."""
 
 
 def css() -> str:
-    """Return the rules that colour drawings in a page: light, dark where the reader's system is, light on paper."""
+    """Return the CSS that colours drawings in the page: dark with a dark colour scheme on screen, else light."""
     dark = f"@media screen and (prefers-color-scheme: dark) {{\n{_rules(DARK)}\n}}"
     return f"{_rules(LIGHT)}\n{dark}"
 

@@ -1,4 +1,4 @@
-"""A drawing as PDF, by matplotlib: fonts are embedded, as journals want. Only where PDF is asked for: the import is slow."""
+"""A drawing as PDF, by matplotlib, with embedded fonts as journals require. Imported only for ``--pdf``: it is slow."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 DOTS = 96
-"""CSS pixels of an inch."""
+"""CSS pixels per inch."""
 POINT = 72 / DOTS
 FORMS = {"dot": "o", "square": "s", "diamond": "D"}
 ANCHORS = {"start": "left", "middle": "center", "end": "right"}
 
 
 def as_pdf(drawing: Drawing) -> bytes:
-    """Return a PDF of the drawing, of its size in CSS pixels, on white paper. The same drawing gives the same bytes."""
+    """Return a PDF of the drawing's size, on white. The same drawing gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 

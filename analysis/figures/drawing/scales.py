@@ -1,4 +1,4 @@
-"""Scales, their ticks, and the frame of a diagram."""
+"""Scales, ticks, and the frame of a diagram."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from analysis.figures.drawing.shapes import Point, Polyline, Shape, Text
 
 @dataclass(frozen=True)
 class Scale:
-    """Values between ``low`` and ``high`` along a side of a diagram; ``log``: by their logarithm, low above 0."""
+    """An axis of a diagram.
+
+    Attributes:
+        low: value at its beginning; above 0 if ``log``.
+        high: value at its end.
+        log: whether it is logarithmic.
+    """
 
     low: float
     high: float
@@ -19,7 +25,12 @@ class Scale:
 
     @classmethod
     def around(cls, values: Iterable[float], log: bool = False) -> Scale:
-        """Return a scale that holds all finite values, with a little room."""
+        """Return a scale that holds all finite values, with a margin.
+
+        Args:
+            values: at a logarithmic scale those of 0 and below are ignored.
+            log: whether the scale is logarithmic.
+        """
         found = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
         low, high = (min(found), max(found)) if found else (0.1 if log else 0.0, 1.0)
         if log:
@@ -28,7 +39,7 @@ class Scale:
         return cls(low - room, high + room)
 
     def share(self, value: float) -> float:
-        """Return where a value lies: 0 at ``low``, 1 at ``high``."""
+        """Return the relative position of a value: 0 at ``low``, 1 at ``high``."""
         if self.log:
             if value <= 0:
                 return -math.inf
@@ -36,13 +47,13 @@ class Scale:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self, most: int = 6) -> tuple[float, ...]:
-        """Return round values, at most about so many."""
+        """Return round values, about ``most`` of them at most."""
         return _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, most)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A diagram's area and scales; (x, y) is the upper left corner."""
+    """Area and axes of a diagram; (x, y) is its upper left corner, lengths are pixels."""
 
     x: float
     y: float
@@ -52,22 +63,32 @@ class Panel:
     up: Scale
 
     def place(self, x: float, y: float) -> Point:
-        """Return where a point lies. What is beyond the scale is drawn at its edge."""
+        """Return the position of a point in pixels; values beyond a scale are clipped to its end.
+
+        Args:
+            x: value on the horizontal scale.
+            y: value on the vertical scale.
+        """
         return self.x + self.width * _within(self.across.share(x)), self.y + self.height * (
             1 - _within(self.up.share(y))
         )
 
     def curve(self, xs: Sequence[float], ys: Sequence[float]) -> tuple[Point, ...]:
-        """Return the points of a curve, those without a finite value left out."""
+        """Return the positions of a curve in pixels; points that are not finite are left out.
+
+        Args:
+            xs: values on the horizontal scale.
+            ys: values on the vertical scale, as many.
+        """
         return tuple(self.place(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y))
 
-    def frame(self, across: str, up: str, whole: bool = False) -> Iterator[Shape]:
+    def frame(self, across: str, up: str, integers: bool = False) -> Iterator[Shape]:
         """Yield grid lines, ticks and labels.
 
         Args:
-            across: label below.
-            up: label above the left side.
-            whole: whether ticks below are whole numbers only.
+            across: label of the horizontal axis.
+            up: label of the vertical axis.
+            integers: whether the horizontal axis has ticks at integers only.
         """
         bottom = self.y + self.height
         for value in self.up.ticks(5):
@@ -75,7 +96,7 @@ class Panel:
             yield Polyline(((self.x, y), (self.x + self.width, y)), "line")
             yield Text(self.x - 6, y + 4, tick_text(value), "soft", anchor="end")
         for value in self.across.ticks():
-            if whole and value != round(value):
+            if integers and value != round(value):
                 continue
             x = self.place(value, self.up.low)[0]
             yield Polyline(((x, bottom), (x, bottom + 4)), "soft")
@@ -86,7 +107,7 @@ class Panel:
 
 
 def tick_text(value: float) -> str:
-    """Return a round value: 0.05, 1e-05, 20."""
+    """Format the value of a tick: 0.05, 1e-05, 20."""
     return f"{value:.4g}".replace("e-0", "e-").replace("-", "−")
 
 

@@ -1,4 +1,4 @@
-"""What drawings are made of. Lengths are pixels, y grows downwards; colours are roles, so that a page may be dark."""
+"""Drawing primitives. Lengths are pixels, y grows downwards; colours are roles, resolved for a light or dark page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ Anchor = Literal["start", "middle", "end"]
 Form = Literal["dot", "square", "diamond"]
 Point = tuple[float, float]
 LETTER = 0.62
-"""Mean width of a letter, of the size of its font: enough to leave room for labels."""
+"""Mean width of a character relative to the font size: exact enough to leave room for labels."""
 
 
 @dataclass(frozen=True)
 class Polyline:
-    """A line through points; ``dash``: lengths drawn and left out."""
+    """A line through points.
+
+    Attributes:
+        dash: lengths of dashes and gaps in turn; empty: solid.
+    """
 
     points: tuple[Point, ...]
     role: Role = "ink"
@@ -38,7 +42,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Marker:
-    """A point of a diagram; hollow marks show the paper inside."""
+    """A point of a diagram; a hollow one is filled with the background colour."""
 
     x: float
     y: float
@@ -50,7 +54,11 @@ class Marker:
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text, its base line at (x, y); ``turn``: degrees clockwise about that point."""
+    """A line of text with its base line at (x, y).
+
+    Attributes:
+        turn: rotation about (x, y), degrees clockwise.
+    """
 
     x: float
     y: float
@@ -70,22 +78,23 @@ class Drawing:
     """A drawing.
 
     Attributes:
-        title: what it is, in a line: drawn, and what a screen reader says first.
-        told: what it shows, in words, for who cannot see it.
+        title: heading, also read first by a screen reader.
+        description: the content in words, for screen readers.
+        shapes: drawn in this order.
     """
 
     width: float
     height: float
     title: str
-    told: str
+    description: str
     shapes: tuple[Shape, ...]
 
 
-def shortened(text: str, most: int) -> str:
-    """Return a text of at most so many letters; one that was cut ends in an ellipsis."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def width_of(text: str, size: float) -> float:
-    """Return about how wide a text is."""
+    """Estimate the width of a text.
+
+    Args:
+        text: on one line.
+        size: of the font, pixels.
+    """
     return len(text) * size * LETTER

@@ -1,4 +1,4 @@
-"""A drawing as SVG. The same text stands in the page, whose rules recolour it by class, and alone as a file."""
+"""A drawing as SVG. The page embeds it and recolours it by CSS class; as a file it stands alone."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ FONTS = "system-ui, -apple-system, Segoe UI, Roboto, Helvetica, Arial, sans-seri
 
 
 def as_svg(drawing: Drawing) -> str:
-    """Return an SVG element. Everything that names something is escaped."""
+    """Return an SVG element; all texts are escaped."""
     width, height = _number(drawing.width), _number(drawing.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="{FONTS}" font-size="11">'
     )
-    said = f"<title>{_escape(drawing.title)}</title><desc>{_escape(drawing.told)}</desc>"
-    return f"{head}{said}{_groups(drawing.shapes)}</svg>"
+    texts = f"<title>{_escape(drawing.title)}</title><desc>{_escape(drawing.description)}</desc>"
+    return f"{head}{texts}{_groups(drawing.shapes)}</svg>"
 
 
 def as_file(drawing: Drawing) -> bytes:
-    """Return the content of an SVG file: the drawing on white paper."""
+    """Return the content of an SVG file: the drawing on white."""
     paper = Box(0, 0, drawing.width, drawing.height, "paper")
-    whole = Drawing(drawing.width, drawing.height, drawing.title, drawing.told, (paper, *drawing.shapes))
+    whole = Drawing(drawing.width, drawing.height, drawing.title, drawing.description, (paper, *drawing.shapes))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{as_svg(whole)}\n'.encode()
 
 
 def _groups(shapes: Iterable[Shape]) -> str:
-    """Write what neighbours have in common once: a heat map has hundreds of alike boxes."""
+    """Write attributes that neighbouring shapes share once: a heat map has hundreds of similar boxes."""
     return "".join(
         f"<g {common}>{''.join(map(_element, of_group))}</g>" for common, of_group in groupby(shapes, key=_common)
     )
@@ -47,7 +47,7 @@ def _common(shape: Shape) -> str:
     fill = "paper" if isinstance(shape, Marker) and shape.hollow else shape.role
     parts = f'class="f-{fill}" fill="{LIGHT[fill]}"'
     if isinstance(shape, Marker):
-        # A rim of paper parts marks that lie on each other; a hollow one has a rim of its own colour.
+        # A rim in the background colour separates overlapping marks; a hollow one has a rim of its own colour.
         rim = shape.role if shape.hollow else "paper"
         return f'class="f-{fill} s-{rim}" fill="{LIGHT[fill]}" stroke="{LIGHT[rim]}" stroke-width="1.5"'
     if isinstance(shape, Text):
@@ -89,6 +89,6 @@ def _number(value: float, digits: int = 1) -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape for XML, and leave out what XML 1.0 cannot hold: control characters and lone surrogates."""
+    """Escape for XML, without the characters that XML 1.0 forbids: control characters and lone surrogates."""
     held = (letter for letter in text if letter in "\t\n\r" or (letter >= " " and not "\ud800" <= letter <= "\udfff"))
     return escape("".join(held).replace("\ufffe", "").replace("\uffff", ""))

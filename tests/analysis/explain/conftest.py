@@ -10,7 +10,7 @@ import cv2
 import pytest
 import torch
 
-from analysis.explain.explained_model import ExplainedModel, load_trained
+from analysis.explain.methods.explained_model import ExplainedModel, load_trained
 from sweep.run import main as sweep
 from trainables.store.stage_lookup import find_begun
 from trainables.store.study import Study

@@ -178,10 +178,10 @@ def _take_results(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_drop_weights, "keeps no weights (dropped: keep_weights is pretrain)"),
+        (_drop_weights, "were not kept (dropped: keep_weights is pretrain)"),
         (_change_weights, "its SHA-256 differs"),
         (_take_results, "nothing to explain: 2 planned cells do not count"),
-        (lambda folder: (folder / "grid.yaml").write_text("{"), "grid.yaml is no YAML"),
+        (lambda folder: (folder / "grid.yaml").write_text("{"), "grid.yaml cannot be read"),
         (lambda folder: (folder / "grid.yaml").unlink(), "grid.yaml is missing"),
         (lambda folder: (folder / "grid.yaml").write_text("target: x"), "does not say how the target is read"),
     ],
@@ -204,13 +204,13 @@ def test_images_that_are_not_at_hand_are_asked_for(folder: Path, capsys: pytest.
     assert "are not those the study was made with" in capsys.readouterr().err
     (folder / "grid.yaml").write_text("target: cells\ndata: {cells: {reader: bone_marrow}}\n")
     assert main([str(folder), "--steps", "0"]) == 2
-    assert "not at hand: no prepared form of them" in capsys.readouterr().err
+    assert "not available: no packed form of them" in capsys.readouterr().err
 
 
 def test_images_are_prepared_anew_where_the_cache_is_gone(study: Study, folder: Path) -> None:
     shutil.rmtree(folder.parent / ".cache")
-    wanted = ExplainRequest(["vit"], classes=["monocyte"], count=1, steps=0)
-    (one,) = explain_study(study, wanted, data=folder)
+    wanted = ExplainRequest(["vit"], classes=["monocyte"], count=1, steps=0, data=folder)
+    (one,) = explain_study(study, wanted)
     assert one.figures[0].images
     assert list((folder.parent / ".cache" / "data").glob("*/meta.json"))
 
@@ -231,11 +231,17 @@ def test_bad_arguments_are_answered(
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--stage", "x"], ["--images", "x", "--out", "y"], ["--count", "0"], ["--steps", "-1"],
-     ["--stage", "x", "--images", "y", "--out", "z", "--classes", "a"]],
-)  # fmt: skip
-def test_arguments_that_do_not_go_together_are_refused(made: Path, arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([str(made), *arguments])
-    assert caught.value.code == 2
+    ("arguments", "message"),
+    [
+        (["--stage", "x"], "--stage, --images and --out go together"),
+        (["--images", "x", "--out", "y"], "--stage, --images and --out go together"),
+        (["--count", "0"], "--count must be at least 1"),
+        (["--steps", "-1"], "--steps at least 0"),
+        (["--stage", "x", "--images", "y", "--out", "z", "--classes", "a"], "--images explains a folder"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(
+    made: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(made), *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from analysis.explain.evaluate import ImageHeatmaps
+from analysis.explain.evaluate import EvaluatedImages, ImageHeatmaps
 from analysis.explain.panels import HEAT, OPAQUE, as_png, as_svg, draw, over_grey
-from analysis.explain.records.records import DELETION, GRADCAM, INSERTION, PLUS_PLUS, RANDOM, Measured
+from analysis.explain.records.records import DELETION, GRADCAM, INSERTION, PLUS_PLUS, RANDOM, Measurement
 from analysis.explain.sampling import SampledImage
 from analysis.explain.writer import doubts
 
@@ -28,15 +28,20 @@ def shown(flat: bool = False, mask: bool = True) -> ImageHeatmaps:
     return ImageHeatmaps(picked, pixels, {GRADCAM: heat, PLUS_PLUS: heat}, heat, cell if mask else None, ())
 
 
+def drawn(title: str, images: list[ImageHeatmaps], guided: str) -> Figure:
+    grids = {GRADCAM: (7, 7), PLUS_PLUS: (7, 7)}
+    return draw(title, images, EvaluatedImages(tuple(images), CLASSES, guided, grids))
+
+
 def texts(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(mpl.text.Text))
 
 
 def test_a_figure_says_what_it_shows() -> None:
-    figure = draw("of <EOS>", [shown(), shown(flat=True)], CLASSES, "guided back-propagation through ReLU", (7, 7))
+    figure = drawn("of <EOS>", [shown(), shown(flat=True)], "guided back-propagation through ReLU")
     words = texts(figure)
     for expected in (
-        "of <EOS>", "true <EOS> & $x_1$", "said MON, 0.875", "confident and wrong", "$image_1$.png",
+        "of <EOS>", "true <EOS> & $x_1$", "predicted MON, 0.875", "confident and wrong", "$image_1$.png",
         "Grad-CAM\nmap 7 × 7, enlarged", "Grad-CAM++\nmap 7 × 7, enlarged", "guided Grad-CAM",
         "guided back-propagation through ReLU", "each map scaled to its own hottest place", "no heat",
     ):  # fmt: skip
@@ -45,13 +50,13 @@ def test_a_figure_says_what_it_shows() -> None:
 
 
 def test_a_plain_gradient_is_not_called_guided() -> None:
-    words = texts(draw("t", [shown(mask=False)], CLASSES, "plain gradient: …", (7, 7)))
+    words = texts(drawn("t", [shown(mask=False)], "plain gradient: …"))
     assert "guided Grad-CAM" not in words
     assert "gradient × Grad-CAM" in words
 
 
 def test_the_files_are_what_they_are_called() -> None:
-    figure = draw("t", [shown()], CLASSES, "guided", (7, 7))
+    figure = drawn("t", [shown()], "guided")
     with Image.open(io.BytesIO(as_png(figure))) as image:
         assert image.format == "PNG"
     svg = as_svg(figure)
@@ -65,9 +70,9 @@ def test_heat_grows_in_lightness_so_that_it_reads_in_grey() -> None:
     assert lightness[-1] - lightness[0] > 0.5
 
 
-def measured(faithful: float, random: float) -> tuple[Measured, ...]:
+def measured(faithful: float, random: float) -> tuple[Measurement, ...]:
     return tuple(
-        Measured(check=check, map=name, value=value)
+        Measurement(check=check, map=name, value=value)
         for name, gain in ((GRADCAM, faithful), (RANDOM, random))
         for check, value in ((DELETION, 0.5), (INSERTION, 0.5 + gain))
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from analysis.explain.sampling import best_cells, class_numbers, pick
+from analysis.explain.sampling import best_cells, class_numbers, sample
 from analysis.results.collect import collect
 from analysis.results.predictions import Predictions, softmax
 from trainables.errors import UserError
@@ -16,13 +16,13 @@ from trainables.store.study import Study
 SURE = {"a": 0.9, "b": 0.6, "c": 0.99, "d": 0.2, "e": 0.05, "f": 0.7, "g": 0.3, "h": 0.8}
 
 
-def said() -> Predictions:
+def predictions() -> Predictions:
     logits = np.array([[np.log(p), np.log(1 - p)] for p in SURE.values()], dtype=np.float32)
     return Predictions(pa.array(list(SURE)), np.array([0] * 6 + [1] * 2), logits)
 
 
 def test_the_most_confident_right_and_wrong_and_some_of_the_others() -> None:
-    found = pick(said(), 0, 1, "seed")
+    found = sample(predictions(), 0, 1, "seed")
     assert [(one.image_id, one.why) for one in found[:2]] == [
         ("c", "confident and right"),
         ("e", "confident and wrong"),
@@ -35,15 +35,15 @@ def test_the_most_confident_right_and_wrong_and_some_of_the_others() -> None:
 
 
 def test_the_draw_is_repeatable_and_never_repeats_an_image() -> None:
-    drawn = [[one.image_id for one in pick(said(), 0, 2, seed)] for seed in ("x", "x", *"abcdefgh")]
+    drawn = [[one.image_id for one in sample(predictions(), 0, 2, seed)] for seed in ("x", "x", *"abcdefgh")]
     assert drawn[0] == drawn[1]
     assert len({tuple(one) for one in drawn}) > 1
     assert all(len(set(one)) == len(one) == 6 for one in drawn)
 
 
 def test_there_may_be_fewer_than_wanted() -> None:
-    assert [one.image_id for one in pick(said(), 1, 5, "seed")] == ["g", "h"]
-    assert pick(said(), 7, 5, "seed") == []
+    assert [one.image_id for one in sample(predictions(), 1, 5, "seed")] == ["g", "h"]
+    assert sample(predictions(), 7, 5, "seed") == []
 
 
 def test_probabilities_of_huge_logits_are_finite() -> None:

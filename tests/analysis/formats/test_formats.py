@@ -7,6 +7,8 @@ import io
 import re
 from typing import Any
 
+import pytest
+
 from analysis.formats.latex import latex
 from analysis.formats.markdown import markdown, plain_text
 from analysis.formats.table import Column, Footnote, Row, Table
@@ -20,7 +22,7 @@ def a_table() -> Table:
         name="t",
         title="T",
         columns=(
-            Column("label", "La_bel", noted=True),
+            Column("label", "La_bel", marked=True),
             Column("n", "n", "count"),
             Column("f1_mean", "F1", "score", std_key="f1_std", best=True),
         ),
@@ -37,10 +39,10 @@ def a_table() -> Table:
 
 def test_where_all_are_alike_none_is_marked() -> None:
     column = Column("f1", "F1", "score", best=True)
-    alike = Table("t", "T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": None})))
-    assert not any(cell.best for row in alike.shown for cell in row)
-    two = Table("t", "T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": 0.25})))
-    assert [row[0].best for row in two.shown] == [True, True, False]
+    alike = Table("T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": None})))
+    assert not any(cell.best for row in alike.formatted for cell in row)
+    two = Table("T", (column,), (Row({"f1": 0.5}), Row({"f1": 0.5}), Row({"f1": 0.25})))
+    assert [row[0].best for row in two.formatted] == [True, True, False]
 
 
 def test_csv_keeps_every_digit_and_gaps_are_empty() -> None:
@@ -74,12 +76,12 @@ def test_latex_is_escaped() -> None:
 
 def test_long_latex_table_breaks_over_pages() -> None:
     table = a_table()
-    long = Table(table.name, table.title, table.columns, table.rows * 20)
+    long = Table(table.title, table.columns, table.rows * 20, name=table.name)
     assert latex(long).count(r"\begin{longtable}") == 1
 
 
 def test_terminal_text_has_no_control_characters() -> None:
-    table = Table("t", "T", (Column("label", "L"),), (Row({"label": "\x1b[31mred\nline"}),))
+    table = Table("T", (Column("label", "L"),), (Row({"label": "\x1b[31mred\nline"}),))
     assert plain_text(table).splitlines()[-1] == " [31mred line"
 
 
@@ -109,3 +111,9 @@ def test_views_hold_the_same_figures(small: Any) -> None:
 
 
 _MEASURES = ("precision", "recall", "f1", "mcc")
+
+
+def test_a_row_without_a_value_is_refused_by_name() -> None:
+    columns = (Column("label", "Label"), Column("f1", "F1", "score", std_key="f1_std"))
+    with pytest.raises(ValueError, match="table 'T': row 1 has no value of f1_std"):
+        Table("T", columns, (Row({"label": "a", "f1": 1.0, "f1_std": None}), Row({"label": "b", "f1": 0.5})))

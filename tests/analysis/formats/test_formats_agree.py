@@ -15,9 +15,13 @@ from analysis.formats.latex import latex
 from analysis.formats.markdown import markdown
 from analysis.formats.table import Table
 from analysis.page.build import build
-from analysis.page.templating import html
+from analysis.page.templating import engine
 
 Cells = list[list[str]]
+
+
+def html(table: Table) -> str:
+    return str(engine().get_template("table.html.j2").module.whole(table))  # type: ignore[attr-defined]
 
 
 def from_markdown(text: str) -> Cells:
@@ -109,7 +113,7 @@ def tables(finished: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tab
         / next(p.name for p in (root / "stages").iterdir() if "vit_b_32-PCam-f1-r0.01" in p.name)
         / "result.json"
     ).unlink()
-    return build(Study.open(str(root))).tables.all
+    return build(Study.open(str(root))).content.tables
 
 
 def test_all_four_hold_the_same_figures(tables: tuple[Table, ...]) -> None:

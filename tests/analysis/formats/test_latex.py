@@ -39,7 +39,7 @@ def test_every_table_compiles(small: Any, tmp_path: Path) -> None:
     small.fail("resnet18-Random-f1-r0.01", "Value_Error", NASTY)
     report = build(small.study)
     files = sorted((small.root / "report" / "tables").glob("*.tex"))
-    assert len(files) == len(report.tables.all) >= 12
+    assert len(files) == len(report.content.tables) >= 12
     log = compile_latex([file.read_text(encoding="utf-8") for file in files], tmp_path)
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
     assert "multiply" not in log
@@ -50,7 +50,7 @@ def test_every_table_compiles(small: Any, tmp_path: Path) -> None:
 @pytest.mark.skipif(PDFLATEX is None, reason=NO_TEX)
 def test_tables_of_a_study_not_begun_compile(small: Any, tmp_path: Path) -> None:
     (small.root / "stages").rename(small.root / "gone")
-    compile_latex([latex(table) for table in build(small.study).tables.all], tmp_path)
+    compile_latex([latex(table) for table in build(small.study).content.tables], tmp_path)
 
 
 @pytest.mark.skipif(PDFLATEX is None, reason=NO_TEX)
@@ -58,12 +58,12 @@ def test_nasty_text_compiles_short_and_long(tmp_path: Path) -> None:
     table = Table(
         name="nasty_one",
         title=NASTY,
-        columns=(Column("label", NASTY, noted=True), Column("f1", "F1", "score", std_key="sd", best=True)),
+        columns=(Column("label", NASTY, marked=True), Column("f1", "F1", "score", std_key="sd", best=True)),
         rows=(Row({"label": NASTY, "f1": 0.5, "sd": None}, ("a",)), Row({"label": "[z]", "f1": 0.25, "sd": 0.1})),
         caption=NASTY,
         footnotes=(Footnote("a", NASTY),),
     )
-    long = Table("long_one", "L", table.columns, table.rows * 40, NASTY, table.footnotes)
+    long = Table("L", table.columns, table.rows * 40, NASTY, table.footnotes, name="long_one")
     compile_latex([latex(table), latex(long)], tmp_path)
 
 

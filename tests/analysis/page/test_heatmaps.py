@@ -21,8 +21,8 @@ def test_pictures_are_embedded_whole(small: Any) -> None:
     assert found.fault is None
     (network,) = found.networks
     data = b64encode(rich_study.png()).decode()
-    assert [one.data for one in network.pictures] == [f"data:image/png;base64,{data}"] * 4
-    assert "confident and right: ABE/1.jpg, true ABE, said ABE at 0.900" in network.pictures[0].told
+    assert [one.data for one in network.figures] == [f"data:image/png;base64,{data}"] * 4
+    assert "confident and right: ABE/1.jpg, true ABE, predicted ABE at 0.900" in network.figures[0].description
     build(small.study)
     page = (small.root / "report" / "index.html").read_text()
     assert page.count(data) == 4
@@ -33,8 +33,8 @@ def test_what_is_left_out_is_counted_and_linked(small: Any) -> None:
     rich_study.add_explanation(small)
     size = len(rich_study.png())
     found = gallery(small.study, keys(small), most_bytes=2 * size + 1)
-    assert (found.shown, found.left_out) == (2, 2)
-    assert [one.drawn.title for one in found.networks[0].left_out] == ["test images of LYT", "test images of MON"]
+    assert (found.embedded, found.left_out) == (2, 2)
+    assert [one.files.title for one in found.networks[0].left_out] == ["test images of LYT", "test images of MON"]
 
 
 def test_each_network_has_its_turn(small: Any) -> None:
@@ -42,7 +42,7 @@ def test_each_network_has_its_turn(small: Any) -> None:
     other = first.model_copy(update={"scenario": "PCam"})
     small.study.storage.write("report/figures/gradcam-other.json", other.model_dump_json().encode())
     found = gallery(small.study, keys(small), most_bytes=2 * len(rich_study.png()))
-    assert [sum(one.data is not None for one in network.pictures) for network in found.networks] == [1, 1]
+    assert [sum(one.data is not None for one in network.figures) for network in found.networks] == [1, 1]
 
 
 def test_a_record_cannot_show_other_files(small: Any) -> None:
@@ -54,8 +54,8 @@ def test_a_record_cannot_show_other_files(small: Any) -> None:
     ]
     rich_study.add_explanation(small, figures=(*outside, *missing, *other))
     (network,) = gallery(small.study, keys(small)).networks
-    assert all(one.data is None for one in network.pictures)
-    faults = [one.fault or "" for one in network.pictures]
+    assert all(one.data is None for one in network.figures)
+    faults = [one.fault or "" for one in network.figures]
     assert "is no name of a file" in faults[0]
     assert "is missing" in faults[1]
     assert "is no PNG picture" in faults[2]

@@ -65,7 +65,7 @@ def test_counts_add_up_to_those_of_the_whole() -> None:
     assert parts.total == 300
     assert parts.ece == pytest.approx(whole.ece, abs=1e-12)
     assert parts.brier == pytest.approx(whole.brier, abs=1e-6)
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no calibration counts"):
         pooled([])
 
 
@@ -75,7 +75,7 @@ def test_no_images_have_no_calibration() -> None:
 
 
 def test_the_tables_hold_each_test_image_once(finished: Any, small: Any) -> None:
-    tables = {table.name: table for table in build(small.study).tables.all}
+    tables = {table.name: table for table in build(small.study).content.tables}
     images = sum(int(str(row.values["images"])) for row in tables["reliability"].rows)
     # Of four rows, each with the test parts of three folds: all images but one third of ABE, which lies in two folds.
     assert images == 4 * sum(len(table) for table in _tests(small))

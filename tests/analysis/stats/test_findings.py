@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from analysis.results.collect import collect
 from analysis.stats.class_averages import row_scores
 from analysis.stats.comparisons import Comparer, Comparison
-from analysis.stats.findings import Finding, answers, limits
+from analysis.stats.findings import Finding, all_findings, limits
 from analysis.stats.paired_tests import corrected_t_test
 from tests.analysis.support.full_size import CLASSES, write_full_size
 from trainables.store.storage import Storage
@@ -33,7 +33,7 @@ def comparer(study: Study) -> Comparer:
 
 
 def by_name(study: Study, **options: Any) -> dict[str, Finding]:
-    return {answer.name: answer for answer in answers(comparer(study), **options)}
+    return {answer.name: answer for answer in all_findings(comparer(study), **options)}
 
 
 def test_imagenet_pairs_scenarios_alike_but_for_their_start(study: Study) -> None:
@@ -53,14 +53,14 @@ def test_imagenet_pairs_scenarios_alike_but_for_their_start(study: Study) -> Non
 
 def test_the_figures_are_those_of_the_fold_scores(study: Study) -> None:
     one = comparer(study)
-    answer = {found.name: found for found in answers(one)}["imagenet"]
+    answer = {found.name: found for found in all_findings(one)}["imagenet"]
     head = answer.comparisons[0]
     by_fold = [
         np.mean([(one.scores[a][fold, 0] - one.scores[b][fold, 0])[0] for a, b in head.pairs]) for fold in range(5)
     ]
     split = one.collected.split
     tested = sum(len(split.part(fold, "test").labels) for fold in range(5))
-    expected = corrected_t_test(by_fold, tested / sum(split.trained.values()))
+    expected = corrected_t_test(by_fold, tested / sum(split.train_images.values()))
     assert head.test is not None
     assert [head.test.mean, head.test.p] == pytest.approx([expected.mean, expected.p])
     assert head.interval is not None
@@ -83,7 +83,7 @@ def test_domains_come_from_names_from_the_grid_or_from_the_caller(study: Study, 
 def test_an_answer_names_the_pairs_that_point_the_other_way(study: Study) -> None:
     one = comparer(study)
     mean_f1 = {name: float(np.mean([value[0] for value in runs.values()])) for name, runs in one.scores.items()}
-    for answer in answers(one):
+    for answer in all_findings(one):
         head = answer.comparisons[0]
         assert head.test is not None
         against = [(a, b) for a, b in head.pairs if (mean_f1[a] - mean_f1[b]) * head.test.mean < 0]
@@ -91,7 +91,7 @@ def test_an_answer_names_the_pairs_that_point_the_other_way(study: Study) -> Non
         assert (f"The other way round in {len(against)} of the {len(head.pairs)} pairs" in answer.sentence) == bool(
             against
         )
-    mixed = one.one(Comparison("a", "b", ((best(mean_f1), worst(mean_f1)), (worst(mean_f1), second(mean_f1)))))
+    mixed = one.tested(Comparison("a", "b", ((best(mean_f1), worst(mean_f1)), (worst(mean_f1), second(mean_f1)))))
     assert len(mixed.against) == 1
 
 
@@ -123,7 +123,7 @@ def test_missing_folds_leave_every_side_of_a_comparison(study: Study, tmp_path: 
         for name, found in one.scores.items()
     }
     one.__dict__["scores"] = runs
-    found = {answer.name: answer for answer in answers(one)}["domain"].comparisons
+    found = {answer.name: answer for answer in all_findings(one)}["domain"].comparisons
     assert [comparison.folds for comparison in found if ("vit_l_32", "PCam") in {a for a, _ in comparison.pairs}] == [
         (1, 2, 4),
         (1, 2, 4),
@@ -134,7 +134,7 @@ def test_missing_folds_leave_every_side_of_a_comparison(study: Study, tmp_path: 
 def test_a_pair_without_a_common_fold_is_left_out_and_named(study: Study) -> None:
     one = comparer(study)
     one.__dict__["scores"] = {name: ({} if name == ("vit_l_32", "CD") else runs) for name, runs in one.scores.items()}
-    head = {answer.name: answer for answer in answers(one)}["domain"].comparisons[0]
+    head = {answer.name: answer for answer in all_findings(one)}["domain"].comparisons[0]
     assert head.without == ((("vit_l_32", "PCam"), ("vit_l_32", "CD")),)
     assert len(head.pairs) == 3
     assert len(head.folds) == 5
@@ -145,7 +145,7 @@ def test_two_folds_are_not_enough(study: Study) -> None:
     one.__dict__["scores"] = {
         name: {run: value for run, value in runs.items() if run[0] < 2} for name, runs in one.scores.items()
     }
-    answer = {found.name: found for found in answers(one)}["imagenet"]
+    answer = {found.name: found for found in all_findings(one)}["imagenet"]
     assert answer.sentence.startswith("Not enough folds to tell (2; at least 3 are needed): ")
     assert not any(comparison.settled for comparison in answer.comparisons)
     assert {comparison.p_holm for comparison in answer.comparisons} == {None}
@@ -158,8 +158,8 @@ def test_seeds_of_a_fold_are_no_further_folds(study: Study) -> None:
         name: {**runs, **{(fold, 1): value + 0.01 for (fold, _), value in runs.items()}}
         for name, runs in one.scores.items()
     }
-    one.__dict__["scores"], one.__dict__["drawn"] = doubled, doubled
-    found = one.one(Comparison("a", "b", ((("vit_l_32", "ImageNet"), ("vit_l_32", "Random")),)))
+    one.__dict__["scores"], one.__dict__["draw_scores"] = doubled, doubled
+    found = one.tested(Comparison("a", "b", ((("vit_l_32", "ImageNet"), ("vit_l_32", "Random")),)))
     assert found.test is not None
     assert found.test.folds == 5
 

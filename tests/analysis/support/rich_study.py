@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image as Picture
 
-from analysis.explain.records.records import Check, Explained, FigureFiles, Image
+from analysis.explain.records.records import CheckSummary, Explained, ExplainedImage, FigureFiles
 from trainables.lr_range.suggestion import SuggestedRate, choose
 from trainables.specs import Ramp, Stage
 from trainables.store.study import StageFolder
@@ -94,7 +94,7 @@ def add_explanation(small: Any, **changed: Any) -> Explained:
         edge=224,
         guided="guided back-propagation through ReLU",
         figures=tuple(_drawn(small, f"{name}-{place:02d}", label) for place, label in enumerate(small.plan["classes"])),
-        checks=(Check(check="deletion AUC", map="Grad-CAM", mean=0.25, sd=0.1, images=4, undefined=0),),
+        checks=(CheckSummary(check="deletion AUC", map="Grad-CAM", mean=0.25, sd=0.1, images=4, undefined=0),),
         notes=("A map has 7 × 7 places.",),
     ).model_copy(update=changed)
     small.study.storage.write(f"report/figures/{name}.json", explained.model_dump_json().encode())
@@ -104,7 +104,9 @@ def add_explanation(small: Any, **changed: Any) -> Explained:
 def _drawn(small: Any, name: str, label: str) -> FigureFiles:
     small.study.storage.write(f"report/figures/{name}.png", png())
     small.study.storage.write(f"report/figures/{name}.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    one = Image(image_id=f"{label}/1.jpg", label=label, explained=label, probability=0.9, why="confident and right")
+    one = ExplainedImage(
+        image_id=f"{label}/1.jpg", label=label, explained=label, probability=0.9, why="confident and right"
+    )
     return FigureFiles(
         title=f"test images of {label}",
         svg=f"{name}.svg",

@@ -14,7 +14,7 @@ from trainables.store.study import StageFolder
 
 
 def table(small: Any, name: str) -> Table:
-    (found,) = (table for table in build(small.study).tables.all if table.name == name)
+    (found,) = (table for table in build(small.study).content.tables if table.name == name)
     return found
 
 

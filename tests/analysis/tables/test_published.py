@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
 from analysis.page.build import build
-from analysis.page.sections import Options
+from analysis.stats.report_data import ReportOptions
 from tests.analysis.support.full_size import CLASSES, write_full_size
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -24,7 +24,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def tables(study: Study, **options: Any) -> dict[str, Any]:
-    return {table.name: table for table in build(study, Options(**options)).tables.all}
+    return {table.name: table for table in build(study, ReportOptions(**options)).content.tables}
 
 
 def test_rare_classes_are_named_and_left_out_of_the_mean(study: Study) -> None:
@@ -73,6 +73,6 @@ def test_the_anchor_of_the_whole_set_needs_no_note(tmp_path: Path) -> None:
 
     plan = SimpleNamespace(target="bone_marrow", classes=CLASSES)
     whole = SimpleNamespace(plan=plan, split=SimpleNamespace(labels=np.zeros(171_373)))
-    table = published_table(whole)  # type: ignore[arg-type]
+    table = published_table.make(SimpleNamespace(collected=whole))  # type: ignore[arg-type]
     assert table is not None
     assert not table.footnotes

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 
+from analysis.formats.number_format import rate_text
 from analysis.page.build import build
-from analysis.stats.class_averages import rate_text
 
 MEASURES = ("precision", "recall", "f1", "mcc")
 CLASSES = 4
@@ -140,7 +140,7 @@ def test_one_run_has_no_deviation(small: Any) -> None:
     assert float(row["f1_mean"]) > 0
     assert {row[key] for key in row if key.endswith("_std")} == {""}
     assert {line["mcc_std"] for line in read_csv(small, "per_class")[:4]} == {""}
-    assert report.scores.shown[0][6].plain.endswith("± –")
+    assert report.scores.formatted[0][6].plain.endswith("± –")
 
 
 def test_a_row_without_a_run_still_stands(small: Any) -> None:

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.explain.checks.deletion_insertion import deletion_insertion, share_hotter
-from analysis.explain.checks.sanity_check import randomised, similarity
-from analysis.explain.explained_model import ExplainedModel
-from analysis.explain.methods.grad_cam import activation_maps
-from analysis.explain.records.records import ALL_RANDOM, GRADCAM, HEAD_RANDOM
+from analysis.explain.checks.deletion_insertion import PixelOrder, deletion_insertion, share_hotter
+from analysis.explain.checks.random_network import randomised
+from analysis.explain.checks.sanity_check import similarity
+from analysis.explain.methods.explained_model import ExplainedModel
+from analysis.explain.methods.grad_cam import grad_cam
+from analysis.explain.records.records import ALL_RANDOM, HEAD_RANDOM
 
 
 class Contrast(nn.Module):
@@ -31,8 +32,8 @@ def quarter(row: int, column: int) -> np.ndarray:
 
 def test_a_map_of_what_counts_is_more_faithful_than_one_of_what_does_not() -> None:
     image = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    faithful = deletion_insertion(Contrast().eval(), image, 1, quarter(0, 0), 8, 0)
-    beside = deletion_insertion(Contrast().eval(), image, 1, quarter(1, 1), 8, 0)
+    faithful = deletion_insertion(Contrast().eval(), image, 1, PixelOrder(quarter(0, 0), 0), 8)
+    beside = deletion_insertion(Contrast().eval(), image, 1, PixelOrder(quarter(1, 1), 0), 8)
     assert faithful[0] < 0.35
     assert faithful[1] > 0.65
     assert beside[0] > faithful[0] + 0.2
@@ -44,17 +45,19 @@ def test_a_network_that_sees_nothing_has_constant_curves() -> None:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[0.0, np.log(3)]]).expand(len(images), 2)
 
-    areas = deletion_insertion(Blind(), torch.randn(3, 16, 16), 1, np.eye(16, dtype=np.float32), 5, 0)
+    areas = deletion_insertion(Blind(), torch.randn(3, 16, 16), 1, PixelOrder(np.eye(16, dtype=np.float32), 0), 5)
     assert areas == pytest.approx((0.75, 0.75))
 
 
 def test_ranks_follow_the_heat_and_are_drawn_among_equals() -> None:
     heat = np.array([[0.1, 0.9], [0.5, 0.0]], np.float32)
-    assert share_hotter(heat, 0).tolist() == [[0.5, 0.0], [0.25, 0.75]]
+    assert share_hotter(PixelOrder(heat, 0)).tolist() == [[0.5, 0.0], [0.25, 0.75]]
     flat = np.zeros((8, 8), np.float32)
-    assert sorted(share_hotter(flat, 0).reshape(-1)) == [i / 64 for i in range(64)]
-    assert share_hotter(flat, 0).reshape(-1).tolist() != sorted(share_hotter(flat, 0).reshape(-1))
-    assert not np.array_equal(share_hotter(flat, 0), share_hotter(flat, 1))
+    assert sorted(share_hotter(PixelOrder(flat, 0)).reshape(-1)) == [i / 64 for i in range(64)]
+    assert share_hotter(PixelOrder(flat, 0)).reshape(-1).tolist() != sorted(
+        share_hotter(PixelOrder(flat, 0)).reshape(-1)
+    )
+    assert not np.array_equal(share_hotter(PixelOrder(flat, 0)), share_hotter(PixelOrder(flat, 1)))
 
 
 def test_similarity_is_of_ranks_and_undefined_for_a_flat_map() -> None:
@@ -68,8 +71,7 @@ def test_similarity_is_of_ranks_and_undefined_for_a_flat_map() -> None:
 def test_a_randomised_network_is_another_and_the_trained_one_stays(cnn: ExplainedModel, check: str) -> None:
     before = {name: tensor.clone() for name, tensor in cnn.backbone.module.state_dict().items()}
     state = torch.random.get_rng_state()
-    args = (check, cnn.stage.model, cnn.backbone, cnn.network.layer, 96, len(cnn.classes), 5)
-    other, again = randomised(*args), randomised(*args)
+    other, again = randomised(check, cnn, 5), randomised(check, cnn, 5)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert other.layer.name == cnn.network.layer.name
     assert other.layer.layer is not cnn.network.layer.layer
@@ -84,8 +86,8 @@ def test_a_randomised_network_is_another_and_the_trained_one_stays(cnn: Explaine
 def test_maps_of_random_weights_are_others(vit: ExplainedModel) -> None:
     images = torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     targets = np.array([0, 1, 2, 3])
-    other = randomised(ALL_RANDOM, vit.stage.model, vit.backbone, vit.network.layer, 96, len(vit.classes), 5)
-    ours = activation_maps(vit.network, images, targets, GRADCAM)
-    theirs = activation_maps(other, images, targets, GRADCAM)
+    other = randomised(ALL_RANDOM, vit, 5)
+    ours = grad_cam(vit.network, images, targets)
+    theirs = grad_cam(other, images, targets)
     rho = [similarity(a, b) for a, b in zip(ours, theirs, strict=True)]
     assert any(one is not None and one < 0.9 for one in rho)

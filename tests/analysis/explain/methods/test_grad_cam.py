@@ -11,16 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.explain.explained_model import ExplainedModel
-from analysis.explain.methods.grad_cam import (
-    CamNetwork,
-    activation_maps,
-    centred_gaussian,
-    enlarge,
-    is_flat,
-    random_map,
-)
-from analysis.explain.methods.target_layer import cam_layer
+from analysis.explain.methods.explained_model import ExplainedModel
+from analysis.explain.methods.grad_cam import grad_cam
+from analysis.explain.methods.heat_maps import centred_gaussian, enlarge, is_flat, random_map
+from analysis.explain.methods.registry import METHODS
+from analysis.explain.methods.target_layer import CamNetwork, cam_layer
 from analysis.explain.records.records import GRADCAM, PLUS_PLUS
 from trainables.specs import ModelSpec
 
@@ -59,7 +54,7 @@ def picture() -> torch.Tensor:
 @pytest.mark.parametrize("method", [GRADCAM, PLUS_PLUS])
 def test_heat_lies_where_the_class_is(method: str) -> None:
     both = picture().expand(2, -1, -1, -1)
-    red, blue = activation_maps(colours(), both, np.array([RED, BLUE]), method)
+    red, blue = METHODS[method](colours(), both, np.array([RED, BLUE]))
     expected = np.zeros((4, 4), np.float32)
     expected[0, 3] = 1
     assert np.allclose(red, expected, atol=1e-5)
@@ -67,7 +62,7 @@ def test_heat_lies_where_the_class_is(method: str) -> None:
 
 
 def test_a_map_of_nothing_is_flat_and_stays_so() -> None:
-    nothing = activation_maps(colours(), torch.zeros(1, 3, 32, 32), np.array([RED]), GRADCAM)
+    nothing = grad_cam(colours(), torch.zeros(1, 3, 32, 32), np.array([RED]))
     assert is_flat(nothing[0])
     assert not enlarge(nothing, 32).any()
 
@@ -76,8 +71,8 @@ def test_maps_of_a_batch_are_those_of_its_images(cnn: ExplainedModel) -> None:
     tensor = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     targets = np.array([0, 1, 2])
     for method in (GRADCAM, PLUS_PLUS):
-        together = activation_maps(cnn.network, tensor, targets, method)
-        alone = [activation_maps(cnn.network, tensor[i : i + 1], targets[i : i + 1], method)[0] for i in range(3)]
+        together = METHODS[method](cnn.network, tensor, targets)
+        alone = [METHODS[method](cnn.network, tensor[i : i + 1], targets[i : i + 1])[0] for i in range(3)]
         assert together.shape == (3, *cnn.network.layer.grid)
         assert np.allclose(together, alone, atol=1e-3)
 
@@ -101,7 +96,7 @@ def test_no_hook_no_graph_and_no_gradient_is_left(monkeypatch: pytest.MonkeyPatc
     network = colours()
     network.module.train()
     monkeypatch.setattr(Colours, "forward", lambda self, x: self.out(Marked.apply(self.features(x)).mean((2, 3))))
-    activation_maps(network, picture(), np.array([RED]), GRADCAM)
+    grad_cam(network, picture(), np.array([RED]))
     assert network.module.training
     assert all(p.grad is None and p.requires_grad for p in network.module.parameters())
     assert not any(one._forward_hooks for one in network.module.modules())
@@ -113,7 +108,7 @@ def test_no_hook_no_graph_and_no_gradient_is_left(monkeypatch: pytest.MonkeyPatc
 def test_an_error_in_the_network_is_not_swallowed_and_leaves_no_hook() -> None:
     network = colours()
     with pytest.raises(IndexError) as caught:  # which the library's own context manager would print, and go on
-        activation_maps(network, picture(), np.array([7]), GRADCAM)
+        grad_cam(network, picture(), np.array([7]))
     assert caught.tb is not None  # it holds the library's object, which else releases its hooks when it dies
     assert not any(one._forward_hooks for one in network.module.modules())
 

@@ -14,7 +14,7 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from analysis.explain.methods.target_layer import CamLayer, cam_layer, layout_of, studied
+from analysis.explain.methods.target_layer import CamLayer, cam_layer, evaluating, layout_of
 from trainables.errors import UserError
 from trainables.models.backbones import Backbone, build
 from trainables.specs import ModelSpec
@@ -85,7 +85,7 @@ def maps(backbone: Backbone, found: CamLayer, edge: int, classes: tuple[int, ...
     axis = torch.linspace(-2, 2, edge)
     image = torch.stack([axis.expand(edge, edge), axis[:, None].expand(edge, edge), torch.outer(axis, axis).sin()])
     images = (image + 0.3 * torch.randn(image.shape)).expand(len(classes), -1, -1, -1).clone().requires_grad_()
-    with studied(backbone.module) as module:
+    with evaluating(backbone.module) as module:
         cam = GradCAM(module, [found.layer], found.reshape_transform)
         try:
             return np.array(cam(images, [ClassifierOutputTarget(number) for number in classes]))
@@ -105,7 +105,7 @@ def check_maps(model: str, edge: int) -> CamLayer:
 @pytest.mark.parametrize(("model", "edge"), LAYERS)
 def test_the_layer_is_found_in_every_family(model: str, edge: int) -> None:
     _, found = built(model, edge)
-    assert (found.name, found.channels, found.grid, found.prefix_tokens) == LAYERS[model, edge]
+    assert (found.name, found.layout.channels, found.grid, found.layout.prefix_tokens) == LAYERS[model, edge]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_maps_have_the_images_aspect_and_change_with_the_class(model: str, edge:
 @pytest.mark.parametrize("model", PAPER)
 def test_maps_of_the_studys_architectures(model: str) -> None:
     found = check_maps(model, 224)
-    assert (found.name, found.grid, found.prefix_tokens) == PAPER[model]
+    assert (found.name, found.grid, found.layout.prefix_tokens) == PAPER[model]
     del found
     gc.collect()
 
@@ -162,7 +162,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 def test_the_network_is_left_as_it_was_when_it_fails() -> None:
     module = build(ModelSpec(model="timm/test_resnet"), 64, 3).module.train()
-    with pytest.raises(ZeroDivisionError), studied(module):
+    with pytest.raises(ZeroDivisionError), evaluating(module):
         _ = 1 / 0
     assert module.training
     assert all(parameter.requires_grad for parameter in module.parameters())

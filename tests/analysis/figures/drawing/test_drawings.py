@@ -12,7 +12,7 @@ from analysis.figures.drawing.figure import Figure, distinct, file_name
 from analysis.figures.drawing.pdf import as_pdf
 from analysis.figures.drawing.shapes import Box, Drawing, Marker, Polyline, Text
 from analysis.figures.drawing.svg import as_file, as_svg
-from analysis.figures.heatmap import heat_drawing
+from analysis.figures.heatmap import ShareMatrix, heat_drawing
 
 SVG = "{http://www.w3.org/2000/svg}"
 EVIL = "<b>&\"'\x00\ud800\ufffe$x_{2}"
@@ -63,13 +63,13 @@ def test_contrasts_are_those_of_wcag_aa(colours: dict[str, str]) -> None:
         ground = tuple(
             share * above + (1 - share) * below for above, below in zip(rgb(colours["heat"]), rgb(paper), strict=True)
         )
-        text = colours["on-high" if share >= palette.TURNS else "on-low"]
+        text = colours["on-high" if share >= palette.DARK_FROM else "on-low"]
         assert contrast(rgb(text), ground) >= 4.5, share
 
 
 def test_a_heat_map_shows_each_share_once_and_gaps_as_dashes() -> None:
     shares: list[list[float | None]] = [[0.25, 0.75], [None, 0.001]]
-    drawing = heat_drawing("t", "t", ["a", "b"], ["a", "b"], shares, ("true", "said"), "of all")
+    drawing = heat_drawing("t", "t", ShareMatrix(["a", "b"], ["a", "b"], shares, ("true", "predicted"), "of all"))
     texts = [shape.text for shape in drawing.shapes if isinstance(shape, Text)]
     assert [text for text in texts if text in ("25", "75", "0", "–")] == ["25", "75", "–"]
     opacities = [shape.opacity for shape in drawing.shapes if isinstance(shape, Box)][:2]

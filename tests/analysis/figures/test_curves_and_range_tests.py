@@ -8,14 +8,21 @@ from typing import Any
 
 import pytest
 
-from analysis.figures.curves import CHOSEN, curves_drawing
+from analysis.figures.curves import CHOSEN, curve_figures, curves_drawing
 from analysis.figures.differences import differences_drawing
+from analysis.figures.drawing.figure import Figure
 from analysis.figures.drawing.shapes import Marker, Polyline, Text
-from analysis.figures.range_tests import range_drawing
+from analysis.figures.range_tests import range_drawing, range_figures
+from analysis.figures.registry import FigureEntry
 from analysis.figures.stage_curves import History, RangeTestCurve
-from analysis.figures.training_figures import curve_figures, range_figures
 from analysis.results.collect import collect
+from analysis.stats.report_data import ReportData
 from tests.analysis.support import rich_study
+
+
+def drawn(entry: FigureEntry, small: Any) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+    found = entry.make(ReportData(collect(small.study)))
+    return found.figures, found.missing
 
 
 def one_history(loss: list[float], chosen: int | None = 1) -> History:
@@ -26,7 +33,7 @@ def one_history(loss: list[float], chosen: int | None = 1) -> History:
 
 def test_folds_of_a_row_are_drawn_together(small: Any) -> None:
     rich_study.add_histories(small)
-    figures, undrawn = curve_figures(collect(small.study))
+    figures, undrawn = drawn(curve_figures, small)
     assert undrawn == ()
     names = [figure.name for figure in figures]
     assert names == [
@@ -39,7 +46,7 @@ def test_folds_of_a_row_are_drawn_together(small: Any) -> None:
         chosen = [shape for shape in figure.drawing.shapes if isinstance(shape, Marker) and shape.role == CHOSEN.role]
         assert len(chosen) == 1 + 2 * folds  # one in the legend
         assert len(figure.sources) == folds
-        assert figure.drawing.told.count("epoch 6 chosen") == folds
+        assert figure.drawing.description.count("epoch 6 chosen") == folds
     assert figures[0].caption == "Folds 0, 1, 2."
 
 
@@ -57,12 +64,12 @@ def test_a_wide_loss_has_a_logarithmic_axis_and_gaps_no_points() -> None:
     wide = curves_drawing("t", [one_history([300.0, math.nan, 1.0], None)])
     assert not [shape for shape in narrow.shapes if isinstance(shape, Text) and "logarithmic" in shape.text]
     assert [shape for shape in wide.shapes if isinstance(shape, Text) and shape.text == "Loss (logarithmic)"]
-    assert "chosen" not in wide.told
-    assert curves_drawing("t", [one_history([1.0])]).told
+    assert "chosen" not in wide.description
+    assert curves_drawing("t", [one_history([1.0])]).description
 
 
 def test_what_cannot_be_drawn_is_said(small: Any) -> None:
-    figures, undrawn = curve_figures(collect(small.study))
+    figures, undrawn = drawn(curve_figures, small)
     assert figures == ()
     assert len(undrawn) == 1
     assert undrawn[0].startswith("Not drawn: ")
@@ -70,7 +77,7 @@ def test_what_cannot_be_drawn_is_said(small: Any) -> None:
     rich_study.add_histories(small)
     stage = small.folder("resnet18-PCam")
     (stage / "history.parquet").write_bytes(b"changed")
-    figures, undrawn = curve_figures(collect(small.study))
+    figures, undrawn = drawn(curve_figures, small)
     assert len(figures) == 5
     assert undrawn == (
         f"Not drawn: {stage.name}: history.parquet is not what the stage wrote: its SHA-256 differs from the one in result.json.",
@@ -79,7 +86,7 @@ def test_what_cannot_be_drawn_is_said(small: Any) -> None:
 
 def test_range_tests_show_the_choice_and_what_the_other_rules_say(small: Any) -> None:
     rich_study.add_range_tests(small)
-    figures, undrawn = range_figures(collect(small.study))
+    figures, undrawn = drawn(range_figures, small)
     assert undrawn == ()
     clear, flat = figures
     assert clear.caption.startswith("Start rate 0.00")
@@ -121,7 +128,7 @@ def test_a_range_test_that_is_not_as_expected_is_named(small: Any, spoil: Any) -
     result = json.loads((folder / "result.json").read_text())
     spoil(result)
     (folder / "result.json").write_text(json.dumps(result))
-    figures, undrawn = range_figures(collect(small.study))
+    figures, undrawn = drawn(range_figures, small)
     assert len(figures) == 1
     assert len(undrawn) == 1
     assert folder.name in undrawn[0]

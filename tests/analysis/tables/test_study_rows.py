@@ -14,7 +14,7 @@ NAME = "resnet18-Random-f1-r0.01"
 
 
 def notes_of(report: Any, name: str = "scores") -> list[str]:
-    (table,) = (table for table in report.tables.all if table.name == name)
+    (table,) = (table for table in report.content.tables if table.name == name)
     return [note.text for note in table.footnotes]
 
 

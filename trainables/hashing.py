@@ -63,12 +63,12 @@ def readable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", name)
 
 
-_FAITHFUL = frozenset({type(None), bool, int, str})
-"""Types of values that need no look inside: most of a stage's, and a plan has thousands of stages."""
+_ATOMS = frozenset({type(None), bool, int, str})
+"""Types of values that are always plain: most of a stage's, and a plan has thousands of stages."""
 
 
 def _refuse_unfaithful(value: Any, where: str) -> None:
-    if type(value) in _FAITHFUL or isinstance(value, int | str):
+    if type(value) in _ATOMS or isinstance(value, int | str):
         return
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -80,7 +80,7 @@ def _refuse_unfaithful(value: Any, where: str) -> None:
         for name, item in value.items():
             if not isinstance(name, str):
                 raise TypeError(f"{where} has the key {name!r}, which is no string: it has no faithful hash")
-            if type(item) not in _FAITHFUL:
+            if type(item) not in _ATOMS and not (type(item) is float and math.isfinite(item)):
                 _refuse_unfaithful(item, f"{where}.{name}")
     else:
         raise TypeError(f"{where} is of type {type(value).__name__}: it has no faithful hash")

@@ -141,16 +141,16 @@ class Planner:
         return self._trained("finetune", training, rate, name, point.label)
 
     def _pretrained(self, point: Point) -> Stage | None:
-        """Return the last pre-training stage of a point; chains that begin alike share their first stages."""
-        alike = (point.architecture, point.scenario, point.seed, repr(point.settings))
-        if alike not in self._last_pretraining:
+        """Return the last pre-training stage of a point; chains with the same beginning share its stages."""
+        identity = (point.architecture, point.scenario, point.seed, repr(point.settings))
+        if identity not in self._last_pretraining:
             last: Stage | None = None
             done: tuple[str, ...] = ()
             for data in self._grid.scenarios[point.scenario].pretrain:
                 done = (*done, self._grid.data_name(data, point.settings))
                 last = self._pretraining(point, data, done, last)
-            self._last_pretraining[alike] = last
-        return self._last_pretraining[alike]
+            self._last_pretraining[identity] = last
+        return self._last_pretraining[identity]
 
     def _pretraining(self, point: Point, data: str, done: tuple[str, ...], before: Stage | None) -> Stage:
         """Return the stage that trains on the last of ``done``, all of the chain so far; rules match on ``data``."""
@@ -191,16 +191,16 @@ class Planner:
         what = (point.architecture, start, test.data, point.seed, fold, rate.ramp, test.recipe, upstream)
         return self._once(("lr_range", *what), stage, point)
 
-    def _once(self, alike: tuple[object, ...], stage: Stage, point: Point) -> Stage:
+    def _once(self, identity: tuple[object, ...], stage: Stage, point: Point) -> Stage:
         """Return the shared stage of a description; the first of them is given a name that no other has."""
-        if alike not in self._shared:
+        if identity not in self._shared:
             name, label = stage.name, f"{stage.name}-for-{point.label}"
             others = (f"{label}-{n}" for n in count(2))
             names = map(readable, chain([name, f"{name}-for-{point.scenario}", label], others))
             free = next(name for name in names if name not in self._names)
             self._names.add(free)
-            self._shared[alike] = stage if free == stage.name else stage.model_copy(update={"name": free})
-        return self._shared[alike]
+            self._shared[identity] = stage if free == stage.name else stage.model_copy(update={"name": free})
+        return self._shared[identity]
 
     def _stage(self, kind: Kind, training: _Training, name: str, scenario: str, **own: Any) -> Stage:
         point, data = training.point, training.data

@@ -173,8 +173,8 @@ def test_the_plan_prints_what_it_takes(paper: Plan) -> None:
     rows = [{"kind": stage.kind, "state": "stale" if i < 2 else "waiting"} for i, stage in enumerate(paper.stages)]
     for table in plan_tables(paper, rows, Inputs(), of(paper), load_prices()):
         console.print(table)
-    said = console.export_text()
-    lines = [line.split() for line in said.splitlines()]
+    shown = console.export_text()
+    lines = [line.split() for line in shown.splitlines()]
     assert ["pretrain", "16", "0", "0", "2", "16"] in [line[:6] for line in lines]
     for part in ("on 16 (", "USD on demand", "sharing saves 64 and", "w^0.95", "prices change", "regnet_y_32gf", "GB"):
-        assert part in said, part
+        assert part in shown, part

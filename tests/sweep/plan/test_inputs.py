@@ -72,18 +72,18 @@ def test_the_size_of_the_images_is_that_at_hand_or_as_published(load: Load, grid
 
 
 def test_data_are_prepared_once_and_the_progress_told(load: Load, grid_text: str, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+    reported: list[tuple[str, int, int]] = []
     grid = load(grid_text)
 
     def look() -> Inputs:
-        return gather(grid, tmp_path, None, tmp_path / "cache", lambda *progress: told.append(progress))
+        return gather(grid, tmp_path, None, tmp_path / "cache", lambda *progress: reported.append(progress))
 
     first = look()
-    assert told[-1] == ("tissue", 12, 12)
-    assert ("cells", 36, 36) in told
-    told.clear()
+    assert reported[-1] == ("tissue", 12, 12)
+    assert ("cells", 36, 36) in reported
+    reported.clear()
     again = look()
-    assert not told
+    assert not reported
     assert {name: data.fingerprint for name, data in again.data.items()} == {
         name: data.fingerprint for name, data in first.data.items()
     }

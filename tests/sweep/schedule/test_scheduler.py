@@ -168,8 +168,8 @@ def test_any_graph_with_any_failures_in_any_order(
     assert run.most_busy <= slots
     failed = {key for key, state in expected.items() if state == "failed"}
     assert {gone[0] for gone in run.given_up} == failed
-    told = [key for gone in run.given_up for key in gone]
-    assert Counter(told) == Counter(key for key, state in expected.items() if state in ("failed", "blocked"))
+    given_up = [key for gone in run.given_up for key in gone]
+    assert Counter(given_up) == Counter(key for key, state in expected.items() if state in ("failed", "blocked"))
 
 
 @settings(max_examples=100)
@@ -305,7 +305,7 @@ def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("graph", "said"),
+    ("graph", "message"),
     [
         ({"a": ("b",), "b": ("a",)}, "cycle: "),
         ({"a": ("a",)}, "cycle: "),
@@ -313,8 +313,8 @@ def test_a_failure_stops_nothing_that_does_not_need_it() -> None:
         ({"a": ("nowhere",), "b": ("neither", "a")}, "neither, nowhere"),
     ],
 )
-def test_a_cycle_or_an_unknown_upstream_is_refused(graph: Graph, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_cycle_or_an_unknown_upstream_is_refused(graph: Graph, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Scheduler([Task(key, upstream, 1) for key, upstream in graph.items()])
 
 

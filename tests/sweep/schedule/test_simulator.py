@@ -156,8 +156,8 @@ def test_the_eta_of_hundreds_of_stages_is_quick_enough_for_a_live_view(full_stud
 
 def test_the_command_prints_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--grid", "full_study", "--gpus", "1,64"]) == 0
-    said = capsys.readouterr().out
-    assert "w^0.95" in said
-    assert [line.split()[0] for line in said.splitlines()[1:3]] == ["1", "64"]
+    out = capsys.readouterr().out
+    assert "w^0.95" in out
+    assert [line.split()[0] for line in out.splitlines()[1:3]] == ["1", "64"]
     for wrong in (["--gpus", "0"], ["--gpus", "many"], ["--device", "abacus"], ["--grid", "no_such"]):
         assert main(wrong) == 2

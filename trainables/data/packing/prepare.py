@@ -100,8 +100,9 @@ def _pack(name: str, spec: DataSpec, listing: Listing, source: str, folder: Path
         shutil.rmtree(partial, ignore_errors=True)
         raise
     damaged = folder.with_name(f"{folder.name}.damaged")
+    shutil.rmtree(damaged, ignore_errors=True)  # of a process that was killed here
     if folder.exists():
-        folder.rename(damaged)
+        folder.rename(damaged)  # at once: deleting takes a while, and others may look for the set meanwhile
     partial.rename(folder)
     shutil.rmtree(damaged, ignore_errors=True)
     note_written(folder, shards)

@@ -38,6 +38,27 @@ def test_damage_is_named_and_prepared_again(again: Prepare, other: Packed, damag
     assert again().repaired == ()
 
 
+@pytest.mark.parametrize(
+    "killed", ["before the old set was put aside", "before the new one was put in its place", "after"]
+)
+def test_a_repair_that_was_killed_at_its_end_is_ended(again: Prepare, killed: str) -> None:
+    whole = again()
+    before, folder = content(whole.folder), whole.folder
+    partial, damaged = (folder.with_name(f"{folder.name}.{ending}") for ending in ("partial", "damaged"))
+    if killed == "after":
+        shutil.copytree(folder, damaged)
+        flip(shard(folder), 3)
+    else:
+        shutil.copytree(folder, partial)
+        flip(shard(folder), 3)
+        if killed.startswith("before the new"):
+            folder.rename(damaged)
+    assert content(again().folder) == before
+    assert not partial.exists()
+    assert not damaged.exists()
+    assert again().repaired == ()
+
+
 @pytest.mark.parametrize("damage", ["a pixel", "a shard is removed", "a label", "the manifest is cut"])
 def test_no_stage_uses_what_is_damaged(bench: Bench, tmp_path: Path, damage: str) -> None:
     folder = tmp_path / bench.cells.folder.name

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import bench, pictures
+from support import bench, environments, pictures
 
 BATCH, EDGE, SKIPPED = 32, 224, 16
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -47,9 +47,9 @@ def compare(arguments: Any) -> None:
     """Let all take turns and write what came out."""
     source = pictures.folder(arguments.data, arguments.images)
     pictures.packed(source)
-    pythons = {"ours": bench.OURS, "gather": bench.OURS, "memcpy": bench.OURS}
+    pythons = {"ours": environments.OURS, "gather": environments.OURS, "memcpy": environments.OURS}
     if not arguments.tiny:
-        peers = bench.peers()
+        peers = environments.peers()
         pythons = {**pythons, "torchvision": peers, "webdataset": peers, "litdata": peers}
     given = ["--images", str(arguments.images), "--batches", str(arguments.batches)]
     given += ["--data", str(arguments.data)] if arguments.data else []
@@ -76,8 +76,8 @@ def compare(arguments: Any) -> None:
             f"{sum(file.stat().st_size for file in source.rglob('*.jpg')) / arguments.images / 1000:.0f} kB each; "
             "all in the page cache",
         ],
-        bench.peer_versions("webdataset", "litdata")
-        | {name: bench.version_of(name) for name in ("torchvision", "opencv-python-headless")},
+        environments.peer_versions("webdataset", "litdata")
+        | {name: environments.version_of(name) for name in ("torchvision", "opencv-python-headless")},
     )
 
 
@@ -154,8 +154,8 @@ def ours(source: Path) -> Iterator[Any]:
     from trainables.specs import Augmentation
     from trainables.training import memory
 
-    torch.set_num_threads(bench.cores())
-    cv2.setNumThreads(bench.cores())
+    torch.set_num_threads(environments.cores())
+    cv2.setNumThreads(environments.cores())
     data = pictures.packed(source)
     part = Part(data, np.arange(len(data.labels)))
     input_spec = InputSpec(EDGE, MEAN, STD, torch.device("cpu"))
@@ -194,7 +194,7 @@ def torchvision(source: Path) -> Iterator[Any]:
 
     dataset = ImageFolder(str(source), transforms())
     loader = DataLoader(
-        dataset, BATCH, shuffle=True, num_workers=bench.cores(), drop_last=True, persistent_workers=True
+        dataset, BATCH, shuffle=True, num_workers=environments.cores(), drop_last=True, persistent_workers=True
     )
     return forever(loader)
 
@@ -213,7 +213,7 @@ def webdataset(source: Path) -> Iterator[Any]:
         .map(lambda sample: (changes(sample["jpg"]), sample["cls"]))
         .batched(BATCH, partial=False)
     )
-    return iter(wds.WebLoader(dataset, num_workers=bench.cores(), batch_size=None))
+    return iter(wds.WebLoader(dataset, num_workers=environments.cores(), batch_size=None))
 
 
 def litdata(source: Path, batch: int = BATCH) -> Iterator[Any]:
@@ -230,7 +230,7 @@ def litdata(source: Path, batch: int = BATCH) -> Iterator[Any]:
         str(folder), shuffle=True, drop_last=True, transform=functools.partial(_changed, transforms())
     )
     loader = StreamingDataLoader(
-        dataset, batch_size=batch, num_workers=bench.cores(), drop_last=True, persistent_workers=True
+        dataset, batch_size=batch, num_workers=environments.cores(), drop_last=True, persistent_workers=True
     )
     return forever(loader)
 
@@ -258,7 +258,7 @@ def made(source: Path, kind: str, write: Any) -> Path:
         kind: name of the format.
         write: called with ``source`` and the folder to fill.
     """
-    folder = bench.CACHE / kind / source.name
+    folder = environments.CACHE / kind / source.name
     if not folder.is_dir():
         partial = folder.with_name(f"{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -295,7 +295,7 @@ def _write_chunks(source: Path, folder: Path) -> None:
     from litdata import optimize
 
     files = [(str(file), label) for file, label in _labelled(source)]
-    optimize(_chunk, files, output_dir=str(folder), chunk_bytes="64MB", num_workers=bench.cores())
+    optimize(_chunk, files, output_dir=str(folder), chunk_bytes="64MB", num_workers=environments.cores())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from support import bench, pictures
+from support import bench, environments, pictures
 
 MODEL = "timm/vit_small_patch16_224"
 """Without batch norm, which torch does not synchronise on CPUs."""
@@ -35,11 +35,11 @@ def main() -> None:
         for number in range(asked.rounds):
             for name in list(taken)[:: 1 if number % 2 == 0 else -1]:
                 taken[name].append(stage(asked, Path(folder, f"{name}-{number}"), name == "workers"))
-                bench.say(f"{name:8} round {number + 1}: {taken[name][-1]}")
+                environments.say(f"{name:8} round {number + 1}: {taken[name][-1]}")
     if asked.tiny:
         return
     mine, alone = bench.middle(taken["workers"]), bench.middle(taken["alone"])
-    count = bench.cores()
+    count = environments.cores()
     bench.record(
         "several workers",
         [
@@ -56,7 +56,7 @@ def main() -> None:
             + "; ".join(f"{name} {bench.spread(bench.figures(answers), digits=1)}" for name, answers in taken.items()),
             "the same work: " + ", ".join([bench.same(taken, "images"), bench.same(taken, "loss", 0.02)]),
         ],
-        {"ray": bench.version_of("ray")},
+        {"ray": environments.version_of("ray")},
     )
 
 
@@ -82,7 +82,7 @@ def stage(asked: Namespace, folder: Path, several: bool) -> bench.Answer:
     split = cross_validation("pictures", data, SplitSpec(folds=3))
     study = Study(Storage(folder))
     study.write_split(split.digest, split.table)
-    count = bench.cores()
+    count = environments.cores()
     order = Stage(
         kind="finetune",
         name="ddp",

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from support import bench
+from support import bench, environments
 
-sys.path.insert(0, str(bench.ROOT))
+sys.path.insert(0, str(environments.ROOT))
 
 REPORT = """
 import sys
@@ -37,7 +37,7 @@ def main() -> None:
     from trainables.store.study import Study
 
     taken, peak = [], 0.0
-    environment = {**os.environ, "PYTHONPATH": str(bench.ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(environments.ROOT)}
     with tempfile.TemporaryDirectory(prefix="report-") as folder:
         write_full_size(Study(Storage(Path(folder))))
         for _ in range(rounds):

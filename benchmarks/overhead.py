@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support import bench, short_stages
+from support import bench, environments, short_stages
 
 AT_A_TIME = 2
 STATUS = Path("/proc/self/status")
@@ -123,7 +123,7 @@ def process(file: Path) -> None:
 
 def hydra(file: Path) -> None:
     """Run them as a Hydra multirun with its joblib launcher, of an environment of its own."""
-    python = bench.environment("hydra", PEERS)
+    python = environments.environment("hydra", PEERS)
     task = file.parent / "task.py"
     task.write_text(HYDRA.format(here=str(Path(__file__).parent), file=str(file)))
     numbers = ",".join(str(number) for number in range(len(short_stages.read(file))))
@@ -213,7 +213,7 @@ def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
     def once(way: str, name: str, count: int) -> None:
         seconds, scores, _ = timed(way, count)
         taken.setdefault(name, []).append(seconds)
-        bench.say(f"{name:12} {count} stages in {seconds:.1f} s")
+        environments.say(f"{name:12} {count} stages in {seconds:.1f} s")
         for key, score in scores.items():
             if bits.setdefault(key, score) != score:
                 raise SystemExit(f"{name} ended with other bits than the others: {key}")
@@ -242,7 +242,7 @@ def compare(ways: list[str], stages: int, few: int, rounds: int) -> None:
         *(f"{name}: {bench.spread(each, 's', 1)}" for name, each in taken.items()),
         "all ended with the same bits of the test score",
     ]
-    versions = {name: bench.version_of(name) for name in ("ray",)} | dict(peer.split("==") for peer in PEERS)
+    versions = {name: environments.version_of(name) for name in ("ray",)} | dict(peer.split("==") for peer in PEERS)
     bench.record(f"overhead of a stage, {stages} short ones", lines, notes, versions)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import training
-from support import bench, pictures
+from support import bench, environments, pictures
 from support.workload import NETWORKS, Work
 
 Decode = Callable[[bytes], Any]
@@ -64,7 +64,7 @@ def ours(folder: Path, write: bool = True) -> Callable[[str], bench.Answer]:
         shards._write_uncached = allocate
 
     def turn(asked: str) -> bench.Answer:
-        cache = Path(tempfile.mkdtemp(prefix="preparing-", dir=bench.CACHE))
+        cache = Path(tempfile.mkdtemp(prefix="preparing-", dir=environments.CACHE))
         try:
             started = time.perf_counter()
             data = prepare("pictures", pictures.specification(folder), folder.parent, cache)
@@ -84,7 +84,7 @@ def limit(folder: Path, decode: Decode) -> Callable[[str], bench.Answer]:
 
     def some(first: int) -> list[float]:
         means = []
-        for number in range(first, len(files), bench.cores()):
+        for number in range(first, len(files), environments.cores()):
             image = decode(files[number].read_bytes())
             if number % 97 == 0:
                 means.append(float(image.mean()))
@@ -92,8 +92,8 @@ def limit(folder: Path, decode: Decode) -> Callable[[str], bench.Answer]:
 
     def turn(asked: str) -> bench.Answer:
         started = time.perf_counter()
-        with ThreadPoolExecutor(bench.cores()) as pool:
-            means = [mean for part in pool.map(some, range(bench.cores())) for mean in part]
+        with ThreadPoolExecutor(environments.cores()) as pool:
+            means = [mean for part in pool.map(some, range(environments.cores())) for mean in part]
         seconds = time.perf_counter() - started
         return {"figure": len(files) / seconds, "images": len(files), "mean": sum(means) / len(means)}
 
@@ -142,10 +142,10 @@ def verifying(asked: Any) -> None:
     from trainables.data.packing.prepare import prepare
 
     source = pictures.folder(asked.data, 300)
-    with tempfile.TemporaryDirectory(prefix="verifying-", dir=bench.CACHE) as cache:
+    with tempfile.TemporaryDirectory(prefix="verifying-", dir=environments.CACHE) as cache:
         started = time.perf_counter()
         data = prepare("repeated", repeated(source, asked.verify), source.parent, Path(cache))
-        bench.say(f"prepared in {time.perf_counter() - started:.0f} s, {data.packed_bytes / 1e9:.1f} GB")
+        environments.say(f"prepared in {time.perf_counter() - started:.0f} s, {data.packed_bytes / 1e9:.1f} GB")
         whole = [_seconds(load(data.folder, run).verify) for run in range(1, asked.rounds + 1)]
         noted = [_seconds(load(data.folder, asked.rounds).verify) for _ in range(asked.rounds)]
         opened = load(data.folder, asked.rounds)
@@ -218,7 +218,7 @@ def _seconds(do: Callable[[], object]) -> float:
 def compare(asked: Any) -> None:
     """Let all take turns and write what came out."""
     pictures.folder(asked.data, asked.images)
-    pythons = dict.fromkeys(("ours", "unwritten", *DECODERS), bench.OURS)
+    pythons = dict.fromkeys(("ours", "unwritten", *DECODERS), environments.OURS)
     given = ["--images", str(asked.images), *(["--data", str(asked.data)] if asked.data else [])]
     taken = bench.contest(__file__, pythons, given, asked)
     if asked.tiny:
@@ -241,7 +241,10 @@ def compare(asked: Any) -> None:
             + "; ".join(f"{name} {bench.spread(bench.figures(answers))}" for name, answers in taken.items()),
             "the same work: " + ", ".join(checked),
         ],
-        {name: bench.version_of(name) for name in ("pillow", "torchvision", "opencv-python-headless", "simplejpeg")},
+        {
+            name: environments.version_of(name)
+            for name in ("pillow", "torchvision", "opencv-python-headless", "simplejpeg")
+        },
     )
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import batches
 import numpy as np
-from support import bench, pictures
+from support import bench, environments, pictures
 from support.workload import EDGE, MOMENTUM, NETWORKS, RATE, Work
 
 Turn = Callable[[str], bench.Answer]
@@ -141,8 +141,8 @@ def prepared(work: Work) -> Any:
     from trainables.data.loading.batches import InputSpec, Part
     from trainables.specs import Recipe
 
-    torch.set_num_threads(bench.cores())
-    cv2.setNumThreads(bench.cores())
+    torch.set_num_threads(environments.cores())
+    cv2.setNumThreads(environments.cores())
     data, rows = pictures.packed(work.source), work.rows
     recipe = Recipe(
         image_size=EDGE,
@@ -151,7 +151,7 @@ def prepared(work: Work) -> Any:
         momentum=MOMENTUM,
         weight_decay=0,
         precision="bf16",
-        threads=bench.cores(),
+        threads=environments.cores(),
     )
     input_spec = InputSpec(EDGE, batches.MEAN, batches.STD, torch.device("cpu"))
     return recipe, input_spec, Part(data, rows[: work.steps * work.batch]), Part(data, rows[-work.scored :])
@@ -193,9 +193,9 @@ def compare(asked: Namespace) -> None:
     source = pictures.folder(asked.data, asked.images)
     pictures.packed(source)
     other = "compiled" if asked.compile else "unkept" if asked.unkept else "bare"
-    pythons = dict.fromkeys(("ours", other), bench.OURS)
+    pythons = dict.fromkeys(("ours", other), environments.OURS)
     if not asked.tiny and other == "bare":
-        pythons |= dict.fromkeys(PEERS, bench.peers())
+        pythons |= dict.fromkeys(PEERS, environments.peers())
     given = ["--network", asked.network, "--images", str(asked.images)]
     given += ["--batch", str(asked.batch)]
     given += ["--steps", str(asked.steps), "--scored", str(asked.scored)]
@@ -212,8 +212,8 @@ def compare(asked: Namespace) -> None:
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
     # Each draws its own images: of 64, as of two steps, a mean loss may well be off by a sixth. Val is the same for all.
     checked = [bench.same(taken, "val_loss", 0.005), bench.same(augmented, "train_loss", 0.25)]
-    versions = bench.peer_versions("lightning", "litdata") | {
-        name: bench.version_of(name) for name in ("ray", "torchvision", "timm")
+    versions = environments.peer_versions("lightning", "litdata") | {
+        name: environments.version_of(name) for name in ("ray", "torchvision", "timm")
     }
     for what, figure, targets in (
         ("training stage", "figure", {"bare": 0.97, "lightning": 1.0, "found": 2.0, "ray": 2.0}),

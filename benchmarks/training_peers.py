@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import batches
-from support import bench
+from support import bench, environments
 from support.workload import MOMENTUM, RATE, SCORED_BATCH, Work
 
 
@@ -163,7 +163,7 @@ def ray_train(work: Work, door: bench.Door) -> None:
 
         threading.Thread(target=ask, daemon=True).start()
         config = {"work": work, "asked": asked, "answers": answers}
-        scaling = ScalingConfig(num_workers=bench.cores())
+        scaling = ScalingConfig(num_workers=environments.cores())
         run = RunConfig(storage_path=str(Path(folder)))
         TorchTrainer(_guide, train_loop_config=config, scaling_config=scaling, run_config=run).fit()
 

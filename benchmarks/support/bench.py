@@ -14,55 +14,22 @@ import math
 import os
 import platform
 import shlex
-import site
 import statistics
 import subprocess
 import sys
 import time
-import venv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "RESULTS.md"
-CACHE = Path(os.environ.get("SCENARIO_SWEEP_CACHE", Path.home() / ".cache" / "scenario-sweep")) / "benchmarks"
-OURS = Path(sys.executable)
-PEERS = ("lightning==2.6.6", "webdataset==1.0.2", "litdata==0.2.76")
+from support import environments
+
+RESULTS = environments.ROOT / "benchmarks" / "RESULTS.md"
 TURN_SECONDS = 600
 
 Answer = dict[str, Any]
 """What a contestant says of one round: ``figure`` (what is compared), and whatever shows that the work was the same."""
-
-
-def environment(name: str, requirements: Sequence[str]) -> Path:
-    """Return the interpreter of an environment that has the requirements, made where it does not exist yet.
-
-    It sees the packages of the running interpreter, which are not changed: torch is the same and installed once.
-
-    Args:
-        name: of the environment's folder.
-        requirements: as for pip.
-    """
-    folder = CACHE / name
-    python, mark = folder / "bin" / "python", folder / "requirements.txt"
-    wanted = "\n".join([*requirements, *site.getsitepackages()]) + "\n"
-    if mark.is_file() and mark.read_text() == wanted:
-        return python
-    say(f"making an environment for {name}: {', '.join(requirements)}")
-    venv.create(folder, with_pip=True, clear=True)
-    own = next((folder / "lib").glob("python*")) / "site-packages"
-    (own / "running.pth").write_text("\n".join(site.getsitepackages()) + "\n")
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements]
-    subprocess.run(command, check=True, env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
-    mark.write_text(wanted)
-    return python
-
-
-def peers() -> Path:
-    """Return the interpreter of the environment that has PEERS."""
-    return environment("peers", PEERS)
 
 
 class Contestant:
@@ -74,7 +41,7 @@ class Contestant:
             [python, script, "--as", name, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(environments.ROOT)},
             text=True,
             start_new_session=True,
         )
@@ -166,7 +133,7 @@ def contest(
     contestants = {name: Contestant(name, pythons[name], Path(script).resolve(), arguments) for name in names}
     try:
         for name in names:
-            say(f"{name:24} ready: {_shown(contestants[name].turn())}")
+            environments.say(f"{name:24} ready: {_shown(contestants[name].turn())}")
         for number in range(asked.rounds):
             if number and time.monotonic() - started > 60 * asked.minutes:
                 break
@@ -174,7 +141,7 @@ def contest(
                 if number % every.get(name, 1):
                     continue
                 taken[name].append(contestants[name].turn())
-                say(f"{name:24} round {number + 1}: {_shown(taken[name][-1])}")
+                environments.say(f"{name:24} round {number + 1}: {_shown(taken[name][-1])}")
     finally:
         for one in contestants.values():
             one.__exit__()
@@ -284,15 +251,15 @@ def record(
         file: where.
     """
     for line in lines:
-        say(f"{what}: " + " | ".join(line.cells))
+        environments.say(f"{what}: " + " | ".join(line.cells))
     for note in notes:
-        say(f"  {note}")
+        environments.say(f"  {note}")
     table, sections = _read(file)
     table = [row for row in table if row[0] != what] + [[what, *line.cells] for line in lines]
-    known = {"python": platform.python_version(), "torch": version_of("torch"), **(versions or {})}
+    known = {"python": platform.python_version(), "torch": environments.version_of("torch"), **(versions or {})}
     body = [
         f"- `{command()}`, {time.strftime('%Y-%m-%d')}",
-        f"- {machine()}; " + ", ".join(f"{name} {version}" for name, version in known.items()),
+        f"- {environments.machine()}; " + ", ".join(f"{name} {version}" for name, version in known.items()),
         *(f"- {note}" for note in notes),
     ]
     sections[what] = "\n".join(body)
@@ -329,34 +296,6 @@ def command() -> str:
     return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
-def machine() -> str:
-    """Return the processor, the cores this process may use and the memory, in words."""
-    cpu, memory = platform.processor(), ""
-    if Path("/proc/cpuinfo").is_file():
-        models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
-        memory = f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
-    return f"{cores()} cores of {cpu}{memory}"
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def peer_versions(*names: str) -> dict[str, str]:
-    """Return the versions of some of PEERS."""
-    known = dict(peer.split("==") for peer in PEERS)
-    return {name: known[name] for name in names}
-
-
-def version_of(name: str) -> str:
-    """Return the version of an installed package, without importing it."""
-    from importlib.metadata import version
-
-    return version(name)
-
-
 def arguments_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """Return a parser with the options of every benchmark; a script adds its own.
 
@@ -371,12 +310,6 @@ def arguments_of(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     parser.add_argument("--as", dest="contestant", help=argparse.SUPPRESS)
     parser.add_argument("--tiny", action="store_true", help="seconds, no peers, nothing recorded: does it run at all?")
     return parser
-
-
-def say(text: str) -> None:
-    """Write a line for the person who waits."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 def _shown(answer: Answer) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from support.bench import CACHE
+from support.environments import CACHE
 
 from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin.image_folder import ImageFolder

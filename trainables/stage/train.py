@@ -136,7 +136,8 @@ def _score(setup: Setup, module: nn.Module) -> Generator[None, None, tuple[dict[
         logits, measured = yield from evaluator.evaluate(module, part)
         matrix = confusion(part.labels, logits.argmax(1), logits.shape[1])
         found = {"loss": measured["loss"], **summary(matrix), **measured}
-        metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
+        # A metric that is not defined on a part is left out: JSON has no NaN.
+        metrics |= {f"{name}_{measure}": value for measure, value in found.items() if math.isfinite(value)}
         tables.append(_predictions(name, part, logits))
     return metrics, pa.concat_tables(tables)
 

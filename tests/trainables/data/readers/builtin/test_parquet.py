@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from trainables.data.packing.prepare import prepare
-from trainables.data.readers import parquet
+from trainables.data.readers.builtin import parquet
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]

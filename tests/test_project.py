@@ -86,7 +86,7 @@ def test_no_folder_is_crowded_and_no_file_long() -> None:
     for top in (*PACKAGES, "benchmarks", "tests"):
         for folder in (ROOT / top, *(ROOT / top).rglob("*/")):
             files = [f for f in folder.iterdir() if f.is_file()] if folder.name != "__pycache__" else []
-            assert len(files) <= 15, folder
+            assert len([f for f in files if f.name != "__init__.py"]) <= 15, folder
             assert not [f for f in files if f.suffix == ".py" and len(f.read_text().splitlines()) > 340]
 
 

@@ -26,7 +26,7 @@ def check_entry(kind: str, name: str, info: ValidationInfo) -> None:
         try:
             registry_of(kind).source(name)
         except UserError as error:
-            raise PydanticCustomError("no_entry", "{text}", {"text": str(error)}) from error
+            raise PydanticCustomError("no_entry", "{text}", {"text": "; ".join(error.faults)}) from error
 
 
 def complete_options(kind: str, name: str, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def complete_options(kind: str, name: str, options: dict[str, Any], info: Valida
     try:
         return checked_options(kind, name, options)
     except UserError as error:
-        raise PydanticCustomError("options", "{text}", {"text": str(error)}) from error
+        raise PydanticCustomError("options", "{text}", {"text": "; ".join(error.faults)}) from error
 
 
 class EntrySpec(Frozen):

@@ -105,20 +105,38 @@ def _training(collected: Collected) -> Iterator[str]:
 
 
 def _recipe(recipe: Recipe) -> str:
-    momentum = "beta1" if recipe.optimizer == "adamw" else "momentum"
     parts = [
-        f"{NAMES.get(recipe.optimizer, recipe.optimizer)} ({momentum} {rate_text(recipe.momentum)}, weight decay "
-        f"{rate_text(recipe.weight_decay)})",
+        _optimizer(recipe),
         f"{recipe.epochs} epochs",
         f"batch {recipe.batch_size}",
-        f"{recipe.decay} learning rate",
+        f"{recipe.decay} learning rate{_options(recipe.decay_options)}",
         f"images of {recipe.image_size} px",
     ]
     parts += [f"warm-up (epochs: {rate_text(recipe.warmup_epochs)})"] if recipe.warmup_epochs else []
     parts += ["classes weighted by frequency"] if recipe.class_weights == "balanced" else []
     parts += [f"label smoothing {rate_text(recipe.label_smoothing)}"] if recipe.label_smoothing else []
-    parts += [f"early stopping after {recipe.patience} epochs without a better val score"] if recipe.patience else []
+    if recipe.stopping != "patience":
+        parts.append(f"early stopping by the rule {recipe.stopping}{_options(recipe.stopping_options)}")
+    elif recipe.patience:
+        parts.append(f"early stopping after {recipe.patience} epochs without a better val score")
+    operations = [f"{one.name}{_options(one.options)}" for one in recipe.augmentation.operations]
+    parts += [f"augmented further by {', '.join(operations)}"] if operations else []
     return ", ".join(parts)
+
+
+def _optimizer(recipe: Recipe) -> str:
+    """Name an optimizer with its settings; of one that is not the project's own, those that are its options."""
+    if recipe.optimizer not in NAMES:
+        return f"{recipe.optimizer}{_options(recipe.optimizer_options)}"
+    momentum = "beta1" if recipe.optimizer == "adamw" else "momentum"
+    return (
+        f"{NAMES[recipe.optimizer]} ({momentum} {rate_text(recipe.momentum)}, weight decay "
+        f"{rate_text(recipe.weight_decay)})"
+    )
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""
 
 
 def _selection(collected: Collected) -> Iterator[str]:

@@ -101,6 +101,8 @@ def _fault(option: str, fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         kind = readers.own().get(fault["loc"][0], SplitSpec)
         return f"{option}: unknown key {place}{suggestion(place, kind.model_fields)}"
+    if fault["type"] == "options":  # of a published reader: the message names the place
+        return f"{option}: {fault['msg']}"
     return f"{option}: {place + ': ' if fault['loc'] else ''}{fault['msg']}"
 
 

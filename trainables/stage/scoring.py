@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -61,7 +62,8 @@ def _score(setup: Setup, module: nn.Module) -> Generator[None, None, tuple[dict[
         logits, measured = yield from evaluator.evaluate(module, part)
         scores = summary(confusion(part.labels, logits.argmax(1), logits.shape[1]))
         found = {"loss": measured["loss"], **scores, **measured}
-        metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
+        # A metric that is undefined on a part is left out: JSON has no NaN.
+        metrics |= {f"{name}_{measure}": value for measure, value in found.items() if math.isfinite(value)}
         tables.append(_predictions(name, part, logits))
     return metrics, pa.concat_tables(tables)
 

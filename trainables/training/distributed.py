@@ -15,6 +15,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import nn
 
+from trainables.compat.torch import batch_norms
 from trainables.data.loading.batches import WorkerShare
 from trainables.errors import StageError
 
@@ -117,7 +118,7 @@ def with_sync_batch_norm(module: nn.Module, distributed: DistributedContext) -> 
     Raises:
         StageError: on CPU, where torch has no synchronised batch norm.
     """
-    normed = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    normed = batch_norms(module)
     if distributed.size == 1 or not normed:
         return module
     if distributed.device.type != "cuda":

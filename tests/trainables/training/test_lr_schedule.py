@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
+from trainables.errors import UserError
 from trainables.specs import Recipe
 from trainables.training.lr_schedule import rate_factor
 
@@ -107,3 +108,9 @@ def test_a_factor_depends_on_its_step_alone(decay: str) -> None:
     shuffled = {step: rate_factor(recipe, step, STEPS, [0.5] * (step // STEPS)) for step in steps}
     assert [shuffled[step] for step in range(EPOCHS * STEPS)] == forward
     assert all(0 <= factor <= 1 for factor in forward)
+
+
+def test_a_schedule_that_there_is_not_is_not_silently_constant() -> None:
+    recipe = Recipe().model_copy(update={"decay": "cosin"})  # past the check of the specification
+    with pytest.raises(UserError, match="no learning-rate schedule cosin; .*did you mean cosine"):
+        rate_factor(recipe, 3, STEPS, [])

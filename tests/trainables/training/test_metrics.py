@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from trainables.training.metrics import MEASURES, class_scores, confusion, summary
+from trainables.entry_spec import EntrySpec
+from trainables.errors import UserError
+from trainables.training.metrics import MEASURES, TopKAccuracy, class_scores, confusion, requested, summary
 
 pytestmark = pytest.mark.filterwarnings("ignore:A single label was found:UserWarning")
 
@@ -147,3 +149,35 @@ def test_the_mean_of_macro_f1_over_folds_is_the_macro_of_the_means() -> None:
     folds = [rng.integers(0, 9, size=(5, 5)) for _ in range(4)]
     per_class = np.mean([class_scores(matrix).f1 for matrix in folds], axis=0)
     assert np.mean([summary(matrix)["f1_macro"] for matrix in folds]) == pytest.approx(per_class.mean())
+
+
+# What a recipe asks for
+
+
+@settings(max_examples=40)
+@given(answers(), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_top_k_accuracy_is_scikit_learns(drawn: Answers, k: int, seed: int) -> None:
+    classes, labels, _ = drawn
+    logits = np.random.default_rng(seed).permutation(len(labels) * classes).reshape(-1, classes).astype(np.float32)
+    (found,) = requested([EntrySpec(name="top_k_accuracy", options={"k": k})], labels, logits).values()
+    if classes == 1 or k >= classes:
+        assert found == 1.0
+    elif classes > 2:
+        expected = metrics.top_k_accuracy_score(labels, logits, k=k, labels=range(classes))
+        assert found == pytest.approx(expected)
+    else:
+        assert found == pytest.approx((logits.argmax(1) == labels).mean())
+
+
+def test_equal_logits_count_for_the_lower_class() -> None:
+    """As argmax does: so that the first of k is the prediction."""
+    top = TopKAccuracy(k=1)
+    assert top.compute(np.array([0, 1]), np.zeros((2, 3), np.float32)) == 0.5
+    assert top.compute(np.zeros(0, np.int64), np.zeros((0, 3), np.float32)) == 0.0
+
+
+def test_what_is_asked_for_is_computed_and_nothing_else() -> None:
+    labels, logits = np.array([0, 1]), np.eye(2, dtype=np.float32)
+    assert requested([], labels, logits) == {}
+    with pytest.raises(UserError, match="no metric top_k; there are top_k_accuracy"):
+        requested([EntrySpec(name="top_k")], labels, logits)

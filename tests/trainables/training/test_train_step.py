@@ -14,7 +14,7 @@ from tests.trainables.support.stage_bench import Bench, run
 from trainables.data.loading.batches import Batch
 from trainables.errors import StageError
 from trainables.specs import ModelSpec, Recipe
-from trainables.training.distributed import DistributedContext, with_sync_batch_norm
+from trainables.training.distributed import DistributedContext
 from trainables.training.train_step import TrainStep
 
 CPU = DistributedContext(torch.device("cpu"))
@@ -61,14 +61,6 @@ def test_the_parts_of_all_workers_add_up_to_the_loss_of_the_batch() -> None:
     assert sum(float(TrainStep(network(), Recipe(), 0.1, CPU).step(part, 0.1)[0]) for part in parts) == pytest.approx(
         float(loss), rel=1e-6
     )
-
-
-def test_batch_norm_over_several_cpu_workers_is_refused_with_the_reason() -> None:
-    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
-    assert with_sync_batch_norm(module, CPU) is module
-    with pytest.raises(StageError, match="has 1 batch norm layers, and torch synchronises them .* GPUs only"):
-        with_sync_batch_norm(module, DistributedContext(torch.device("cpu"), 0, 2))
-    assert with_sync_batch_norm(nn.LayerNorm(3), DistributedContext(torch.device("cpu"), 0, 2))
 
 
 def test_a_compiled_network_learns_alike() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,86 +11,25 @@ import pytest
 import torch
 from torch import nn
 
-from trainables.data.loading.batches import InputSpec, Part, TrainingBatches
+from tests.trainables.support.training_bench import (
+    CPU,
+    WANT,
+    Linear,
+    build_resnet,
+    equal,
+    evaluate,
+    tensors,
+    training,
+)
+from trainables.data.loading.batches import Part, TrainingBatches
 from trainables.data.packing.prepare import Packed
 from trainables.errors import StageError
-from trainables.models.backbones import build
-from trainables.specs import Augmentation, ModelSpec, Recipe
+from trainables.specs import Augmentation
 from trainables.training.distributed import DistributedContext
 from trainables.training.epoch import EpochRecord, PreemptionEvent
-from trainables.training.evaluation import Evaluator
-from trainables.training.heartbeat import RateLimiter, without_heartbeat
-from trainables.training.loss import class_weights
 from trainables.training.lr_schedule import rate_factor
-from trainables.training.precision import autocast
 from trainables.training.train_step import TrainStep
 from trainables.training.trainer import Trainer
-
-EDGE = 16
-COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]], dtype=np.uint8)
-PLAIN = Augmentation(flip=False, rotate=0, scale=0, shift=0, brightness=0, contrast=0, saturation=0, stain=0)
-CPU = DistributedContext(torch.device("cpu"))
-WANT = InputSpec(EDGE, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), CPU.device)
-
-
-class Linear(nn.Module):
-    """The least network there is: a layer on the mean colour."""
-
-    def __init__(self, classes: int = 3) -> None:
-        super().__init__()
-        self.layer = nn.Linear(3, classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.layer(images.mean((2, 3)))
-
-
-class Constant(nn.Module):
-    """Says the same whatever it sees."""
-
-    def __init__(self, logits: list[float]) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.tensor(logits))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.logits.expand(len(images), -1)
-
-
-@pytest.fixture(scope="module")
-def coloured(in_memory: Callable[..., Packed]) -> Packed:
-    """60 images of three classes: noise about a red, a green, a blue."""
-    labels = np.arange(60) % 3
-    noise = np.random.default_rng(0).integers(-50, 50, (60, EDGE, EDGE, 3))
-    images = (COLOURS[labels][:, None, None, :] + noise).clip(0, 255).astype(np.uint8)
-    return in_memory(labels.tolist(), images=images)
-
-
-def training(data: Packed, module: nn.Module | None = None, **fields: Any) -> Trainer:
-    """Train on 40 images, choose on 20."""
-    recipe = {"image_size": EDGE, "epochs": 3, "batch_size": 8, "augmentation": PLAIN} | fields.pop("recipe", {})
-    if module is None:
-        torch.manual_seed(0)
-        module = Linear()
-    spec = Recipe(**recipe)
-    train, rate = fields.pop("train", Part(data, np.arange(40))), fields.pop("learning_rate", 0.05)
-    step = TrainStep(module, spec, rate, fields.pop("distributed", CPU), class_weights(spec, train))
-    seed, fold = fields.pop("seed", 0), fields.pop("fold", 0)
-    batches = TrainingBatches(
-        train, fields.pop("input_spec", WANT), spec.augmentation, spec.batch_size, seed=seed, fold=fold
-    )
-    return Trainer(step, batches, Part(data, np.arange(40, 60)), rate, RateLimiter(math.inf), **fields)
-
-
-def evaluate(module: nn.Module, part: Part) -> tuple[np.ndarray, dict[str, float]]:
-    return without_heartbeat(Evaluator(WANT, Recipe(), CPU).evaluate(module, part))
-
-
-def tensors(run: Trainer) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in run.train_step.module.state_dict().items()}
-
-
-def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
 
 # What is learnt, and what is chosen
 
@@ -147,11 +85,6 @@ def test_the_weights_kept_are_those_after_the_best_epoch(coloured: Packed) -> No
     assert not equal(run.best_state, after[-1])
     run.train_step.module.load_state_dict(run.best_state)
     assert evaluate(run.train_step.module, run.val)[1] == run.best.val
-
-
-def build_resnet(seed: int = 0) -> nn.Module:
-    torch.manual_seed(seed)
-    return build(ModelSpec(model="timm/test_resnet"), EDGE, 3).module
 
 
 def test_patience_stops_where_nothing_gets_better(coloured: Packed) -> None:
@@ -232,42 +165,6 @@ def test_a_training_that_must_leave_within_an_epoch_goes_on_at_the_next_step(col
     assert [(e.train, e.val) for e in second.epochs] == [(e.train, e.val) for e in whole.epochs]
 
 
-# The loss
-
-
-def cross_entropy(logits: list[float], labels: np.ndarray, weights: np.ndarray, smoothing: float) -> float:
-    """The definition: class weights by label, smoothing spread over all classes."""
-    log_p = np.array(logits) - np.log(np.exp(logits).sum())
-    target = (1 - smoothing) * np.eye(len(logits))[labels] + smoothing / len(logits)
-    return float(-(target * weights * log_p).sum() / weights[labels].sum())
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-@pytest.mark.parametrize("weighting", ["none", "balanced"])
-def test_the_loss_is_the_cross_entropy_of_the_recipe(coloured: Packed, smoothing: float, weighting: str) -> None:
-    logits = [0.5, -1.0, 2.0]
-    rows = np.flatnonzero((coloured.labels == 0) | (np.arange(60) % 9 == 2))  # many of class 0, few of class 2
-    recipe = {"epochs": 1, "batch_size": 60, "label_smoothing": smoothing, "class_weights": weighting}
-    run = training(coloured, Constant(logits), train=Part(coloured, rows), learning_rate=1e-12, recipe=recipe)
-    (epoch,) = run.run()
-    labels = coloured.labels[rows]
-    counts = np.bincount(labels, minlength=3)
-    weights = len(labels) / (3 * np.maximum(counts, 1)) if weighting == "balanced" else np.ones(3)
-    assert epoch.train["loss"] == pytest.approx(cross_entropy(logits, labels, weights, smoothing), rel=1e-5)
-    val = cross_entropy(logits, run.val.labels, np.ones(3), 0.0)
-    assert epoch.val["loss"] == pytest.approx(val, rel=1e-5), "val: plain, so that recipes can be compared"
-    assert epoch.train["accuracy"] == pytest.approx(counts[2] / len(labels))
-
-
-def test_balanced_weights_count_every_class_alike(coloured: Packed) -> None:
-    rows = np.concatenate([np.flatnonzero(coloured.labels == 0), np.array([1, 2])])
-    recipe = {"epochs": 1, "batch_size": 60, "class_weights": "balanced"}
-    run = training(coloured, Constant([0.5, -1.0, 2.0]), train=Part(coloured, rows), learning_rate=1e-12, recipe=recipe)
-    (epoch,) = run.run()
-    alike = cross_entropy([0.5, -1.0, 2.0], np.array([0, 1, 2]), np.ones(3), 0.0)
-    assert epoch.train["loss"] == pytest.approx(alike, rel=1e-5)
-
-
 # The step
 
 
@@ -335,49 +232,3 @@ def test_a_last_step_into_the_void_is_noticed_on_val(coloured: Packed) -> None:
     with pytest.raises(StageError, match=r"the val loss became (nan|inf) after epoch 0"):
         list(run.run())
     assert run.epochs == []
-
-
-# Evaluation and precision
-
-
-def test_evaluation_scores_every_image_in_the_parts_order(coloured: Packed) -> None:
-    module = build_resnet()
-    rows = np.random.default_rng(0).permutation(60)
-    logits, shown = evaluate(module, Part(coloured, rows))
-    module.eval()
-    with torch.inference_mode():
-        alone = np.concatenate([module(WANT.tensor(coloured.gather(rows[i : i + 1]))).numpy() for i in range(60)])
-    np.testing.assert_allclose(logits, alone, atol=1e-5)
-    assert logits.dtype == np.float32
-    labels = torch.from_numpy(coloured.labels[rows])
-    assert shown["loss"] == pytest.approx(float(nn.functional.cross_entropy(torch.from_numpy(alone), labels)), rel=1e-5)
-    assert shown["accuracy"] == pytest.approx((alone.argmax(1) == coloured.labels[rows]).mean())
-
-
-def test_evaluation_leaves_the_network_as_it_was(coloured: Packed) -> None:
-    module = build_resnet()
-    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    evaluate(module, Part(coloured, np.arange(60)))
-    assert equal(dict(module.state_dict()), before)
-
-
-def test_a_map_of_one_pixel_is_refused_in_bf16_and_trained_in_float32(coloured: Packed) -> None:
-    with pytest.raises(StageError, match=r"layer4\.0\.conv1 steps over a map one pixel wide.*precision: float32"):
-        next(training(coloured, build_resnet(), recipe={"precision": "bf16"}).run())
-    next(training(coloured, build_resnet(), recipe={"precision": "float32"}).run())
-
-
-def test_bf16_rounds_more_and_keeps_its_weights_in_float32(coloured: Packed) -> None:
-    recipes = [{"precision": name, "epochs": 1, "batch_size": 40} for name in ("float32", "bf16")]
-    wide = dataclasses.replace(WANT, edge=2 * EDGE)  # at EDGE its last map is one pixel wide
-    runs = [
-        training(coloured, build_resnet(), learning_rate=1e-3, recipe=recipe, input_spec=wide) for recipe in recipes
-    ]
-    losses = [next(run.run()).train["loss"] for run in runs]
-    assert losses[0] != losses[1]
-    assert losses[1] == pytest.approx(losses[0], rel=0.02)
-    assert all(tensor.dtype != torch.bfloat16 for tensor in runs[1].best_state.values())
-    with autocast(WANT.device, Recipe(precision="bf16")):
-        assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.bfloat16
-    with autocast(WANT.device, Recipe()):
-        assert nn.Linear(2, 2)(torch.zeros(1, 2)).dtype == torch.float32

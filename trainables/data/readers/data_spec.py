@@ -39,7 +39,7 @@ class PluginDataSource(DataSource):
             options = checked_options("reader", name, {field: v for field, v in content.items() if field != PLUGIN})
             source = readers.source(name)
         except UserError as error:
-            raise PydanticCustomError("options", "{text}", {"text": str(error)}) from error
+            raise PydanticCustomError("options", "{text}", {"text": "; ".join(error.faults)}) from error
         return options | ({PLUGIN: f"{source.distribution} {source.version}"} if source else {})
 
     def scan(self, root: Path) -> Listing:

@@ -1,0 +1,1 @@
+"""Entries that a distribution outside the project publishes."""

@@ -64,6 +64,16 @@ def test_the_hooks_are_the_static_checks_and_the_workflow_runs_everything() -> N
     assert ".ci/run" in [step.get("run") for job in jobs.values() for step in job["steps"]]
 
 
+def test_what_is_to_be_added_is_added_as_the_guide_says() -> None:
+    """The decorator of each row stands in the file that the row starts from."""
+    table = re.findall(r"^\| .* \| `([^`]+)` \| `@?([\w.]+)[^|]*\| `([^`]+)`", read("CONTRIBUTING.md"), re.M)
+    assert len(table) >= 11
+    for folder, decorator, example in table:
+        text = read(example if "/" in example else folder)
+        assert decorator.partition("(")[0] in text
+        assert "/" in example or example in text
+
+
 def test_issue_templates_are_forms() -> None:
     for name in ("bug", "question"):
         form = yaml.safe_load(read(f".github/ISSUE_TEMPLATE/{name}.yml"))

@@ -27,7 +27,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RESULTS = HERE / "RESULTS.md"
+RESULTS = HERE.parent / "RESULTS.md"
 CACHE = Path(os.environ.get("SCENARIO_SWEEP_CACHE", Path.home() / ".cache" / "scenario-sweep")) / "benchmarks"
 OURS = Path(sys.executable)
 PEERS = ("lightning==2.6.6", "webdataset==1.0.2", "litdata==0.2.76")

@@ -31,6 +31,7 @@ HEADINGS = {
     "runs": "Where each figure came from",
 }
 """Section -> heading, in the order of the page."""
+MADE: dict[str, tuple[type, ...]] = {TABLES.kind: (Table, type(None)), FIGURES.kind: (FigureSet,)}
 Made = TypeVar("Made")
 
 
@@ -63,17 +64,20 @@ class ReportContent:
     Attributes:
         sections: in the order of the page.
         findings: the research questions with their answers.
+        checks: tables on the explanations, which the page shows beside their figures.
         faults: entries of other distributions that were left out, with the reasons.
     """
 
     sections: tuple[Section, ...]
     findings: tuple[Finding, ...]
+    checks: tuple[Table, ...] = ()
     faults: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """All tables, in the order of the page."""
-        return tuple(table for section in self.sections for table in section.tables)
+        checks = {"explanations": self.checks}
+        return tuple(table for section in self.sections for table in (*checks.get(section.name, ()), *section.tables))
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -115,25 +119,15 @@ def make_content(data: ReportData, checks: Sequence[Table] = ()) -> ReportConten
         UserError: if two entries have the same name.
     """
     faults: list[str] = []
-    tables: dict[str, list[Table]] = {name: [] for name in HEADINGS}
-    tables["explanations"] += checks
-    for table in _parts(TABLES, (Table, type(None)), data, faults):
-        if table.made is not None:
-            tables[table.entry.section].append(_named(table))
-    sets = _parts(FIGURES, (FigureSet,), data, faults)
-    figures: dict[str, list[Figure]] = {name: [] for name in HEADINGS}
-    for section, figure in _distinct_figures(sets):
-        figures[section].append(figure)
-    missing = {
-        name: [text for one in sets if one.entry.section == name for text in one.made.missing] for name in HEADINGS
-    }
+    tables = [(part.entry.section, _named(part)) for part in _parts(TABLES, data, faults) if part.made is not None]
+    sets = _parts(FIGURES, data, faults)
+    figures = _distinct_figures(sets)
+    missing = [(part.entry.section, reason) for part in sets for reason in part.made.missing]
     sections = (
-        _section(
-            Section(name, HEADINGS[name], tuple(tables[name]), tuple(figures[name]), notes=tuple(missing[name])), data
-        )
-        for name in HEADINGS
+        Section(name, heading, _of(tables, name), _of(figures, name), notes=_of(missing, name))
+        for name, heading in HEADINGS.items()
     )
-    return ReportContent(tuple(sections), data.findings, tuple(faults))
+    return ReportContent(tuple(_summarised(one, data) for one in sections), data.findings, tuple(checks), tuple(faults))
 
 
 def highest_mean(rows: Sequence[RowScores]) -> str:
@@ -150,7 +144,11 @@ def highest_mean(rows: Sequence[RowScores]) -> str:
     )
 
 
-def _section(section: Section, data: ReportData) -> Section:
+def _of(items: Sequence[tuple[str, Made]], section: str) -> tuple[Made, ...]:
+    return tuple(item for name, item in items if name == section)
+
+
+def _summarised(section: Section, data: ReportData) -> Section:
     """Return a section with the sentences, notes and heading that depend on its content."""
     if section.name == "answer":
         return replace(section, sentences=(highest_mean(data.rows),))
@@ -164,14 +162,12 @@ def _section(section: Section, data: ReportData) -> Section:
     return section
 
 
-def _parts(
-    registry: Registry[ReportEntry[ReportData, Made]], types: tuple[type, ...], data: ReportData, faults: list[str]
-) -> list[_Part[Made]]:
+def _parts(registry: Registry[ReportEntry[ReportData, Made]], data: ReportData, faults: list[str]) -> list[_Part[Made]]:
     """Return what each entry makes, by place and name. A fault of another distribution must not cost the report."""
     parts = []
     for name in registry.names():
         try:
-            parts.append(_part(registry, name, types, data))
+            parts.append(_part(registry, name, data))
         except Exception as error:
             if not registry.origin(name):
                 raise
@@ -180,9 +176,7 @@ def _parts(
     return sorted(parts, key=lambda part: (part.entry.place, part.name))
 
 
-def _part(
-    registry: Registry[ReportEntry[ReportData, Made]], name: str, types: tuple[type, ...], data: ReportData
-) -> _Part[Made]:
+def _part(registry: Registry[ReportEntry[ReportData, Made]], name: str, data: ReportData) -> _Part[Made]:
     entry = registry[name]
     if not isinstance(entry, ReportEntry):
         raise UserError(
@@ -192,8 +186,9 @@ def _part(
         hint = suggestion(entry.section, HEADINGS) or "."
         raise UserError(f"the page has no section {entry.section}{hint} There are {', '.join(HEADINGS)}")
     made = entry.make(data)
-    if not isinstance(made, types):
-        raise UserError(f"expected {types[0].__name__}, found {type(made).__name__}")
+    expected = MADE[registry.kind]
+    if not isinstance(made, expected):
+        raise UserError(f"expected {expected[0].__name__}, found {type(made).__name__}")
     return _Part(name, entry, made, registry.origin(name))
 
 

@@ -15,7 +15,7 @@ from trainables.store.study import Study
 RANDOM = "random"
 Domain = Literal["in", "out"]
 DOMAIN_BY_NAME: Mapping[str, Domain] = {"pcam": "in", "tissue": "in", "cats": "out", "dogs": "out", "scenes": "out"}
-"""Part of a data set's name -> whether it is of the target's domain, for grids that do not declare it."""
+"""Part of a data set's name -> whether it is of the target's domain: a grid does not declare it."""
 
 
 class InitialWeights(BaseModel):
@@ -43,7 +43,7 @@ class GridExcerpt(BaseModel):
     Attributes:
         target: name of the target data set.
         scenarios: by name.
-        data: name of a data set -> its declaration; ``domain: in`` or ``out`` where it has one.
+        data: name of a data set -> its declaration.
         axes: values of the grid's axes.
         pretrain: recipe of the pre-training.
         fault: why the file cannot be read (the rest is empty then), or None.
@@ -63,16 +63,13 @@ class GridExcerpt(BaseModel):
         """Names of the data sets that scenarios pre-train on, each once."""
         return tuple(dict.fromkeys(name for scenario in self.scenarios.values() for name in scenario.pretrain))
 
-    def domains(self) -> dict[str, tuple[Domain, bool]]:
-        """Return for each pre-training data set of known domain the domain, and whether the grid declares it."""
-        found: dict[str, tuple[Domain, bool]] = {}
+    def domains(self) -> dict[str, Domain]:
+        """Return the domain of each pre-training data set whose name tells it."""
+        found: dict[str, Domain] = {}
         for name in self.pretraining_sets:
-            declared = self.data.get(name, {}).get("domain")
-            by_name = next((domain for part, domain in DOMAIN_BY_NAME.items() if part in name.lower()), None)
-            if declared in ("in", "out"):
-                found[name] = declared, True
-            elif by_name is not None:
-                found[name] = by_name, False
+            for part, domain in DOMAIN_BY_NAME.items():
+                if part in name.lower():
+                    found.setdefault(name, domain)
         return found
 
 

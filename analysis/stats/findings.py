@@ -38,7 +38,7 @@ def all_findings(comparer: Comparer, domains: Mapping[str, Domain] | None = None
 
     Args:
         comparer: of the study.
-        domains: data set -> ``in`` or ``out`` of the target's domain; overrides what grid and names say.
+        domains: data set -> ``in`` or ``out`` of the target's domain; overrides what names say.
     """
     return tuple(finding(comparer, name, domains) for name in QUESTIONS)
 
@@ -78,11 +78,11 @@ def _domain(comparer: Comparer, given: Mapping[str, Domain]) -> Finding:
     """Compare scenarios that differ only in the domain of the data set they pre-train on."""
     question = "In-domain or out-of-domain pre-training?"
     weights = _initial_weights(comparer.collected)
-    domains = comparer.collected.grid.domains() | {name: (domain, True) for name, domain in given.items()}
+    domains = {**comparer.collected.grid.domains(), **given}
 
     def domain_of(scenario: InitialWeights) -> Domain | None:
         only = scenario.pretrain[0] if len(scenario.pretrain) == 1 else ""
-        return domains[only][0] if only in domains else None
+        return domains.get(only)
 
     pairs = [
         (first, second)
@@ -95,7 +95,7 @@ def _domain(comparer: Comparer, given: Mapping[str, Domain]) -> Finding:
         return Finding(DOMAIN, question, f"Not asked by this study: {_or_fault(comparer, lack)}.")
     family = comparer.family(_over_scenarios(comparer, pairs, "in-domain", "out-of-domain"))
     used = {name for pair in pairs for scenario in pair for name in weights[scenario].pretrain}
-    notes = tuple(_domain_note(name, *domains[name]) for name in sorted(used))
+    notes = tuple(_domain_note(name, domains[name], name in given) for name in sorted(used))
     return Finding(DOMAIN, question, sentence(family, "pre-training in-domain", "out-of-domain"), family, notes)
 
 
@@ -226,8 +226,8 @@ def _runs(comparer: Comparer, architecture: str) -> str:
     return f"{found} runs" if found == planned else f"{found} of {planned} runs"
 
 
-def _domain_note(name: str, domain: Domain, declared: bool) -> str:
-    source = "as given" if declared else "taken from its name, the grid does not say"
+def _domain_note(name: str, domain: Domain, given: bool) -> str:
+    source = "as given" if given else "taken from its name, the grid does not say"
     return f"{name} counts as {domain}-{'' if domain == 'in' else 'of-'}domain ({source})."
 
 

@@ -22,7 +22,7 @@ class ReportOptions:
 
     Attributes:
         least_support: classes with fewer images count as rare.
-        domains: data set -> ``in`` or ``out`` of the target's domain; overrides what grid and names say.
+        domains: data set -> ``in`` or ``out`` of the target's domain; overrides what names say.
     """
 
     least_support: int = LEAST_SUPPORT

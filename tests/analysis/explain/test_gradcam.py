@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from analysis.explain.explain_command import ExplainRequest, explain_study
+from analysis.explain.methods.registry import METHODS
 from analysis.explain.records import records
 from analysis.explain.records.records import Explained
 from analysis.explain.records.records_reader import checks_table, read_gallery
@@ -245,3 +246,25 @@ def test_arguments_that_do_not_go_together_are_refused(
 ) -> None:
     assert main([str(made), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_method_of_another_distribution_is_drawn_checked_and_credited(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy_cam.py").write_text(
+        "from pytorch_grad_cam import LayerCAM\n"
+        "from analysis.explain.methods.grad_cam import library_cam\n"
+        "def layer_cam(network, images, targets):\n    return library_cam(LayerCAM, network, images, targets)\n"
+    )
+    info = tmp_path / "toy_cam-0.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-cam\nVersion: 0.3\n")
+    (info / "entry_points.txt").write_text("[scenario_sweep.explanations]\nLayerCAM = toy_cam:layer_cam\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(METHODS.__dict__, "_foreign", raising=False)
+    request = ExplainRequest(["cnn"], classes=["monocyte"], count=1, steps=2)
+    (one,) = explain_study(study, request)
+    METHODS.__dict__.pop("_foreign")
+    maps = {check.map for check in one.checks if check.check == records.DELETION}
+    assert maps == {records.GRADCAM, records.PLUS_PLUS, "LayerCAM", records.GAUSSIAN, records.RANDOM}
+    assert "LayerCAM is from toy-cam 0.3, not part of this package." in one.notes

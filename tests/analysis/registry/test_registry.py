@@ -45,6 +45,10 @@ def lost(data): ...
 def nothing(data):
     return "a table"
 
+@report_entry("explanations")
+def absent(data):
+    return None
+
 bare = len
 '''
 Publish = Callable[..., None]
@@ -124,6 +128,13 @@ def test_a_fault_of_a_foreign_entry_is_named_and_does_not_cost_the_report(
     assert "extra of toy-report 1.2 is left out" in page
     after = build(small.study).content
     assert [table.name for table in after.tables] == [table.name for table in before.tables]
+
+
+def test_a_foreign_figure_that_is_none_is_left_out(small: Any, publish: Publish) -> None:
+    publish(figures="extra = toy_report:support", tables="more = toy_report:absent")
+    content = build(small.study).content
+    assert content.faults == ("figures: extra of toy-report 1.2 is left out: expected FigureSet, found Table",)
+    assert "more" not in [table.name for table in content.tables]
 
 
 def test_a_name_that_is_taken_is_refused(small: Any, publish: Publish, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 from analysis.explain.explain_command import ExplainRequest, explain_study
-from analysis.explain.methods.registry import METHODS
 from analysis.explain.records import records
 from analysis.explain.records.records import Explained
 from analysis.explain.records.records_reader import checks_table, read_gallery
 from analysis.gradcam import main
 from analysis.results.predictions import read_predictions, softmax
+from trainables.registry import _published
 from trainables.store.study import Study
 
 ROOT = Path(__file__).parents[3]
@@ -261,10 +261,10 @@ def test_a_method_of_another_distribution_is_drawn_checked_and_credited(
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-cam\nVersion: 0.3\n")
     (info / "entry_points.txt").write_text("[scenario_sweep.explanations]\nLayerCAM = toy_cam:layer_cam\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(METHODS.__dict__, "_foreign", raising=False)
+    _published.cache_clear()
     request = ExplainRequest(["cnn"], classes=["monocyte"], count=1, steps=2)
     (one,) = explain_study(study, request)
-    METHODS.__dict__.pop("_foreign")
+    _published.cache_clear()
     maps = {check.map for check in one.checks if check.check == records.DELETION}
     assert maps == {records.GRADCAM, records.PLUS_PLUS, "LayerCAM", records.GAUSSIAN, records.RANDOM}
     assert "LayerCAM is from toy-cam 0.3, not part of this package." in one.notes

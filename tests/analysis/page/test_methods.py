@@ -56,7 +56,7 @@ def test_a_split_that_breaks_its_promise_is_said(small: Any) -> None:
     collected = collect(small.study)
     (file,) = (small.root / "splits").iterdir()
     pq.write_table(pq.read_table(file).slice(1), file)
-    assert "does not hold what it promises" in split_proof(small.study, collected)
+    assert "the split is not valid: an image is missing or repeated" in split_proof(small.study, collected)
 
 
 def test_methods_without_anything(small: Any) -> None:

@@ -133,7 +133,7 @@ def test_a_fault_of_a_foreign_entry_is_named_and_does_not_cost_the_report(
 def test_a_foreign_figure_that_is_none_is_left_out(small: Any, publish: Publish) -> None:
     publish(figures="extra = toy_report:support", tables="more = toy_report:absent")
     content = build(small.study).content
-    assert content.faults == ("figures: extra of toy-report 1.2 is left out: expected FigureSet, found Table",)
+    assert content.faults == ("figure: extra of toy-report 1.2 is left out: expected FigureSet, found Table",)
     assert "more" not in [table.name for table in content.tables]
 
 

@@ -123,7 +123,7 @@ def test_the_plan_says_what_was_proven_of_the_splits(run: Run, folders: Path) ->
         "cells: no groups are given: 0 of 8 images shared between train, val and test, 3 folds; every image tested once"
         in shown
     )
-    assert "class round (4 images): 1 to 2 test images" in shown
+    assert "class round (4 images): 1 to 2 test and" in shown
     study = begin(folders)
     splits = study.plan["splits"]["cells"]
     assert splits["digest"] == study.plan["split"]

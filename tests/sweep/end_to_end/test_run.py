@@ -249,7 +249,7 @@ def test_a_killed_trial_process_is_tried_again(folder: Path) -> None:
 def test_a_stage_that_hangs_is_ended_and_tried_again(folder: Path) -> None:
     (folder / "tiny.yaml").write_text(tiny_grid(images=12, pretrain_epochs=2, finetune_epochs=60))
     driver = start(folder, "--hang-timeout", "15s")
-    log, told = folder / "driver.log", "it gave no sign of life for too long, so its process was ended"
+    log, told = folder / "driver.log", "it sent no heartbeat for too long, so its process was killed"
     wait_until(lambda: results(folder), driver)
     while told not in log.read_text():
         wait_until(lambda: family(driver.pid, "Trainable.train"), driver)

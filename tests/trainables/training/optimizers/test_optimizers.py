@@ -32,7 +32,7 @@ def train(module: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Ten
     return [parameter.detach() for parameter in module.parameters()]
 
 
-@pytest.mark.parametrize("name", optimizers.own())
+@pytest.mark.parametrize("name", REFERENCES)
 def test_three_steps_are_those_of_torch(name: str) -> None:
     recipe = Recipe(optimizer=name, momentum=0.8, weight_decay=0.01)
     ours, theirs = network(), network()

@@ -79,7 +79,17 @@ def install(folder: Path, version: str, reuse: bool) -> Path:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(line for line in lines if not line.startswith("ray==")))
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--upgrade", "-c", constraints]
+    pip: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "--upgrade",
+        "-c",
+        constraints,
+    ]
     if reuse:
         own = subprocess.check_output(
             [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True

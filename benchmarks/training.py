@@ -15,6 +15,7 @@ steady state. A turn is some steps, and then the scoring of some other images.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from argparse import Namespace
@@ -57,18 +58,25 @@ def ours(work: Work, keep: bool = True, **changed: Any) -> Turn:
     """Return a turn of a stage's own epochs, with a step's memory kept for the next; some settings of the recipe changed."""
     import torch
 
+    from trainables.data.loading.batches import TrainingBatches
     from trainables.training import memory
     from trainables.training.distributed import DistributedContext
-    from trainables.training.evaluation import evaluate
-    from trainables.training.trainer import EpochRecord, Trainer
+    from trainables.training.epoch import EpochRecord
+    from trainables.training.evaluation import Evaluator
+    from trainables.training.heartbeat import RateLimiter, without_heartbeat
+    from trainables.training.train_step import TrainStep
+    from trainables.training.trainer import Trainer
 
     recipe, input_spec, train, val = prepared(work)
     recipe = recipe.model_copy(update=changed)
     backbone, distributed = work.backbone(), DistributedContext(torch.device("cpu"))
-    first_loss = evaluate(backbone.module, val, input_spec, recipe, distributed)[1]["loss"]
+    evaluator = Evaluator(input_spec, recipe, distributed)
+    first_loss = without_heartbeat(evaluator.evaluate(backbone.module, val))[1]["loss"]
     if keep:
         memory.keep_for_next_step(distributed.device)  # as a stage does
-    training = Trainer(backbone, recipe, RATE, 0, 0, input_spec, train, val, distributed)
+    images = TrainingBatches(train, input_spec, recipe.augmentation, recipe.batch_size, seed=0, fold=0)
+    step = TrainStep(backbone.module, recipe, RATE, distributed)
+    training = Trainer(step, images, val, RATE, RateLimiter(math.inf))
     epochs = (epoch for epoch in training.run() if isinstance(epoch, EpochRecord))
 
     def turn(asked: str) -> bench.Answer:
@@ -87,11 +95,13 @@ def bare(work: Work) -> Turn:
 
     from trainables.data.loading.batches import TrainingBatches, evaluation_batches
     from trainables.training.distributed import DistributedContext
-    from trainables.training.evaluation import evaluate
+    from trainables.training.evaluation import Evaluator
+    from trainables.training.heartbeat import without_heartbeat
 
     recipe, input_spec, train, val = prepared(work)
     module = work.backbone().module.to(memory_format=torch.channels_last)
-    first_loss = evaluate(module, val, input_spec, recipe, DistributedContext(torch.device("cpu")))[1]["loss"]
+    evaluator = Evaluator(input_spec, recipe, DistributedContext(torch.device("cpu")))
+    first_loss = without_heartbeat(evaluator.evaluate(module, val))[1]["loss"]
     batch = next(TrainingBatches(train, input_spec, recipe.augmentation, work.batch, 0, 0).epoch(0))
     held = next(evaluation_batches(val, input_spec)).images
     optimizer = torch.optim.SGD(module.parameters(), RATE, momentum=MOMENTUM, weight_decay=recipe.weight_decay)

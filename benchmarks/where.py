@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,22 @@ class Stopwatch:
 
         return wrapper
 
+    def timed_generator(self, part: str, function: Callable[..., Generator[Any, Any, Any]]) -> Callable[..., Any]:
+        """Return a generator function whose time between its pauses is the part's."""
+
+        @functools.wraps(function)
+        def wrapper(*arguments: Any) -> Generator[Any, Any, Any]:
+            work = function(*arguments)
+            step = self.timed(part, lambda: next(work))
+            while True:
+                try:
+                    step()
+                except StopIteration as end:
+                    return end.value
+                yield
+
+        return wrapper
+
     def patch(self, owner: Any, name: str, part: str) -> None:
         """Time a function where it is looked up."""
         setattr(owner, name, self.timed(part, getattr(owner, name)))
@@ -64,10 +80,11 @@ def watch() -> Stopwatch:
     from trainables.data.loading import augment
     from trainables.data.loading.batches import InputSpec
     from trainables.data.packing.prepare import Packed
-    from trainables.stage import run, train
+    from trainables.stage import run
     from trainables.store import study
-    from trainables.training import train_step, trainer
+    from trainables.training import train_step
     from trainables.training.checkpoint import Checkpoint
+    from trainables.training.evaluation import Evaluator
 
     clock = Stopwatch()
     clock.patch(run, "set_up", "set up")
@@ -76,13 +93,12 @@ def watch() -> Stopwatch:
     clock.patch(augment, "apply", "augment")
     clock.patch(InputSpec, "tensor", "normalise")
     clock.patch(torch.Tensor, "backward", "backward")
-    clock.patch(trainer, "evaluate", "evaluate")
-    clock.patch(train, "evaluate", "evaluate")
+    Evaluator.evaluate = clock.timed_generator("evaluate", Evaluator.evaluate)
     clock.patch(Checkpoint, "_write", "checkpoint")
     for name in ("write", "write_table", "commit", "begin"):
         clock.patch(study.StageFolder, name, "files")
     clock.patch(study.Study, "folder", "files")
-    made, runnable = train_step.make_optimizer, train_step._wrap_for_workers
+    made, runnable = train_step.make_optimizer, train_step.data_parallel
 
     def optimizer(*arguments: Any) -> Any:
         result = made(*arguments)
@@ -94,7 +110,7 @@ def watch() -> Stopwatch:
         return clock.timed("forward", runnable(*arguments))
 
     train_step.make_optimizer = optimizer
-    train_step._wrap_for_workers = network
+    train_step.data_parallel = network
     clock.patch(torch.nn.utils, "clip_grad_norm_", "optimiser")
     return clock
 

@@ -23,7 +23,7 @@ from trainables.data.packing.prepare import Packed, prepare
 from trainables.data.readers.builtin.image_folder import ImageFolder
 from trainables.specs import Augmentation, Stage
 from trainables.store.storage import Storage
-from trainables.training import trainer
+from trainables.training.evaluation import Evaluator
 
 EPOCHS, BATCH = 3, 8
 TRANSFERS = ("read", "write", "exists", "names", "files", "remove")
@@ -110,11 +110,11 @@ def test_a_stage_computes_no_more_than_its_steps_and_scores(
     bench: Bench, stage: Stage, tmp_path: Path, count: Callable[..., Counter[str]]
 ) -> None:
     backward, steps = count(torch.Tensor, "backward"), count(torch.optim.SGD, "step")
-    forward = count(trainer, "evaluating")
+    forward = count(Evaluator, "evaluate")
     run(stage, bench.study(tmp_path), bench.runtime)
     wanted = EPOCHS * (images_of(bench, stage)["train"] // BATCH)
     assert backward["backward"] == steps["step"] == wanted
-    assert forward["evaluating"] == EPOCHS
+    assert forward["evaluate"] == EPOCHS + 2, "val after each epoch; val and test with the selected weights"
 
 
 def test_a_stage_reads_and_writes_no_more_files_than_it_needs(

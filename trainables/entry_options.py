@@ -54,6 +54,11 @@ def checked_options(kind: str, name: str, options: Mapping[str, Any]) -> dict[st
 def completed(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Do what ``checked_options`` does, in this process.
 
+    Args:
+        kind: a key of ``REGISTRIES``.
+        name: of the entry, which is imported.
+        options: those that are given.
+
     Raises:
         UserError: if the entry cannot be imported, or with every fault of its options.
     """

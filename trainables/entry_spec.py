@@ -21,7 +21,16 @@ SECTION = {"entries": "names"}
 
 
 def check_entry(kind: str, name: str, info: ValidationInfo) -> None:
-    """Refuse the name of an entry that there is not."""
+    """Refuse the name of an entry that there is not.
+
+    Args:
+        kind: a key of ``trainables.registry.REGISTRIES``.
+        name: of the entry.
+        info: of the validation under way; see ``AS_WRITTEN``.
+
+    Raises:
+        PydanticCustomError: if there is no such entry, or two of that name.
+    """
     if info.context != AS_WRITTEN:
         try:
             registry_of(kind).source(name)
@@ -30,7 +39,17 @@ def check_entry(kind: str, name: str, info: ValidationInfo) -> None:
 
 
 def complete_options(kind: str, name: str, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-    """Return the options of an entry with its defaults, so that the key is of all of them."""
+    """Return the options of an entry with its defaults, so that the key is of all of them.
+
+    Args:
+        kind: a key of ``trainables.registry.REGISTRIES``.
+        name: of the entry.
+        options: those that are given.
+        info: of the validation under way; see ``AS_WRITTEN`` and ``SECTION``.
+
+    Raises:
+        PydanticCustomError: with every fault of the options.
+    """
     if info.context in (AS_WRITTEN, SECTION):
         return options
     try:
@@ -52,7 +71,16 @@ class EntrySpec(Frozen):
 
 
 def complete_entries(kind: str, entries: Iterable[EntrySpec], info: ValidationInfo) -> tuple[EntrySpec, ...]:
-    """Return entries with all their options, or refuse them."""
+    """Return entries with all their options.
+
+    Args:
+        kind: a key of ``trainables.registry.REGISTRIES``.
+        entries: of that kind.
+        info: of the validation under way.
+
+    Raises:
+        PydanticCustomError: if there is no such entry, or with every fault of its options.
+    """
     completed = []
     for entry in entries:
         check_entry(kind, entry.name, info)

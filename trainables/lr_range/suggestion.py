@@ -52,7 +52,12 @@ def choose(rates: Floats, losses: Floats, ramp: Ramp) -> SuggestedRate:
 
 
 def steepest(rates: Floats, losses: Floats) -> int:
-    """Return where the loss falls fastest per unit of learning rate, before its minimum (supplement 1.4, Fig. 1)."""
+    """Return where the loss falls fastest per unit of learning rate, before its minimum (supplement 1.4, Fig. 1).
+
+    Args:
+        rates: shape (n,), rising.
+        losses: the smoothed loss at each, shape (n,).
+    """
     first, last = _descent(losses)
     return first + int(np.argmin(np.gradient(losses, rates)[first : last + 1]))
 

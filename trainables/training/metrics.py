@@ -130,7 +130,12 @@ class TopKAccuracy(Metric):
     k: int = Field(2, ge=1, description="number of classes")
 
     def compute(self, labels: Ints, logits: NDArray[np.float32]) -> float:
-        """Return the share; 0 of no images."""
+        """Return the share; 0 of no images.
+
+        Args:
+            labels: the true classes, shape (n,).
+            logits: shape (n, classes).
+        """
         first = np.argsort(-logits, axis=1, kind="stable")[:, : self.k]
         return float((first == labels[:, None]).any(axis=1).mean()) if len(labels) else 0.0
 

@@ -143,7 +143,7 @@ def test_an_absent_data_set_is_named_with_where_it_was_looked_for(
 
 @pytest.mark.parametrize("reader", [*MISSING, "image_folder"])
 @pytest.mark.parametrize("content", ["nothing", "other files", "other layout"])
-def test_an_empty_folder_and_a_wrong_layout_say_what_is_there(
+def test_an_empty_folder_and_a_wrong_layout_say_describe_folder(
     load: Load, document: Document, look: Any, reader: str, content: str, tmp_path: Path
 ) -> None:
     theirs = tmp_path / "data/theirs"

@@ -107,7 +107,7 @@ def test_bad_input_is_a_message(
     assert not [word for word in words if word not in err], err
 
 
-def test_a_split_that_cannot_be_is_a_message_after_what_is_there(root: Path, capsys: Any) -> None:
+def test_a_split_that_cannot_be_is_a_message_after_describe_folder(root: Path, capsys: Any) -> None:
     spec = "{reader: image_folder, path: my cells, max_undecodable: 0.2}"
     assert prepare(root, spec, "--split", "{fold: 5}") == 2
     assert capsys.readouterr().err == "error: --split: unknown key fold; did you mean folds?\n"

@@ -38,7 +38,17 @@ class GpuCache:
 
 
 def make_resident(data: Packed, rows: NDArray[np.int64], device: torch.device, free: int) -> GpuCache | None:
-    """Copy images to a device with so many bytes free; return None where they take too much of them."""
+    """Copy images to a device.
+
+    Args:
+        data: the packed data set.
+        rows: which of its images.
+        device: where to.
+        free: bytes that the device has free.
+
+    Returns:
+        the copies; None where there are no images, or they would take more than ``SHARE_OF_FREE`` of what is free.
+    """
     shape = (len(rows), data.size, data.size, 3)
     if len(rows) == 0 or np.prod(shape, dtype=np.int64) > SHARE_OF_FREE * free:
         return None

@@ -23,7 +23,11 @@ def prefetch(items: Iterator[T], device: torch.device) -> Iterator[Iterator[T]]:
     """Within, a thread makes the next item while the present one is used, if the device gains by it.
 
     What ``items`` raises is raised where the item is asked for. However the block is left, the thread has ended then:
-    an item under way is waited for. No item may be None.
+    an item under way is waited for.
+
+    Args:
+        items: what is to be made; none may be None.
+        device: that uses them.
     """
     if device.type not in AHEAD_ON:
         yield items

@@ -99,15 +99,24 @@ class DataSource(Frozen, ABC):
         if not kept:
             raise UserError("leave_out names every class: no image is left")
         if self.at_most is not None:
-            kept = _some([whole.items[i] for i in kept], kept, self.at_most)
+            kept = _sample([whole.items[i] for i in kept], kept, self.at_most)
         return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
 
 
 readers: Registry[type[DataSource]] = Registry("reader", "readers", "trainables.data.readers.builtin", DataSource)
 
 
-def _some(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list[int]:
-    """Keep so many places of each class and part: those whose names have the smallest hashes, in their order."""
+def _sample(items: Sequence[ImageEntry], places: Sequence[int], most: int) -> list[int]:
+    """Keep some images of each class and part: those whose ids have the smallest hashes, so that a sample is stable.
+
+    Args:
+        items: the images.
+        places: of each, its place in the whole listing.
+        most: how many of each class and part.
+
+    Returns:
+        places that are kept, ascending.
+    """
     by_hash = sorted(range(len(items)), key=lambda i: hashlib.sha256(items[i].image_id.encode()).digest())
     taken: Counter[tuple[str, str | None]] = Counter()
     kept = []
@@ -133,7 +142,9 @@ def folder_of(root: Path, path: str, origin: str = "") -> Path:
     folder = root / path
     if not folder.is_dir():
         hint = f" To be had from {origin}" if origin else ""
-        raise UserError(f"no folder {folder}; {what_is_there(root)}. Give --data the folder that holds {path}/.{hint}")
+        raise UserError(
+            f"no folder {folder}; {describe_folder(root)}. Give --data the folder that holds {path}/.{hint}"
+        )
     return folder
 
 
@@ -178,8 +189,8 @@ def stamp(file: Path | str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}"
 
 
-def what_is_there(folder: Path) -> str:
-    """Say what a folder holds, for a message about what it does not hold."""
+def describe_folder(folder: Path) -> str:
+    """Return what a folder holds, for a message about what it does not hold."""
     if not folder.is_dir():
         return f"{folder} is no folder"
     names = sorted(path.name for path in folder.iterdir())

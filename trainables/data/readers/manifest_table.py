@@ -7,14 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainables.data.readers.base import what_is_there
+from trainables.data.readers.base import describe_folder
 from trainables.errors import UserError
 
 
 def table_rows(file: Path, needed: Sequence[str] = ("path", "label")) -> list[dict[str, str]]:
-    """Return the rows of a table, every value as text. Raises UserError where the file, a column or a value is missing."""
+    """Return the rows of a table, every value as text.
+
+    Args:
+        file: CSV in UTF-8, or Parquet by its ending.
+        needed: columns that must be there, with a value in every row.
+
+    Raises:
+        UserError: if the file, a column or a value is missing.
+    """
     if not file.is_file():
-        raise UserError(f"no file {file}; {what_is_there(file.parent)}")
+        raise UserError(f"no file {file}; {describe_folder(file.parent)}")
     try:
         found, rows = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file)
     except (ValueError, csv.Error) as error:

@@ -24,7 +24,12 @@ class GaussianBlur(AugmentationSpec):
     draws: ClassVar[int] = 1
 
     def apply(self, images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """Convolve each image with a kernel of its own, by rows and by columns."""
+        """Convolve each image with a kernel of its own, by rows and by columns.
+
+        Args:
+            images: float32, shape (n, 3, edge, edge).
+            draws: shape (n, 1): the standard deviation of each image as a share of ``sigma``.
+        """
         import torch
         from torch.nn.functional import conv2d, pad
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainables.data.readers.base import DataSource, Listing, folder_of, image_names, readers, what_is_there
+from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, image_names, readers
 from trainables.data.readers.image_files import group_table, list_files
 from trainables.errors import UserError
 
@@ -29,7 +29,7 @@ class BoneMarrow(DataSource):
         names = [name for name in image_names(folder) if _code(name) in name.split("/")[:-1]]
         if not names:
             raise UserError(
-                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {what_is_there(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
+                f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {describe_folder(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
             )
         groups = group_table(folder, self.groups)
         return list_files(folder, names, _code, groups)

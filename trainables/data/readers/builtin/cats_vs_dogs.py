@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.data.readers.base import DataSource, Listing, folder_of, image_names, readers, what_is_there
+from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, image_names, readers
 from trainables.data.readers.image_files import list_files
 from trainables.errors import UserError
 
@@ -24,5 +24,5 @@ class CatsVsDogs(DataSource):
         pets = {kind: [name for name in names if name.startswith(f"PetImages/{kind}/")] for kind in ("Cat", "Dog")}
         missing = [f"PetImages/{kind}" for kind, found in pets.items() if not found]
         if missing:
-            raise UserError(f"no images in {' and '.join(missing)} in {folder}; {what_is_there(folder)}")
+            raise UserError(f"no images in {' and '.join(missing)} in {folder}; {describe_folder(folder)}")
         return list_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from trainables.data.readers.base import DataSource, Listing, folder_of, image_names, readers, what_is_there
+from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, image_names, readers
 from trainables.data.readers.image_files import group_table, list_files
 from trainables.errors import UserError
 
@@ -24,6 +24,6 @@ class ImageFolder(DataSource):
         names = [name for name in image_names(folder) if "/" in name]
         if not names:
             raise UserError(
-                f"no image in a class folder of {folder}; {what_is_there(folder)}. Expected {folder}/<class>/image.jpg"
+                f"no image in a class folder of {folder}; {describe_folder(folder)}. Expected {folder}/<class>/image.jpg"
             )
         return list_files(folder, names, lambda name: name.partition("/")[0], group_table(folder, self.groups))

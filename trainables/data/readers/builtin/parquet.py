@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from trainables.data.readers.base import DataSource, ImageEntry, Listing, readers, stamp, what_is_there
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, describe_folder, readers, stamp
 from trainables.errors import UserError, suggestion
 
 ROWS_AT_ONCE = 32
@@ -43,7 +43,7 @@ class ParquetImages(DataSource):
         place = root / self.path
         files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
         if not files or not files[0].is_file():
-            raise UserError(f"no Parquet file {place}; {what_is_there(place if place.is_dir() else place.parent)}")
+            raise UserError(f"no Parquet file {place}; {describe_folder(place if place.is_dir() else place.parent)}")
         base = place if place.is_dir() else place.parent
         rows = [row for file in files for row in self._rows(file, file.relative_to(base).as_posix())]
         if not rows:

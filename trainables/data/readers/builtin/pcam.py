@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trainables.data.readers.base import DataSource, ImageEntry, Listing, folder_of, readers, stamp, what_is_there
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, describe_folder, folder_of, readers, stamp
 from trainables.errors import UserError
 
 
@@ -29,7 +29,7 @@ class PCam(DataSource):
         missing = [path.name for path in paths.values() if not path.is_file()]
         if missing:
             raise UserError(
-                f"missing in {folder}: {', '.join(missing)}; {what_is_there(folder)}. To be had from {self.origin}"
+                f"missing in {folder}: {', '.join(missing)}; {describe_folder(folder)}. To be had from {self.origin}"
             )
         images = {part: _hdf5(paths[part, "x"], "x") for part in parts}
         labels = {part: np.asarray(_hdf5(paths[part, "y"], "y")).reshape(-1) for part in parts}

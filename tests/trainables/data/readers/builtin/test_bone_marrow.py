@@ -70,7 +70,7 @@ def test_each_image_is_loaded_as_its_file_is(bone_marrow: Path, data_spec: Spec)
         assert listing.load(number) == (bone_marrow / "bone_marrow" / item.image_id).read_bytes()
 
 
-def test_another_layout_is_refused_with_what_is_there(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
+def test_another_layout_is_refused_with_describe_folder(tmp_path: Path, data_spec: Spec, write_image: Write) -> None:
     write_image(tmp_path / "bone_marrow" / "train" / "0001.jpg")
     refused(
         data_spec(reader="bone_marrow"),

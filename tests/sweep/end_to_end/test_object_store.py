@@ -278,7 +278,7 @@ def elsewhere(study: Study, **fields: Any) -> None:
 def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
     study = Study(Storage("s3://bucket/dead"))
     elsewhere(study)
-    with pytest.raises(HeldError, match=r"process 7 on far, since .* free after 3 s"), study_lock(study):
+    with pytest.raises(HeldError, match=r"process 7 on far, since .* the lease expires after 3 s"), study_lock(study):
         pytest.fail("held twice")
     time.sleep(4.1)
     with study_lock(study):

@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8)
     gpus = parser.parse_args().gpus
     sys.path.insert(0, str(ROOT))
-    from sweep.cost.estimator import BACKWARD
+    from sweep.cost.work import BACKWARD
     from trainables.models.complexity import known
 
     def gflops(name: str) -> float:

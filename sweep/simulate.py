@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from rich.console import RenderableType
 from rich.table import Table
 
-from sweep.cost.estimator import cost, train_images
 from sweep.cost.forecast import tasks_of
 from sweep.cost.prices import load_prices
+from sweep.cost.work import stage_work, train_images
 from sweep.grid.loader import load_grid
 from sweep.monitor.console import Terminal
 from sweep.plan.inputs import Inputs
@@ -81,7 +81,7 @@ def grid_tasks(name: str, settings: Sequence[str], device: str) -> list[Task]:
     plan = make_plan(grid, Inputs())
     estimator = load_prices().estimator(device)
     images = train_images(grid.file, {})
-    seconds = {stage.identifier: estimator.seconds(stage, cost(stage, images)) for stage in plan.stages}
+    seconds = {stage.identifier: estimator.seconds(stage, stage_work(stage, images)) for stage in plan.stages}
     return tasks_of(plan.stages, seconds, slots=1 << 30)
 
 

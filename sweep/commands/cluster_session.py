@@ -12,9 +12,9 @@ from sweep.commands.run_messages import print_failures, print_not_started, same_
 from sweep.commands.run_options import RunOptions
 from sweep.commands.runtime_context import cluster_runtime, local_runtime
 from sweep.commands.study_run import Scores
-from sweep.cost.estimator import train_images
 from sweep.cost.prices import PriceTable
 from sweep.cost.throughput_file import SPEEDS
+from sweep.cost.work import train_images
 from sweep.engine.autoscaling import autoscaling_limit
 from sweep.engine.budget_tracker import BudgetTracker
 from sweep.engine.callbacks import CallbackList
@@ -29,7 +29,7 @@ from sweep.monitor.console import Terminal
 from sweep.monitor.live_view import LiveView
 from sweep.monitor.progress_stats import ProgressStats
 from sweep.monitor.running_file import Heartbeat
-from sweep.monitor.throughput import Throughput
+from sweep.monitor.throughput_callback import Throughput
 from sweep.schedule.scheduler import Scheduler
 
 

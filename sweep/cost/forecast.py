@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.cost.estimator import Estimator
 from sweep.cost.prices import DevicePrice
+from sweep.cost.throughput import Estimator
 from sweep.schedule.graph import Graph, Task
 from sweep.schedule.parallelism import EXPONENT, max_workers
 from sweep.schedule.simulator import simulate

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
-from sweep.cost.estimator import Estimator, MeasuredThroughput
+from sweep.cost.throughput import Estimator, MeasuredThroughput
 from trainables.errors import UserError, suggestion
 from trainables.frozen import Frozen
 

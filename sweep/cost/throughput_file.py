@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sweep.cost.estimator import MeasuredThroughput
+from sweep.cost.throughput import MeasuredThroughput
 from trainables.specs import Stage
 
 SPEEDS = "speeds.json"

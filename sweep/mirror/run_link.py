@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -10,6 +11,9 @@ from sweep.mirror.settings import MirrorSettings
 from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder
+
+ID_CHARS = 16
+"""Characters of a run id."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,18 @@ class RunLink:
             key: of the stage.
         """
         generation = self.generation + 1
-        return RunLink(settings.run_id(key, generation), generation, self.retired)
+        return RunLink(run_id(settings, key, generation), generation, self.retired)
+
+
+def run_id(settings: MirrorSettings, key: str, generation: int) -> str:
+    """Return the id of a stage's run, the same for all its attempts.
+
+    Args:
+        settings: of the mirror; has the uid of the study.
+        key: of the stage.
+        generation: see ``RunLink.generation``.
+    """
+    return hashlib.sha256(f"{settings.uid}/{key}/{generation}".encode()).hexdigest()[:ID_CHARS]
 
 
 def logged_epochs(order: Sequence[int], rows: int) -> list[int]:
@@ -89,7 +104,7 @@ def link_of(folder: StageFolder, settings: MirrorSettings, key: str) -> tuple[Ru
     retired = _document(folder.files, layout.RETIRED).get("time")
     link = read_link(folder)
     if link is None:
-        return RunLink(settings.run_id(key, 0), retired=retired), False
+        return RunLink(run_id(settings, key, 0), retired=retired), False
     if link.retired != retired:
         return replace(link.renewed(settings, key), retired=retired), False
     return link, True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Mode = Literal["online", "offline"]
-ID_CHARS = 16
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,3 @@ class MirrorSettings:
     def from_document(cls, document: dict[str, Any]) -> MirrorSettings:
         """Rebuild them from what ``document`` returned."""
         return cls(**document)
-
-    def run_id(self, key: str, generation: int) -> str:
-        """Return the id of a stage's run, the same for all its attempts.
-
-        Args:
-            key: of the stage.
-            generation: see ``RunLink.generation``.
-        """
-        return hashlib.sha256(f"{self.uid}/{key}/{generation}".encode()).hexdigest()[:ID_CHARS]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sweep.cost.estimator import cost, packed_bytes, train_images
+from sweep.cost.work import packed_bytes, stage_work, train_images
 from sweep.grid.grid import Grid, published
 from sweep.grid.schema import GridFile
 from trainables.data.packing.prepare import Packed, Progress, prepare
@@ -55,7 +55,7 @@ class Inputs:
             file: the grid, for data sets that are not at hand: their published sizes count, where there are any.
         """
         images = train_images(file, self.splits)
-        return {stage.key or stage.name: cost(stage, images) for stage in stages}
+        return {stage.key or stage.name: stage_work(stage, images) for stage in stages}
 
     def packed_bytes(self, specs: Mapping[str, DataSpec]) -> int | None:
         """Return the bytes of the packed images of data sets; None if the size of one is not known.

@@ -77,7 +77,7 @@ def _run_stage(
 
 def _attempt(task: StageTask, workers: Workers) -> Attempt:
     if workers.count > 1:
-        from trainables.stage.ddp import run_ddp
+        from trainables.stage.worker_launch import run_ddp
 
         return lambda micro_batch: run_ddp(task, workers, micro_batch)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

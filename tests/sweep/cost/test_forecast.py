@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from sweep.cost.estimator import MeasuredThroughput, cost, train_images
 from sweep.cost.forecast import Forecast, forecast
 from sweep.cost.prices import OWN, load_prices
+from sweep.cost.throughput import MeasuredThroughput
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
+from sweep.cost.work import stage_work, train_images
 from sweep.grid.grid import Grid
 from sweep.grid.loader import load_grid
 from sweep.monitor.plan_view import plan_tables
@@ -33,7 +34,7 @@ def paper() -> Plan:
 def of(plan: Plan, slots: int = 16, done: frozenset[str] = frozenset()) -> Forecast:
     prices = load_prices()
     images = train_images(plan.grid.file, {})
-    gflop = {stage.identifier: cost(stage, images) for stage in plan.stages}
+    gflop = {stage.identifier: stage_work(stage, images) for stage in plan.stages}
     estimator, device = prices.estimator("NVIDIA A10G"), prices.find("NVIDIA A10G")[1]
     return forecast(
         plan.stages, plan.grid.file, gflop, done, estimator, device, slots, Inputs().packed_bytes(plan.grid.data_specs)
@@ -44,7 +45,7 @@ def test_published_sizes_serve_while_data_are_absent(paper: Plan) -> None:
     counts = train_images(paper.grid.file, {})
     assert counts == {"bone_marrow": round(171_373 * 0.8 * 0.9), "pcam": 262_144, "cats_vs_dogs": 22_500}
     cell = paper.cells[0]
-    assert cost(cell, counts) == pytest.approx(3 * 19.63 * 20 * counts["bone_marrow"], rel=0.01)
+    assert stage_work(cell, counts) == pytest.approx(3 * 19.63 * 20 * counts["bone_marrow"], rel=0.01)
 
 
 def test_what_is_at_hand_is_counted(grid_text: str, load: Callable[..., Grid], at_hand: Callable[..., Inputs]) -> None:
@@ -56,12 +57,12 @@ def test_what_is_at_hand_is_counted(grid_text: str, load: Callable[..., Grid], a
 
 def test_a_range_test_costs_its_steps(paper: Plan) -> None:
     cell = paper.cells[0]
-    per_image = cost(cell, {}) / 3 / cell.recipe.epochs
+    per_image = stage_work(cell, {}) / 3 / cell.recipe.epochs
     ramp = Ramp(steps=50, val_images=100, fallback=0.01)
     changes: dict[str, Any] = {"kind": "lr_range", "learning_rate": None, "ramp": ramp}
-    assert cost(cell.model_copy(update=changes), {}) == pytest.approx(per_image * 50 * (3 * 32 + 100))
+    assert stage_work(cell.model_copy(update=changes), {}) == pytest.approx(per_image * 50 * (3 * 32 + 100))
     on_train = {**changes, "ramp": ramp.model_copy(update={"loss": "train"})}
-    assert cost(cell.model_copy(update=on_train), {}) == pytest.approx(per_image * 50 * 3 * 32)
+    assert stage_work(cell.model_copy(update=on_train), {}) == pytest.approx(per_image * 50 * 3 * 32)
 
 
 def test_the_forecast_adds_up(paper: Plan) -> None:
@@ -106,7 +107,7 @@ def test_disk_is_weights_and_checkpoints_and_packed_images(paper: Plan) -> None:
 
 def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
     cell = paper.cells[0]
-    work, speeds, prices = cost(cell, {"bone_marrow": 1000}), MeasuredThroughput(), load_prices()
+    work, speeds, prices = stage_work(cell, {"bone_marrow": 1000}), MeasuredThroughput(), load_prices()
     assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
     speeds.add(cell, "NVIDIA A10G", 50.0)
     for name in ("a10g", "NVIDIA A10G"):

@@ -14,7 +14,7 @@ from wandb.sdk.lib.run_stopping import RunStopChecker
 
 from sweep.mirror import client, run_session, worker
 from sweep.mirror.offline.log_folder import logs_of
-from sweep.mirror.run_link import RunLink, read_link
+from sweep.mirror.run_link import RunLink, read_link, run_id
 from sweep.mirror.settings import MirrorSettings
 from sweep.mirror.sync import sync
 from sweep.mirror.worker import Mirror
@@ -153,12 +153,12 @@ def test_a_result_taken_back_and_a_deleted_run_get_new_runs(
     assert player.told()
     first = run_of(player, stages[0])
     player.study.folder(stages[0]).retire("damaged")
-    server.deleted.add(player.settings.run_id(str(stages[0].key), 1))
+    server.deleted.add(run_id(player.settings, str(stages[0].key), 1))
     with impatient("init_timeout", 3.0, lambda mode, link: link.run in server.deleted):  # so long the client asks again
         player.attempt(stages[0], 0, EPOCHS, "done")
         assert player.told()
     second = run_of(player, stages[0])
-    assert second == player.settings.run_id(str(stages[0].key), 2)
+    assert second == run_id(player.settings, str(stages[0].key), 2)
     assert set(server.runs) == {first, second}
     assert_whole(server, player, stages[0])
 

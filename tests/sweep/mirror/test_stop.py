@@ -17,6 +17,7 @@ from sweep.engine.driver import Driver
 from sweep.engine.ray_session import ray_session
 from sweep.engine.stage_trial import StageTrial
 from sweep.engine.trial_request import TrialOptions
+from sweep.mirror.run_link import run_id
 from sweep.mirror.settings import MirrorSettings
 from sweep.plan.inputs import gather
 from sweep.plan.plan import make_plan
@@ -95,7 +96,7 @@ def test_a_stop_in_the_dashboard_cancels_the_stage(
     for split in inputs.splits.values():
         study.write_split(split.digest, split.table)
     runtime = RuntimeContext({name: str(data.folder.absolute()) for name, data in inputs.data.items()}, {})
-    run, key, notes = settings.run_id(str(stage.key), 0), str(stage.key), Notes()
+    run, key, notes = run_id(settings, str(stage.key), 0), str(stage.key), Notes()
 
     def press() -> None:
         until = time.monotonic() + PATIENCE

@@ -11,7 +11,7 @@ import pytest
 from sweep.cost.prices import load_prices
 from sweep.cost.throughput_file import read_speeds
 from sweep.monitor.progress_stats import ProgressStats
-from sweep.monitor.throughput import Throughput
+from sweep.monitor.throughput_callback import Throughput
 from sweep.plan.plan import Plan
 from sweep.schedule.graph import Task
 from sweep.schedule.parallelism import speedup
@@ -85,11 +85,11 @@ def test_what_one_run_measured_the_next_plan_and_the_next_run_know(
 
 
 def test_seconds_of_images_are_those_of_whole_epochs(plan: Plan, tmp_path: Path) -> None:
-    from sweep.cost.estimator import cost
+    from sweep.cost.work import stage_work
 
     cell, clocked = plan.cells[0], Clocked(plan, tmp_path / "speeds.json")
     clocked.train(cell, 999.0, epoch_seconds=4.0)
-    work = cost(cell, {str(cell.split): 100})
+    work = stage_work(cell, {str(cell.split): 100})
     estimator = load_prices().estimator("a10g", read_speeds(tmp_path / "speeds.json"))
     assert estimator.seconds(cell, work) == pytest.approx(3 * 4.0)
 

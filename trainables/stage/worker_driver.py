@@ -1,4 +1,4 @@
-"""The driver process of a stage of several workers, and the function of each worker. Started by ``trainables.stage.ddp``.
+"""The driver process of a stage of several workers, and the function of each worker. Started by ``trainables.stage.worker_launch``.
 
 Not tested on GPUs: NCCL, synchronised batch norm, pinned copies.
 """
@@ -123,6 +123,6 @@ def run_one_worker(config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from trainables.stage import ddp_driver  # by its own name: workers must be able to import what they are sent
+    from trainables.stage import worker_driver  # by its own name: workers must be able to import what they are sent
 
-    ddp_driver.main(int(sys.argv[1]))
+    worker_driver.main(int(sys.argv[1]))

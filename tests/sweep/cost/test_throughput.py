@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sweep.cost.estimator import RunThroughput, cost
+from sweep.cost.throughput import RunThroughput
+from sweep.cost.work import stage_work
 from sweep.plan.plan import Plan
 from trainables.models.complexity import known
 
@@ -21,15 +22,15 @@ def test_cost_is_images_times_epochs_times_three_forward_passes(grid_text: str, 
     for edge in (112, 224):
         plan = planned(grid_text, PLAN, "axes.architecture=[resnet18]", f"recipe.image_size={edge}")
         stage = plan.cells[0]
-        at[edge] = cost(stage, {str(stage.split): 100})
-        assert cost(stage, {}) == pytest.approx(at[edge] / 100), "without the data only ratios count"
+        at[edge] = stage_work(stage, {str(stage.split): 100})
+        assert stage_work(stage, {}) == pytest.approx(at[edge] / 100), "without the data only ratios count"
     assert at[224] == pytest.approx(3 * gflops * 100 * 3)
     assert at[224] == pytest.approx(4 * at[112])
 
 
 def test_an_architecture_of_ones_own_still_has_a_cost(grid_text: str, planned: Callable[..., Plan]) -> None:
     stage = planned(grid_text, PLAN, "axes.architecture=['my.module:Net']").cells[0]
-    assert cost(stage, {str(stage.split): 10}) > 0
+    assert stage_work(stage, {str(stage.split): 10}) > 0
 
 
 def test_a_clock_knows_nothing_before_something_was_measured() -> None:

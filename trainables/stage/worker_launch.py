@@ -60,7 +60,7 @@ def _start(request: dict[str, Any], stderr: IO[str]) -> tuple[subprocess.Popen[s
     ours, theirs = os.pipe()
     address = ray.get_runtime_context().gcs_address
     driver = subprocess.Popen(
-        [sys.executable, "-m", "trainables.stage.ddp_driver", str(theirs)],
+        [sys.executable, "-m", "trainables.stage.worker_driver", str(theirs)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=stderr,

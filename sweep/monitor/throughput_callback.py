@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sweep.cost.estimator import Estimator, RunThroughput
+from sweep.cost.throughput import Estimator, RunThroughput
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
 from sweep.engine.callbacks import Callback
 from sweep.schedule.parallelism import speedup

@@ -89,3 +89,7 @@ def usage() -> str:
             "",
         ]
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

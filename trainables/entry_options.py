@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from trainables.errors import UserError, suggestion
+from trainables.frozen import Frozen
 from trainables.hashing import canonical
 from trainables.registry import PublishedEntry, registry_of
 
@@ -64,13 +65,45 @@ def completed(kind: str, name: str, options: Mapping[str, Any]) -> dict[str, Any
     """
     entry = registry_of(kind)[name]
     try:
-        filled: dict[str, Any] = entry.model_validate(dict(options)).model_dump(mode="json")
-        canonical(filled)
+        filled = _written_out(entry, options)
     except ValidationError as error:
         raise UserError(_fault(f"{kind} {name}", list(entry.model_fields), fault) for fault in error.errors()) from None
     except Exception as error:  # a validator or a constructor may raise anything
         raise UserError(f"options of the {kind} {name}: {type(error).__name__}: {error}") from error
     return filled
+
+
+def _written_out(entry: type[Frozen], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with their defaults as plain values, which say all: read again, they are the same options.
+
+    Raises:
+        ValidationError, TypeError, ValueError: if they are not valid, or could not be read again.
+    """
+    unwritten = [name for name, field in entry.model_fields.items() if field.exclude or field.validation_alias]
+    if unwritten:
+        raise TypeError(
+            f"an option has neither alias nor exclude=True, but {', '.join(unwritten)}: they could not be hashed"
+        )
+    given = entry.model_validate(dict(options))
+    _refuse_sets(given.model_dump())
+    filled: dict[str, Any] = given.model_dump(mode="json")
+    canonical(filled)
+    for again in (entry.model_validate(dict(options)), entry.model_validate(filled)):
+        if changed := [name for name in filled if getattr(again, name) != getattr(given, name)]:
+            raise ValueError(
+                f"{', '.join(changed)} is another value each time: its key would be too. Give it a fixed default"
+            )
+    return filled
+
+
+def _refuse_sets(value: Any, name: str = "options") -> None:
+    """Refuse sets: the order of their items is another in each process, so they have no faithful hash."""
+    if isinstance(value, set | frozenset):
+        raise TypeError(f"{name} is a set, which has no order to be hashed in: make it a tuple")
+    for key, item in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list | tuple) else ())
+    ):
+        _refuse_sets(item, f"{name}.{key}")
 
 
 def _fault(entry: str, known: list[str], fault: Any) -> str:
@@ -110,7 +143,9 @@ def _asked_of_child(kind: str, name: str, options: str, seconds: float) -> dict[
         try:
             return dict(json.loads(answer.read()))
         except ValueError:
-            last = (complaints.read().strip().splitlines() or ["it said nothing"])[-1]
+            last = (
+                complaints.read().strip().splitlines() or [f"it said nothing, its exit status is {child.returncode}"]
+            )[-1]
             return {"faults": [f"the {kind} {name} ended its process before it had checked its options: {last}"]}
 
 

@@ -19,6 +19,9 @@ they are not installed."""
 SECTION = {"entries": "names"}
 """Validation context of one section of a grid: entries are looked up by name; their options may stand in another section."""
 
+NO_ENTRY, BAD_OPTIONS = "no_entry", "entry_options"
+"""Types of the errors of pydantic that say so."""
+
 
 def check_entry(kind: str, name: str, info: ValidationInfo) -> None:
     """Refuse the name of an entry that there is not.
@@ -35,7 +38,7 @@ def check_entry(kind: str, name: str, info: ValidationInfo) -> None:
         try:
             registry_of(kind).source(name)
         except UserError as error:
-            raise PydanticCustomError("no_entry", "{text}", {"text": "; ".join(error.faults)}) from error
+            raise PydanticCustomError(NO_ENTRY, "{text}", {"text": "; ".join(error.faults)}) from error
 
 
 def complete_options(kind: str, name: str, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def complete_options(kind: str, name: str, options: dict[str, Any], info: Valida
     try:
         return checked_options(kind, name, options)
     except UserError as error:
-        raise PydanticCustomError("options", "{text}", {"text": "; ".join(error.faults)}) from error
+        raise PydanticCustomError(BAD_OPTIONS, "{text}", {"text": "; ".join(error.faults)}) from error
 
 
 class EntrySpec(Frozen):
@@ -81,10 +84,18 @@ def complete_entries(kind: str, entries: Iterable[EntrySpec], info: ValidationIn
     Raises:
         PydanticCustomError: if there is no such entry, or with every fault of its options.
     """
-    completed = []
+    completed, unknown, faults = list[EntrySpec](), list[str](), list[str]()
     for entry in entries:
-        check_entry(kind, entry.name, info)
-        completed.append(EntrySpec(name=entry.name, options=complete_options(kind, entry.name, entry.options, info)))
+        try:
+            check_entry(kind, entry.name, info)
+            options = complete_options(kind, entry.name, entry.options, info)
+            completed.append(EntrySpec(name=entry.name, options=options))
+        except PydanticCustomError as error:
+            (faults if error.type == BAD_OPTIONS else unknown).append(error.message())
+    if faults:  # alone, so that a check of the options tells no unknown name a second time
+        raise PydanticCustomError(BAD_OPTIONS, "{text}", {"text": "; ".join(faults)})
+    if unknown:
+        raise PydanticCustomError(NO_ENTRY, "{text}", {"text": "; ".join(unknown)})
     return tuple(completed)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -138,8 +140,9 @@ class Registry(Generic[Entry]):
             return self._own[name]
         whose = f"the {self.kind} {name} of {published.distribution} {published.version}"
         try:
-            entry: Entry = published.point.load()
-        except Exception as error:
+            with redirect_stdout(sys.stderr):  # what it prints is none of a command's output
+                entry: Entry = published.point.load()
+        except (Exception, SystemExit) as error:
             raise UserError(
                 f"{whose} cannot be imported from {published.point.value}: {type(error).__name__}: {error}. Mend or "
                 "uninstall that distribution"

@@ -100,7 +100,7 @@ class _Part(Generic[Made]):
     name: str
     entry: ReportEntry[ReportData, Any]
     made: Made
-    origin: str
+    origin: str = ""
 
     @property
     def credit(self) -> str:
@@ -164,20 +164,20 @@ def _summarised(section: Section, data: ReportData) -> Section:
 
 def _parts(registry: Registry[ReportEntry[ReportData, Made]], data: ReportData, faults: list[str]) -> list[_Part[Made]]:
     """Return what each entry makes, by place and name. A fault of another distribution must not cost the report."""
-    parts = []
-    for name in registry.names():
+    parts = [_part(registry.kind, name, entry, data) for name, entry in registry.own().items()]
+    for name in registry.published():
+        whose = name
         try:
-            parts.append(_part(registry, name, data))
-        except Exception as error:
-            if not registry.origin(name):
-                raise
+            origin = registry.origin(name)  # refuses a name of the project's own, or of two distributions
+            whose = f"{name} of {origin}"
+            parts.append(replace(_part(registry.kind, name, registry[name], data), origin=origin))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - from outside, anything may come
             text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            faults.append(f"{registry.kind}: {name} of {registry.origin(name)} is left out: {text}")
+            faults.append(f"{registry.kind}: {whose} is left out: {text}")
     return sorted(parts, key=lambda part: (part.entry.place, part.name))
 
 
-def _part(registry: Registry[ReportEntry[ReportData, Made]], name: str, data: ReportData) -> _Part[Made]:
-    entry = registry[name]
+def _part(kind: str, name: str, entry: ReportEntry[ReportData, Made], data: ReportData) -> _Part[Made]:
     if not isinstance(entry, ReportEntry):
         raise UserError(
             f"expected a function with the decorator analysis.registry.report_entry.report_entry, found {entry!r}"
@@ -186,10 +186,10 @@ def _part(registry: Registry[ReportEntry[ReportData, Made]], name: str, data: Re
         hint = suggestion(entry.section, HEADINGS) or "."
         raise UserError(f"the page has no section {entry.section}{hint} There are {', '.join(HEADINGS)}")
     made = entry.make(data)
-    expected = MADE[registry.kind]
+    expected = MADE[kind]
     if not isinstance(made, expected):
         raise UserError(f"expected {expected[0].__name__}, found {type(made).__name__}")
-    return _Part(name, entry, made, registry.origin(name))
+    return _Part(name, entry, made)
 
 
 def _named(part: _Part[Any]) -> Table:

@@ -56,6 +56,7 @@ def _interrupted(terminal: Terminal, status: int) -> int:
 def _execute(options: RunOptions, terminal: Terminal, signals: SignalHandler) -> int:
     begun = time.monotonic()
     prices = load_prices(options.prices)
+    reused = Study.open(options.reuse) if options.reuse else None  # now, so that a plan says it too if there is none
     prepared = prepare(options, terminal)
     if options.plan.why:
         terminal.raw(stage_diff(prepared.plan, prepared.study, *options.plan.why))
@@ -67,7 +68,7 @@ def _execute(options: RunOptions, terminal: Terminal, signals: SignalHandler) ->
         return DONE
     stage = _check_runnable(prepared, options)
     with study_lock(prepared.study, lambda reason: _stop(terminal, reason)):
-        _begin(prepared, options, terminal)
+        _begin(prepared, options, reused, terminal)
         try:
             if stage is not None:
                 from sweep.commands.single_stage import run_single_stage
@@ -98,15 +99,15 @@ def _check_runnable(prepared: PreparedStudy, options: RunOptions) -> Stage | Non
     return find_planned(prepared.plan.stages, options.cell, "--cell") if options.cell else None
 
 
-def _begin(prepared: PreparedStudy, options: RunOptions, terminal: Terminal) -> None:
+def _begin(prepared: PreparedStudy, options: RunOptions, reused: Study | None, terminal: Terminal) -> None:
     """Write what the study is, and copy the finished stages of another study if one is given."""
     study, plan = prepared.study, prepared.plan
     try:
         write_study(study, prepared.name, plan, prepared.inputs, options.inputs.absolute())
     except OSError as error:
         raise UserError(f"cannot write to {study.storage.path()}: {error}. Give --storage a place that can") from error
-    if options.reuse:
-        taken, faults = take_over(plan.stages, study, Study.open(options.reuse))
+    if reused is not None:
+        taken, faults = take_over(plan.stages, study, reused)
         terminal.say(f"{len(taken)} finished stages are taken over from {options.reuse}")
         for fault in faults:
             terminal.say(f"not taken over: {fault}")

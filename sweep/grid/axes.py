@@ -14,7 +14,8 @@ from sweep.grid.schema import ALL, GridFile, Scenario
 
 NAMED = ("architecture", "scenario", "seed", "fold", "learning_rate")
 """Axes with a key of their own under ``axes``. Every other axis is a setting, named by its dotted path."""
-SECTIONS = ("recipe", "pretrain", "finetune", "data")
+RECIPE_SECTIONS = ("recipe", "pretrain", "finetune")
+SECTIONS = (*RECIPE_SECTIONS, "data")
 """First part of the dotted name of a setting."""
 
 

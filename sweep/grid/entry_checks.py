@@ -9,8 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sweep.grid.axes import RECIPE_SECTIONS
 from sweep.grid.grid import Grid
 from sweep.grid.rule_coverage import stage_labels
+from trainables.entry_spec import BAD_OPTIONS
 
 Place = tuple[str | int, ...]
 
@@ -26,7 +28,11 @@ def check_entry_options(grid: Grid) -> list[tuple[Place, str]]:
             try:
                 grid.recipe(labels, point.settings)
             except ValidationError as error:
-                faults |= {(_place(grid, str(fault["loc"][0])), fault["msg"]): None for fault in error.errors()}
+                faults |= {
+                    (_place(grid, str(fault["loc"][0])), fault["msg"]): None
+                    for fault in error.errors()
+                    if fault["type"] == BAD_OPTIONS  # the others are told of the sections that have them
+                }
     return list(faults)
 
 
@@ -36,9 +42,7 @@ def _place(grid: Grid, field: str) -> Place:
     axes = [axis for axis in grid.file.axes.settings if axis.split(".")[1] in (field, name)]
     if axes:
         return ("axes", axes[-1])
-    sections: list[tuple[Place, Any]] = [
-        ((section,), document.get(section)) for section in ("recipe", "pretrain", "finetune")
-    ]
+    sections: list[tuple[Place, Any]] = [((section,), document.get(section)) for section in RECIPE_SECTIONS]
     sections += [(("defaults", i, "set"), rule.set) for i, rule in enumerate(grid.file.defaults)]
     found = [(*place, key) for place, content in sections for key in (name, field) if content and key in content]
     return found[-1] if found else ("recipe",)

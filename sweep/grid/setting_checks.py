@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sweep.grid.axes import NAMED, SECTIONS, changes
+from sweep.grid.axes import NAMED, RECIPE_SECTIONS, SECTIONS, changes
 from sweep.grid.faults import Fault, schema_faults
 from sweep.grid.grid import Grid, changed_data, nested
 from sweep.grid.precision import AUTO
@@ -26,7 +26,7 @@ def check_recipes(grid: Grid) -> Iterator[Fault]:
 
 def recipe_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield the faults of the recipe sections of a grid file, whatever else is wrong with it."""
-    for name in ("recipe", "pretrain", "finetune"):
+    for name in RECIPE_SECTIONS:
         besides = ("learning_rate",) if name == "pretrain" else ()
         yield from _section_faults((name,), document.get(name), besides)
     rules = document.get("defaults")
@@ -38,7 +38,7 @@ def check_setting_values(grid: Grid) -> Iterator[Fault]:
     """Yield the faults of the values of axes that change recipes."""
     for axis, values in grid.file.axes.settings.items():
         section, *path = axis.split(".")
-        if path and section in ("recipe", "pretrain", "finetune"):
+        if path and section in RECIPE_SECTIONS:
             for i, value in enumerate(values):
                 for _, text in _section_faults((section,), nested(path, value)):
                     yield ("axes", axis, i), text

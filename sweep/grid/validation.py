@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from sweep.grid.axes import NAMED
+from sweep.grid.axes import NAMED, RECIPE_SECTIONS
 from sweep.grid.entry_checks import check_entry_options
 from sweep.grid.faults import Fault
 from sweep.grid.grid import Grid, model_of
@@ -20,8 +20,9 @@ def validate(grid: Grid) -> Iterator[Fault]:
     """Yield every fault of a grid that fits its schema."""
     faults = [fault for check in NAME_CHECKS for fault in check(grid)]
     yield from faults
-    if not faults:  # the other checks resolve the names
-        for check in RESOLVING_CHECKS:
+    # The other checks resolve names. Faults of recipes do not stand in the way of checking options of their entries.
+    if all(path[0] in (*RECIPE_SECTIONS, "defaults") for path, _ in faults):
+        for check in RESOLVING_CHECKS if not faults else [check_entry_options]:
             yield from check(grid)
 
 

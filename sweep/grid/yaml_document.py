@@ -172,6 +172,7 @@ def _line(node: yaml.Node, path: Path) -> int:
     for part in path:
         if isinstance(node, yaml.MappingNode):
             found = [entry for entry in node.value if entry[0].value == str(part)]
+            found = found or [entry for entry in node.value if _is_key(entry[0], part)]
             if not found:
                 break
             key, node = found[-1]  # of merged mappings (<<) the last counts
@@ -182,6 +183,11 @@ def _line(node: yaml.Node, path: Path) -> int:
         else:
             break
     return int(mark.line) + 1
+
+
+def _is_key(node: yaml.Node, part: str | int) -> bool:
+    """Whether a key that YAML reads as another type (``yes`` as True) is the one that a path names."""
+    return isinstance(node, yaml.ScalarNode) and str(yaml.safe_load(node.value)) == str(part)
 
 
 def _invalid(name: str, error: Exception) -> str:

@@ -99,7 +99,7 @@ class LiveView(Callback):
         )
         known = error in self._shown_errors
         self._shown_errors.add(error)
-        self._line(f"         {stage.kind} {stage.name}: {what}: {'the same error as before' if known else error}")
+        self._line(f"         {stage.kind} {stage.name}: {what}: {'the error told above' if known else error}")
 
     def summary(self) -> str:
         """Return one line: stages done and failed, busy slots, time left, money."""

@@ -26,6 +26,7 @@ from trainables.training.lr_schedule import LrSchedule
 class Entry(LrSchedule):
     slope: float = 0.5
     knots: tuple[int, ...] = (1, 2)
+    {option}
 
     def factor(self, recipe, position):
         return 1.0
@@ -39,8 +40,8 @@ class Unfinished(LrSchedule):
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """Install a distribution with two schedules, whose module does something when it is imported."""
 
-    def install(body: str = "", imports: str = "os, subprocess, sys, time") -> None:
-        (tmp_path / "their_schedules.py").write_text(ENTRIES.format(body=body, imports=imports))
+    def install(body: str = "", imports: str = "os, subprocess, sys, time", option: str = "") -> None:
+        (tmp_path / "their_schedules.py").write_text(ENTRIES.format(body=body, imports=imports, option=option))
         points = {"theirs": "their_schedules:Entry", "unfinished": "their_schedules:Unfinished"}
         publish(tmp_path, "their-schedules", "3.1", {"scenario_sweep.lr_schedules": points})
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -106,7 +107,8 @@ def test_an_option_without_a_faithful_hash_is_refused(installed: Install) -> Non
             "sys.stderr.write('first\\nlicence server is gone\\n'); sys.stderr.flush(); os._exit(3)",
             "ended its process before it had checked its options: licence server is gone",
         ),
-        ("sys.exit(1)", "ended its process before it had checked its options: it said nothing"),
+        ("sys.exit(7)", "cannot be imported from their_schedules:Entry: SystemExit: 7"),
+        ("os._exit(5)", "ended its process before it had checked its options: it said nothing, its exit status is 5"),
     ],
 )
 def test_an_entry_that_fails_is_named_and_does_no_harm(installed: Install, body: str, message: str) -> None:
@@ -162,3 +164,25 @@ def test_the_child_finds_what_this_process_finds(installed: Install) -> None:
     installed()
     assert "their_schedules" not in os.environ.get("PYTHONPATH", "")
     assert checked_options(KIND, "theirs", {})["slope"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("tags: set[str] = {'alpha', 'beta'}", "options.tags is a set, which has no order to be hashed in"),
+        ("tags: dict[str, frozenset[int]] = {'a': frozenset((1, 2))}", "options.tags.a is a set"),
+        ("hidden: float = Field(0.1, exclude=True)", "has neither alias nor exclude=True, but hidden"),
+        ("lr_decay: float = Field(0.1, alias='lrDecay')", "has neither alias nor exclude=True, but lr_decay"),
+        ("drawn: float = Field(default_factory=random.random)", "drawn is another value each time"),
+    ],
+)
+def test_options_that_would_not_have_one_key_are_refused(installed: Install, option: str, message: str) -> None:
+    """Each would give another key to the same work in each process, or one key to different work."""
+    installed(imports="random, os, subprocess, sys, time\nfrom pydantic import Field", option=option)
+    assert message in refused()
+
+
+def test_plain_values_of_other_types_have_a_key(installed: Install) -> None:
+    option = "place: pathlib.Path = pathlib.Path('x/y')\n    pairs: tuple[tuple[int, str], ...] = ((1, 'a'),)"
+    installed(imports="pathlib, os, subprocess, sys, time", option=option)
+    assert checked_options(KIND, "theirs", {}) == {"slope": 0.5, "knots": [1, 2], "place": "x/y", "pairs": [[1, "a"]]}

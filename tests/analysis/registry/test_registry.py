@@ -137,7 +137,20 @@ def test_a_foreign_figure_that_is_none_is_left_out(small: Any, publish: Publish)
     assert "more" not in [table.name for table in content.tables]
 
 
-def test_a_name_that_is_taken_is_refused(small: Any, publish: Publish, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_taken_is_left_out_and_the_project_keeps_its_own(
+    small: Any, publish: Publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run that has trained for days must end with its table of scores, whatever is installed."""
     publish(tables="scores = toy_report:support")
-    assert main([str(small.root)]) == 2
-    assert "the table scores is published by this project and toy-report 1.2" in capsys.readouterr().err
+    assert main([str(small.root)]) == 0
+    error = capsys.readouterr().err
+    assert "scores is left out: the table scores is published by this project and toy-report 1.2" in error
+    assert build(small.study).scores.name == "scores"
+
+
+def test_an_entry_that_ends_the_process_is_left_out(small: Any, publish: Publish, tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text("import sys\nsys.exit(7)\n")
+    publish(tables="leaver = leaving:table")
+    (fault,) = build(small.study).content.faults
+    assert "leaver of toy-report 1.2 is left out" in fault
+    assert "SystemExit: 7" in fault

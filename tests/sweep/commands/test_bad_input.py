@@ -120,3 +120,10 @@ def test_bad_limits(run: Run, there: Path, arguments: tuple[str, ...], said: str
 def test_no_study_is_begun_for_a_cell_that_is_not_there(run: Run, there: Path) -> None:
     [fault] = refused(run, there, "--grid", "grid.yaml", "--cell", "tiny-Random-fold0-lr0.02-sed0")
     assert "did you mean tiny-Random-fold0-lr0.02-seed0" in fault
+
+
+def test_a_plan_says_that_there_is_no_study_to_take_results_from(run: Run) -> None:
+    done = run("--grid", "smoke", "--plan", "--reuse", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no study at" in done.stderr
+    assert "nowhere" in done.stderr

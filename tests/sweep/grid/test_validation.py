@@ -136,3 +136,25 @@ def test_nothing_asks_for_a_pretraining_rate_where_nothing_is_pretrained(load: L
 def test_a_value_in_a_message_is_short() -> None:
     assert short([1, "a"]) == "[1, 'a']"
     assert len(short("x" * 1000)) <= 60
+
+
+def test_options_are_checked_although_names_of_other_entries_are_unknown(load: Load, document: dict[str, Any]) -> None:
+    document["recipe"] |= {
+        "optimizer_options": {"foo": 1},
+        "decay": "cosin",
+        "metrics": ["f1_makro", {"name": "top_k_accuracy", "options": {"k": "zero"}}],
+        "stopping_options": {"q": 1},
+    }
+    with pytest.raises(UserError) as caught:
+        load(document)
+    shown = "\n".join(caught.value.faults)
+    for said in ("no option foo", "no learning-rate schedule cosin", "no metric f1_makro", "option k of the metric"):
+        assert shown.count(said) == 1, said
+    assert shown.count("no option q") == 1
+
+
+def test_a_key_that_is_no_text_is_told_at_its_line(load: Load, grid_text: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load(f"{grid_text.rstrip()}\nyes: no\n")
+    line = len(grid_text.rstrip().splitlines()) + 1
+    assert f"grid.yaml:{line}: " in caught.value.faults[0]

@@ -42,7 +42,7 @@ def test_a_failure_names_what_it_blocks_and_is_kept_by_error(view: LiveView, pla
     other = cells(plan, "Random", 0)[0]
     view.failed(other, "ValueError: x", again=False, blocked=[])
     assert "FAILED, blocks 4 stages: ValueError: x" in lines(view)[1]
-    assert "FAILED: the same error as before" in lines(view)[2]
+    assert "FAILED: the error told above" in lines(view)[2]
     assert list(view.errors.values()) == [("ValueError: x", [pretrain, other])]
     assert "2 failed, 4 blocked" in view.summary()
     matrix = "\n".join(drawn(view))

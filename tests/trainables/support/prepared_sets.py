@@ -81,6 +81,19 @@ def edit_meta(folder: Path, **values: Any) -> None:
     (folder / META).write_text(json.dumps(meta | values))
 
 
+def rewrite_record(file: Path, record: bytes) -> None:
+    """Put another record behind the images of a shard."""
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[-8:])
+    file.write_bytes(whole[: -8 - length] + record + len(record).to_bytes(8))
+
+
+def become(file: Path, make: Callable[[Path], Any]) -> None:
+    """Put something that is no regular file in the place of one."""
+    file.unlink()
+    make(file)
+
+
 DAMAGES: dict[str, tuple[str, Callable[[Path, Path], Any]]] = {
     "a pixel": ("shard-00001-", lambda folder, other: flip(shard(folder), 100)),
     "a shard's record": ("shard-00001-", lambda folder, other: flip(shard(folder), -30)),
@@ -94,6 +107,27 @@ DAMAGES: dict[str, tuple[str, Callable[[Path, Path], Any]]] = {
         "shard-00001-",
         lambda folder, other: replace_by(shard(folder), shard(other)),
     ),
+    "a shard's record is nested too deep": (
+        "shard-00001-",
+        lambda folder, other: rewrite_record(shard(folder), b"[" * 200_000),
+    ),
+    "a shard's record says no edge": (
+        "shard-00001-",
+        lambda folder, other: rewrite_record(shard(folder), b'{"edge": 0, "outcomes": []}'),
+    ),
+    "a shard's record is longer than the shard": (
+        "shard-00001-",
+        lambda folder, other: shard(folder).open("ab").write(b"\xff" * 8),
+    ),
+    "a shard is a pipe": ("shard-00001-", lambda folder, other: become(shard(folder), os.mkfifo)),
+    "a shard is a device": (
+        "shard-00001-",
+        lambda folder, other: become(shard(folder), lambda file: file.symlink_to("/dev/zero")),
+    ),
+    "a shard is a folder": ("shard-00001-", lambda folder, other: become(shard(folder), Path.mkdir)),
+    "the index is a pipe": (INDEX, lambda folder, other: become(folder / INDEX, os.mkfifo)),
+    "the manifest is a pipe": (META, lambda folder, other: become(folder / META, os.mkfifo)),
+    "the manifest is nested too deep": (META, lambda folder, other: (folder / META).write_text("[" * 200_000)),
     "the last pixel": ("shard-00004-", lambda folder, other: flip(shard(folder, 4), 4 * 32 * 32 * 3 - 1)),
     "a label": (INDEX, lambda folder, other: edit_table(folder / INDEX, "label", 1)),
     "an image id": (INDEX, lambda folder, other: edit_table(folder / INDEX, "image_id", "another")),

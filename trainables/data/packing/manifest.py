@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from xxhash import xxh3_128
 
+from trainables.data.packing.shards import open_regular
 from trainables.errors import UserError
 from trainables.hashing import canonical
 
@@ -60,7 +61,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         DamagedDataError: if the file is missing, is not what was written, or belongs to another folder.
     """
     try:
-        text = (folder / META).read_bytes()
+        with open_regular(folder / META) as stream:
+            text = stream.read()
     except OSError as error:
         if not folder.is_dir():
             raise FileNotFoundError(f"no prepared data set {folder}: a run of the study prepares it") from error
@@ -69,7 +71,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content = dict(json.loads(text))
         expected, found = content.pop("digest", None), _digest(content)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedDataError(folder, [f"{META} cannot be read: {error}"]) from error
     if content.get("layout") != LAYOUT:
         raise DamagedDataError(folder, [f"{META} is of layout {content.get('layout')}, expected {LAYOUT}"])

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trainables.arrays import Pixels
 from trainables.data.packing.manifest import DamagedDataError, digest_of_bytes, read_manifest
-from trainables.data.packing.shards import Shard, map_images
+from trainables.data.packing.shards import Shard, map_images, open_regular
 from trainables.data.packing.verification import stamp, verify
 
 INDEX, PROBLEMS = "index.parquet", "problems.parquet"
@@ -105,7 +105,8 @@ class Packed:
 
     def _table(self, name: str) -> pa.Table:
         try:
-            content = (self.folder / name).read_bytes()
+            with open_regular(self.folder / name) as stream:
+                content = stream.read()
         except OSError as error:
             raise DamagedDataError(self.folder, [f"{name} cannot be read: {error}"]) from error
         found, expected = digest_of_bytes(content), dict(self.tables)[name]

@@ -89,6 +89,8 @@ def _pack(name: str, spec: DataSpec, listing: Listing, source: str, folder: Path
     partial = folder.with_name(f"{folder.name}.partial")
     _clear_abandoned(name, partial)
     partial.mkdir(exist_ok=True)
+    if folder.is_symlink() or folder.is_file():
+        folder.unlink()
     for file in folder.glob("*"):  # of a damaged set, whose whole shards are kept
         with suppress(OSError):
             os.link(file, partial / file.name)

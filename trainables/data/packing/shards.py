@@ -20,9 +20,11 @@ import json
 import mmap
 import os
 import re
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,19 @@ class ShardBuffer:
         return ShardRecord(shard, number, self.images.shape[1], outcomes)
 
 
+def open_regular(file: Path) -> BufferedReader:
+    """Open a file to be read, if it is one: a pipe would be waited for, a device has no end.
+
+    Raises:
+        OSError: if there is none, or it is something else.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(file))
+    return os.fdopen(descriptor, "rb")
+
+
 def map_images(file: Path, rows: int, edge: int) -> Pixels:
     """Map a shard into memory; return its images, shape (rows, edge, edge, 3), without a copy."""
     return np.memmap(file, np.uint8, "r", shape=(rows, edge, edge, 3)).view(np.ndarray)
@@ -164,7 +179,7 @@ def digest_of(file: Path, rows: int, edge: int) -> str:
     image = edge * edge * 3
     buffer = memoryview(bytearray(image * max(1, min(rows, READ_BYTES // image))))
     total, left = xxh3_128(), rows * image
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         while left:
             piece = buffer[: min(left, len(buffer))]
             if stream.readinto(piece) < len(piece):
@@ -186,16 +201,20 @@ def read_whole(file: Path, made_from: dict[str, Any]) -> ShardRecord | None:
     """
     try:
         number, digest = _parse_name(file.name)
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             end = stream.seek(-_LENGTH, os.SEEK_END)
             length = int.from_bytes(stream.read(_LENGTH))
+            if length > end:
+                return None
             stream.seek(end - length)
             record = json.loads(stream.read(length))
         edge, outcomes = record.pop("edge"), record.pop("outcomes")
+        if edge < 1:
+            return None
         rows = (end - length) // (edge * edge * 3)
         if record != made_from or digest_of(file, rows, edge) != digest:
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     return ShardRecord(Shard(file.name, rows), number, edge, outcomes)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from trainables.data.readers.base import DataSource, Listing, readers
+from trainables.data.readers.base import DataSource, ImageEntry, Listing, readers
 from trainables.entry_options import checked_options
 from trainables.entry_spec import Plugin
 from trainables.errors import UserError
@@ -49,13 +51,35 @@ class PluginDataSource(DataSource):
             root: folder of the data sets, ``--data``.
 
         Raises:
-            UserError: if the reader cannot be imported, or says so of the set.
+            UserError: if the reader cannot be imported, fails, or lists what is no image.
         """
-        return readers[self.reader].model_validate(self.options()).scan(root)
+        reader = readers[self.reader].model_validate(self.options())
+        try:
+            with redirect_stdout(sys.stderr):  # what it prints is none of a command's output
+                listing = reader.scan(root)
+        except (UserError, OSError):
+            raise
+        except (Exception, SystemExit) as error:
+            raise UserError(f"{self._whose} failed in {root}: {type(error).__name__}: {error}") from error
+        for item in listing.items:
+            _refuse_other_types(self._whose, item)
+        return listing
+
+    @property
+    def _whose(self) -> str:
+        return f"the reader {self.reader} of {self.plugin}"
 
     def options(self) -> dict[str, Any]:
         """Return all fields of the reader as plain values."""
         return self.model_dump(mode="json", exclude={PLUGIN})
+
+
+def _refuse_other_types(whose: str, item: ImageEntry) -> None:
+    """Refuse what is no text: nobody else checks what a published reader lists, and tables and keys are made of it."""
+    values = {"image_id": item.image_id, "label": item.label, "group": item.group, "part": item.part}
+    for name, value in values.items():
+        if not (isinstance(value, str) or (value is None and name in ("group", "part"))):
+            raise UserError(f"{whose} lists the image {item.image_id!r} with {name} {value!r}: it should be text")
 
 
 def reader_plugin(spec: DataSource) -> Plugin | None:

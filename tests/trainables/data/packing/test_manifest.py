@@ -101,3 +101,18 @@ def test_damage_during_a_stage_is_found_at_the_next_batch(again: Prepare, damage
     assert np.array_equal(data.gather(np.array([0])), before[1:]), "of a shard that is whole"
     with pytest.raises(DamagedDataError, match="shard-00001-"):
         data.gather(rows)
+
+
+@pytest.mark.parametrize("place", ["a file", "a broken link", "a link to a file"])
+def test_what_lies_in_the_place_of_a_set_is_replaced(again: Prepare, tmp_path: Path, place: str) -> None:
+    folder = again().folder
+    shutil.rmtree(folder)
+    (tmp_path / "elsewhere").write_text("not ours")
+    if place == "a file":
+        folder.write_text("no set")
+    else:
+        folder.symlink_to(tmp_path / ("elsewhere" if "to" in place else "nowhere"))
+    assert again().folder == folder
+    assert again().repaired == ()
+    assert (tmp_path / "elsewhere").read_text() == "not ours"
+    assert not list(folder.parent.glob("*.partial")) + list(folder.parent.glob("*.damaged"))

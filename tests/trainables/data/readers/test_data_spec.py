@@ -124,3 +124,33 @@ def test_a_published_reader_of_a_built_in_name_is_refused_where_it_is_used(
     with pytest.raises(ValidationError, match=r"the reader manifest is published by this project and fork 1\.0"):
         spec(reader="manifest", path="x.csv")
     assert spec(reader="image_folder", path="x").path == "x"
+
+
+@pytest.mark.parametrize(
+    ("scan", "message"),
+    [
+        ("raise RuntimeError('no licence')", "the reader toy_arrays of toy-plugin 1.0 failed in .*no licence"),
+        ("raise SystemExit(9)", "the reader toy_arrays of toy-plugin 1.0 failed in .*SystemExit: 9"),
+        ("return Listing([ImageEntry('a', 3)], None)", "lists the image 'a' with label 3: it should be text"),
+        ("return Listing([ImageEntry('a', 'b', group=7)], None)", "lists the image 'a' with group 7"),
+    ],
+)
+def test_a_reader_that_fails_is_named(toy: Install, root: Path, tmp_path: Path, scan: str, message: str) -> None:
+    toy()
+    module = tmp_path / "1.0" / "toy_plugin" / "reader.py"
+    module.write_text(module.read_text().replace("folder = folder_of", f"{scan}\n        folder = folder_of"))
+    with pytest.raises(UserError, match=message):
+        prepare("set", spec(), root, root / "cache")
+
+
+def test_what_a_reader_prints_is_none_of_a_commands_output(
+    toy: Install, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy()
+    module = tmp_path / "1.0" / "toy_plugin" / "reader.py"
+    text = module.read_text().replace("folder = folder_of", "print('scanning')\n        folder = folder_of")
+    module.write_text(f"{text}\nprint('imported')\n")
+    prepare("set", spec(), root, root / "cache")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "imported\nscanning\n"

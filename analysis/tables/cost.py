@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from analysis.formats.table import Column, Footnote, Row, Table
 from analysis.registry.report_entry import report_entry
@@ -19,6 +16,7 @@ from analysis.stats.report_data import ReportData
 from analysis.tables.registry import TABLES
 from analysis.tables.study_rows import RowValues
 from trainables.store import layout
+from trainables.store.arrow import read_parquet
 from trainables.store.study import StageFolder
 
 UNKNOWN = "unknown device"
@@ -104,10 +102,10 @@ def _throughput(folder: StageFolder, result: dict[str, Any]) -> float | None:
     """Return the median images per second of the training epochs; None without a history that has it."""
     if layout.HISTORY not in result.get("digests", {}):
         return None
-    history = pq.ParquetFile(io.BytesIO(folder.read_verified(layout.HISTORY, result)))
-    if "images_per_second" not in history.schema_arrow.names:
+    history = read_parquet(folder.read_verified(layout.HISTORY, result))
+    if "images_per_second" not in history.column_names:
         return None
-    values = history.read(["images_per_second"])["images_per_second"].to_pylist()
+    values = history["images_per_second"].to_pylist()
     found = [value for value in values if value is not None]
     return median(found) if found else None
 

@@ -19,10 +19,13 @@ _Number = TypeVar("_Number", bound=np.generic)
 def read_parquet(content: bytes) -> pa.Table:
     """Return the table in the bytes of a Parquet file, each column in one chunk.
 
+    In this thread: one of pyarrow's own may still hold the bytes, a Python object, when the interpreter goes, and then ends
+    the process with SIGABRT (https://github.com/apache/arrow/issues/34314).
+
     Raises:
         ValueError: if it is not a Parquet file.
     """
-    return pq.ParquetFile(pa.BufferReader(content)).read().combine_chunks()
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False).combine_chunks()
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainables.arrays import Pixels
 from trainables.data.packing.manifest import DamagedDataError, digest_of_bytes, read_manifest
 from trainables.data.packing.shards import Shard, map_images, open_regular
 from trainables.data.packing.verification import stamp, verify
+from trainables.store.arrow import read_parquet
 
 INDEX, PROBLEMS = "index.parquet", "problems.parquet"
 
@@ -112,7 +112,7 @@ class Packed:
         found, expected = digest_of_bytes(content), dict(self.tables)[name]
         if found != expected:
             raise DamagedDataError(self.folder, [f"{name} has the digest {found}, expected {expected}"])
-        return pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would import pandas
+        return read_parquet(content)
 
 
 class ShardedPixels:

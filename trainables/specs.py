@@ -38,6 +38,7 @@ FIELDS_ADDED_LATER: dict[str, Any] = {
     "recipe.stopping": "patience",
     "recipe.stopping_options": {},
     "recipe.metrics": (),
+    "recipe.epoch_ties": "earliest",
     "recipe.augmentation.operations": (),
     "data.reader": None,
     "plugins": (),
@@ -103,6 +104,11 @@ class Recipe(Frozen):
     stopping_options: dict[str, Any] = Field({}, validate_default=True, description="of the rule")
     metrics: tuple[EntrySpec, ...] = Field(
         (), description="computed beside those that always are; an entry of trainables/training/metrics.py"
+    )
+    epoch_ties: Literal["earliest", "val_loss"] = Field(
+        "earliest",
+        description="which of the epochs with the highest val f1_macro is kept: the earliest; or that of the lowest val "
+        "loss, of several the latest",
     )
     precision: Literal["float32", "bf16"] = "float32"
     threads: int = Field(1, ge=1, description="CPU threads of one worker: other counts give other bits")

@@ -16,6 +16,10 @@ from trainables.store.study import SELECTED_ON, StageFolder, Study
 
 VERSIONS = ("python", "torch", "torchvision", "timm", "ray", "numpy")
 COMMIT_LETTERS = 12
+EPOCH_TIES = {
+    "earliest": ", the earliest on a tie",
+    "val_loss": ", on a tie the one of lower val loss, then the later",
+}
 NAMES = {"sgd": "SGD", "adamw": "AdamW"}
 
 
@@ -143,7 +147,8 @@ def _selection(collected: Collected) -> Iterator[str]:
     rates = {len(choice.candidates) for choice in collected.choices}
     tests = [stage for stage in collected.plan.stages if stage.kind == "lr_range"]
     yield (
-        f"The epoch was chosen by the highest macro F1 on val ({SELECTED_ON}), on images of the fold's training part kept apart for it; the test part was "
+        f"The epoch was chosen by the highest macro F1 on val ({SELECTED_ON}), on images of the fold's training part kept apart for it"
+        f"{''.join(sorted({EPOCH_TIES[cell.stage.recipe.epoch_ties] for cell in collected.cells}))}; the test part was "
         "scored once, at the end."
     )
     if max(rates, default=1) > 1:

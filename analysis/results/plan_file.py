@@ -30,6 +30,7 @@ class StudyHeader(_Document):
     target: str
     fingerprint: str
     split: str
+    edition: int = 1
 
 
 class PlannedStage(_Document):

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sweep.commands.run_options import RunOptions
-from sweep.commands.study_header import header_faults, with_kept_precision
+from sweep.commands.study_header import header_faults, load_for_study
 from sweep.engine.capacity import too_wide_here
-from sweep.grid.grid import Grid
-from sweep.grid.loader import load_grid
+from sweep.grid.loader import read_grid
 from sweep.grid.rehearsal import SUFFIX
 from sweep.monitor.console import Terminal
 from sweep.plan.inputs import Inputs, gather
@@ -56,11 +56,11 @@ def prepare(options: RunOptions, terminal: Terminal) -> PreparedStudy:
     Raises:
         UserError: if the grid has faults, or the study was begun with other target data or another split.
     """
-    grid = replace(load_grid(options.grid, options.settings), rehearsal=options.rehearse)
-    name = _study_name(options, grid)
+    document = read_grid(options.grid, options.settings)
+    name = _study_name(options, document.value.get("study"))
     storage = Storage(options.storage)
     study, cache = Study(storage.child(name)), cache_folder(storage)
-    grid = with_kept_precision(grid, study)
+    grid = replace(load_for_study(document, study), rehearsal=options.rehearse)
     with terminal.preparing() as progress, _rare_garbage_collection():
         inputs = gather(grid, options.inputs.data, options.inputs.weights, cache, progress)
         plan = make_plan(grid, inputs)
@@ -71,8 +71,9 @@ def prepare(options: RunOptions, terminal: Terminal) -> PreparedStudy:
     return PreparedStudy(name, study, cache, inputs, plan)
 
 
-def _study_name(options: RunOptions, grid: Grid) -> str:
-    name = options.study or grid.file.study or Path(options.grid).stem
+def _study_name(options: RunOptions, in_grid: Any) -> str:
+    """Return the name of the study. What a grid gives that is no text, its schema refuses."""
+    name = options.study or (in_grid if isinstance(in_grid, str) else "") or Path(options.grid).stem
     if "/" in name or "\\" in name or name.startswith(".") or not name.strip():
         raise UserError(f"{name!r} cannot name a study: it is one folder below --storage, without / and not hidden")
     return name + SUFFIX if options.rehearse else name

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweep.commands.preparation import PreparedStudy
+from sweep.grid.editions import edition_note
 from sweep.monitor.console import Terminal
 from trainables.hashing import short_key
 from trainables.specs import Stage
@@ -34,7 +35,7 @@ def print_summary(terminal: Terminal, prepared: PreparedStudy, done: int) -> Non
     """
     plan, study, problems = prepared.plan, prepared.study, prepared.inputs.problems
     kinds = ", ".join(f"{count} {kind}" for kind, count in plan.counts().items())
-    terminal.say(f"study {study.storage.path()}")
+    terminal.say(f"study {study.storage.path()}, {edition_note(plan.grid.file.edition)}")
     terminal.say(f"{len(plan.stages)} stages ({kinds}; {plan.unshared} without sharing), {done} done before")
     if problems:
         terminal.say(f"{len(problems)} problems in the data: {study.storage.path(layout.DATA_PROBLEMS)}")

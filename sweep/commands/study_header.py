@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sweep.grid.editions import FIRST, LATEST, is_edition
 from sweep.grid.grid import Grid
+from sweep.grid.loader import check_grid
+from sweep.grid.yaml_document import Document
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
 from trainables.errors import StorageError, UserError
@@ -16,23 +19,42 @@ from trainables.store import layout
 from trainables.store.study import Study
 
 
-def with_kept_precision(grid: Grid, study: Study) -> Grid:
-    """Return a grid whose ``precision: auto`` means what it meant when the study was begun.
+def load_for_study(document: Document, study: Study) -> Grid:
+    """Check a grid, with the edition of defaults and the meaning of ``precision: auto`` that its study was begun with.
 
     Args:
-        grid: the grid.
-        study: may be new; a study from before ``auto`` existed has float32.
+        document: the grid as it is written.
+        study: may be new. One without an edition has the first; one without a precision, which is from before ``auto``
+            existed, has float32.
 
     Raises:
-        UserError: if the storage does not answer.
+        UserError: if the grid has faults or names another edition than the study's, or the storage does not answer.
     """
     try:
         header = study.header
     except StorageError as error:  # told now, before data sets are prepared
         raise UserError(f"cannot read {study.storage.path(layout.STUDY)}: {error}. Nothing was started") from error
     except (OSError, ValueError):  # header_faults tells it, with a way out
-        return grid
-    return grid if header is None else replace(grid, kept_precision=header.get("precision", "float32"))
+        header = None
+    if header is None:
+        return check_grid(document)
+    kept = header.get("edition", FIRST)
+    _refuse_other_edition(document, study, kept)
+    return replace(check_grid(document, kept), kept_precision=header.get("precision", "float32"))
+
+
+def _refuse_other_edition(document: Document, study: Study, kept: Any) -> None:
+    place, given = study.storage.path(), document.value.get("edition")
+    if not is_edition(kept):
+        raise UserError(
+            f"the study {place} has edition {kept!r} of the defaults; this version of the project knows {FIRST} to "
+            f"{LATEST}. Go on with the version that made it"
+        )
+    if is_edition(given) and given != kept:
+        raise UserError(
+            f"{document.where(('edition',))}: edition {given} of the defaults, but the study {place} was begun with "
+            f"edition {kept}. A study has one: leave `edition` out to go on with it, or give --study another name"
+        )
 
 
 def header_faults(study: Study, grid: Grid, inputs: Inputs) -> list[str]:
@@ -84,6 +106,7 @@ def write_study(study: Study, name: str, plan: Plan, inputs: Inputs, places: Map
             "fingerprint": inputs.data[target].fingerprint,
             "split": inputs.splits[target].digest,
             "precision": plan.grid.auto_precision,
+            "edition": plan.grid.file.edition,
         }
         study.storage.write_json(layout.STUDY, header)
     study.storage.write(layout.GRID, plan.grid.resolved().encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sweep.grid.axes import SECTIONS
+from sweep.grid.editions import LATEST, fill_defaults, is_edition
 from sweep.grid.faults import schema_faults, without
 from sweep.grid.grid import Grid
 from sweep.grid.schema import Axes, GridFile
@@ -25,19 +26,51 @@ def embedded() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in PRESETS.iterdir() if file.name.endswith(".yaml"))
 
 
-def load_grid(name_or_file: str, settings: Sequence[str] = ()) -> Grid:
+def load_grid(name_or_file: str, settings: Sequence[str] = (), edition: int | None = None) -> Grid:
     """Load and check a grid.
+
+    Args:
+        name_or_file: name of an embedded grid, or path of a YAML file.
+        settings: ``section.key=value`` options that change it; of two for the same key the later counts.
+        edition: of the defaults, where the grid names none; None: the latest.
+
+    Raises:
+        UserError: with every fault found, each with file and line or with the setting that gave the value.
+    """
+    return check_grid(read_grid(name_or_file, settings), edition)
+
+
+def read_grid(name_or_file: str, settings: Sequence[str] = ()) -> Document:
+    """Read a grid as it is written, with the settings laid over it.
 
     Args:
         name_or_file: name of an embedded grid, or path of a YAML file.
         settings: ``section.key=value`` options that change it; of two for the same key the later counts.
 
     Raises:
-        UserError: with every fault found, each with file and line or with the setting that gave the value.
+        UserError: if there is no such grid, it is no YAML, or a setting does not fit it.
     """
     document = parse(*_read(name_or_file))
     for setting in settings:
         _lay_over(document, setting)
+    return document
+
+
+def check_grid(document: Document, edition: int | None = None) -> Grid:
+    """Fill in the defaults of an edition, and check the whole grid.
+
+    Args:
+        document: the grid as it is written. The defaults are added to it.
+        edition: of the defaults, where the grid names none; None: the latest.
+
+    Raises:
+        UserError: with every fault found, each with file and line or with the setting that gave the value.
+    """
+    given = document.value.get("edition")
+    if given is None:
+        fill_defaults(document.value, edition or LATEST)
+    elif is_edition(given):
+        fill_defaults(document.value, given)
     faults = []
     file: GridFile | None
     try:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator
 
+from sweep.grid.editions import FIRST, LATEST
 from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec
 from trainables.frozen import Frozen
@@ -115,6 +116,9 @@ class GridFile(Frozen):
     """The content of a grid file."""
 
     study: str | None = Field(None, description="name of the study, if the command line gives none")
+    edition: int = Field(
+        LATEST, ge=FIRST, le=LATEST, strict=True, description="of the defaults; a study keeps the one it was begun with"
+    )
     target: str = Field(description="the data set that is divided into folds and reported on")
     data: dict[str, DataSpec]
     split: SplitSpec = SplitSpec()

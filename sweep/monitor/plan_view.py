@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sweep.cost.forecast import HOUR, Forecast
 from sweep.cost.prices import PriceTable
+from sweep.grid.editions import edition_note
 from sweep.monitor.duration import duration
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
@@ -43,6 +44,7 @@ def plan_tables(
         prices: the table that the forecast's money comes from.
     """
     yield _axes(plan)
+    yield Text(edition_note(plan.grid.file.edition))
     yield from _rules(plan)
     yield from _splits(inputs)
     yield _kinds(plan, rows, forecast)

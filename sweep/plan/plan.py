@@ -65,6 +65,7 @@ class Plan:
         return {
             "grid": self.grid.document.name,
             "study": study,
+            "edition": file.edition,
             "target": file.target,
             "classes": list(target.classes) if target else [],
             "split": split.digest if split else None,

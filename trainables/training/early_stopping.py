@@ -37,12 +37,26 @@ class Patience(StoppingRule):
 
     def stops(self, recipe: Recipe, val: ValMetrics) -> bool:
         """Compare the epochs since the best one with the patience."""
-        return recipe.patience is not None and len(val) - 1 - best_epoch(val) >= recipe.patience
+        return recipe.patience is not None and len(val) - 1 - last_gain(val) >= recipe.patience
 
 
-def best_epoch(val: ValMetrics) -> int:
-    """Return the epoch that is selected: that of the highest val f1_macro, the earliest on a tie."""
+def last_gain(val: ValMetrics) -> int:
+    """Return the last epoch with a strictly higher val f1_macro than all before it. Patience counts from there."""
     return max(range(len(val)), key=lambda epoch: val[epoch]["f1_macro"])
+
+
+def best_epoch(recipe: Recipe, val: ValMetrics) -> int:
+    """Return the epoch that is selected: that of the highest val f1_macro; of several, as ``recipe.epoch_ties`` says.
+
+    Where few val images are all classified right, or all alike, many epochs tie: the earliest of them has seen least.
+
+    Args:
+        recipe: how the stage trains.
+        val: of the epochs so far, at least one.
+    """
+    if recipe.epoch_ties == "earliest":
+        return last_gain(val)
+    return max(range(len(val)), key=lambda epoch: (val[epoch]["f1_macro"], -val[epoch]["loss"], epoch))
 
 
 def is_over(recipe: Recipe, val: ValMetrics) -> bool:

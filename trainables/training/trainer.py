@@ -60,8 +60,8 @@ class Trainer:
 
     @property
     def best(self) -> EpochRecord:
-        """The selected epoch: highest val f1_macro, the earliest on a tie."""
-        return self.epochs[best_epoch([epoch.val for epoch in self.epochs])]
+        """The selected epoch, see ``best_epoch``."""
+        return self.epochs[best_epoch(self.train_step.recipe, [epoch.val for epoch in self.epochs])]
 
     def run(self, state: dict[str, Any] | None = None) -> Iterator[EpochRecord | ProgressEvent | PreemptionEvent]:
         """Train epoch by epoch; yield the record of each, and progress within it.

@@ -68,7 +68,7 @@ def test_settings_of_a_kind_go_over_those_of_all(load: Load, grid_text: str) -> 
 
 
 def test_what_a_grid_does_not_say_is_the_default(load: Load, grid_text: str) -> None:
-    assert load(grid_text).recipe(labels()) == Recipe(image_size=32, batch_size=8, epochs=3)
+    assert load(grid_text).recipe(labels()) == Recipe(image_size=32, batch_size=8, epochs=3, epoch_ties="val_loss")
 
 
 def test_a_rule_goes_over_the_sections_and_only_where_it_matches(load: Load, document: dict[str, Any]) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.commands.study_header import with_kept_precision
+from sweep.commands.study_header import load_for_study
 from sweep.grid import precision
 from sweep.grid.grid import Grid
+from sweep.grid.yaml_document import parse
 from sweep.plan.plan import make_plan
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -71,12 +72,11 @@ def test_auto_is_resolved_before_keys_are_made(
     assert not keys["float32"] & keys["bf16"]
 
 
-def test_a_study_keeps_the_precision_it_was_begun_with(
-    load: Callable[..., Grid], grid_text: str, tmp_path: Path
-) -> None:
-    grid, study = load(grid_text), Study(Storage(str(tmp_path)))
-    assert with_kept_precision(grid, study).kept_precision is None
+def test_a_study_keeps_the_precision_it_was_begun_with(grid_text: str, tmp_path: Path) -> None:
+    study = Study(Storage(str(tmp_path)))
+    assert load_for_study(parse(grid_text, "grid.yaml"), study).kept_precision is None
     study.storage.write_json("study.json", {"name": "s", "precision": "bf16"})
-    assert with_kept_precision(grid, study).auto_precision == "bf16"
+    assert load_for_study(parse(grid_text, "grid.yaml"), study).auto_precision == "bf16"
     study.storage.write_json("study.json", {"name": "s"})
-    assert with_kept_precision(grid, study).auto_precision == "float32", "begun before there was auto"
+    kept = load_for_study(parse(grid_text, "grid.yaml"), study)
+    assert kept.auto_precision == "float32", "begun before there was auto"

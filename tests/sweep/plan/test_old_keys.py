@@ -20,7 +20,7 @@ RULED = str(FIXTURES / "ruled.yaml")
 
 
 def planned_keys(grid: str, cache: Path, data: Path = Path(), weights: Path | None = None) -> dict[str, str | None]:
-    loaded = load_grid(grid)
+    loaded = load_grid(grid, edition=1)
     inputs = gather(loaded, data, weights, cache)
     assert not inputs.missing
     return {f"{stage.kind} {stage.name}": stage.key for stage in make_plan(loaded, inputs).stages}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainables.arrays import Pixels
-from trainables.data.readers.base import IMAGE_ENDINGS
+from trainables.data.readers.folder_scan import IMAGE_ENDINGS
 from trainables.errors import UserError, suggestion
 
 Mapped = Mapping[str, str | None]

@@ -14,7 +14,7 @@ from trainables.store.arrow import codes, equal, numbers, one_array, read_parque
 from trainables.store.study import Study, split_digest
 
 PARTS = ("val", "test")
-IDENTICAL = "identical-"
+COPIES = ("identical-", "copies-")
 """Prefix of the group names generated for byte-identical images; they carry no information on patients."""
 
 
@@ -131,7 +131,7 @@ def _divide(digest: str, table: pa.Table) -> StoredSplit:
 def _groups(column: pa.ChunkedArray) -> NDArray[np.int64] | None:
     """Return the group number of each row, shape (rows,); an image without a group is a group of its own."""
     names = one_array(column).dictionary_encode().dictionary.to_pylist()
-    if not any(not name.startswith(IDENTICAL) for name in names):
+    if not any(not name.startswith(COPIES) for name in names):
         return None
     found = codes(column)
     missing = np.flatnonzero(found < 0)

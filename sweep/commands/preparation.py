@@ -15,6 +15,7 @@ from sweep.engine.capacity import too_wide_here
 from sweep.grid.loader import read_grid
 from sweep.grid.rehearsal import SUFFIX
 from sweep.monitor.console import Terminal
+from sweep.plan.begun_study import begun_study
 from sweep.plan.inputs import Inputs, gather
 from sweep.plan.plan import Plan, make_plan
 from trainables.errors import UserError
@@ -62,7 +63,7 @@ def prepare(options: RunOptions, terminal: Terminal) -> PreparedStudy:
     study, cache = Study(storage.child(name)), cache_folder(storage)
     grid = replace(load_for_study(document, study), rehearsal=options.rehearse)
     with terminal.preparing() as progress, _rare_garbage_collection():
-        inputs = gather(grid, options.inputs.data, options.inputs.weights, cache, progress)
+        inputs = gather(grid, options.inputs.data, options.inputs.weights, cache, progress, begun_study(study))
         plan = make_plan(grid, inputs)
     for line in inputs.repaired:
         terminal.note(line)

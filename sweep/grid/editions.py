@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from trainables.data.readers.reading_defaults import MENDED
+
 FIRST = 1
 """The edition of every study whose ``study.json`` names none."""
 LATEST = 2
@@ -36,6 +38,7 @@ CHANGES: dict[int, tuple[Default, ...]] = {
         Default(
             "recipe", "epoch_ties", "val_loss", "of epochs with equal val F1 the one of lower val loss, then the later"
         ),
+        *(Default("data", field, value, why) for field, (value, why) in MENDED.items()),
     ),
 }
 """Edition -> the defaults that it changed."""

@@ -23,6 +23,8 @@ MAX_VALUES = 24
 """Values of an axis that are listed."""
 MAX_COUNTED_VALUES = 12
 """An axis with at most this many values shows the number of cells of each."""
+MAX_CLASSES = 100
+"""Classes of a data set that are listed; all are in ``plan.json``."""
 MAX_NOTES = 12
 """Notes on a split that are listed; all are in the study's ``plan.json`` and ``data_problems.parquet``."""
 
@@ -46,6 +48,7 @@ def plan_tables(
     yield _axes(plan)
     yield Text(edition_note(plan.grid.file.edition))
     yield from _rules(plan)
+    yield from _data(inputs)
     yield from _splits(inputs)
     yield _kinds(plan, rows, forecast)
     saved = plan.unshared - len(plan.stages)
@@ -87,6 +90,23 @@ def _rules(plan: Plan) -> Iterator[RenderableType]:
     yield table
     if plan.excluded:
         yield Text(f"{len(plan.excluded)} cells are left out; plan.json lists them, each with its rule")
+
+
+def _data(inputs: Inputs) -> Iterator[RenderableType]:
+    """Each data set with the images of its classes, and what was skipped, turned, flattened, scaled or left out."""
+    contents = inputs.contents()
+    if contents:
+        yield Text("\ndata", style="italic")
+    for name, data in contents.items():
+        counts = [f"{one} {images:,}" for one, images in data["classes"].items()]
+        rest = f", and {len(counts) - MAX_CLASSES} more" if len(counts) > MAX_CLASSES else ""
+        yield Text(
+            f" {name}: {data['images']:,} images, {len(counts)} classes: {', '.join(counts[:MAX_CLASSES])}{rest}"
+        )
+        yield from (Text(f"   {note}") for note in data["notes"])
+        if data["problems"]:
+            first = inputs.prepared[name].problems[0]
+            yield Text(f"   problems: {data['problems']:,}, the first: {first['image_id']} ({first['what']})")
 
 
 def _splits(inputs: Inputs) -> Iterator[RenderableType]:

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sweep.cost.work import packed_bytes, stage_work, train_images
 from sweep.grid.grid import Grid, published
 from sweep.grid.schema import GridFile
+from sweep.plan.begun_study import BegunStudy
 from trainables.data.packing.prepare import Packed, Progress, prepare
 from trainables.data.readers.data_spec import DataSpec
-from trainables.data.splits.cache import cached_split
+from trainables.data.splits.cache import cached_split, shared_with
 from trainables.data.splits.splits import Split, cross_validation, train_val_split
 from trainables.errors import UserError
 from trainables.hashing import file_sha256
@@ -34,7 +36,8 @@ class Inputs:
     """What is at hand, and what is not.
 
     Attributes:
-        data: prepared data sets by name.
+        data: prepared data sets by name, as far as they could be divided.
+        prepared: the same, and those that could not.
         splits: the split of each data set that is at hand.
         weights: files of weights by (start, architecture).
         missing: one message for each thing that is absent or unusable.
@@ -42,6 +45,7 @@ class Inputs:
     """
 
     data: dict[str, Packed] = field(default_factory=dict)
+    prepared: dict[str, Packed] = field(default_factory=dict)
     splits: dict[str, Split] = field(default_factory=dict)
     weights: dict[tuple[str, str], WeightsFile] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -68,16 +72,38 @@ class Inputs:
         ]
         return None if None in sizes else sum(filter(None, sizes))
 
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """Return name of a data set -> its images, images of each class, and notes on what was skipped or changed."""
+        return {
+            name: {
+                "images": len(data.labels),
+                "classes": dict(zip(data.classes, data.class_counts, strict=True)),
+                "notes": list(data.notes),
+                "problems": len(data.problems),
+            }
+            for name, data in self.prepared.items()
+        }
+
+    def fingerprint(self, name: str) -> str | None:
+        """Return the fingerprint of a data set; None if it is not at hand."""
+        return self.prepared[name].fingerprint if name in self.prepared else None
+
     @property
     def problems(self) -> list[dict[str, str]]:
-        """Rows of ``data_problems.parquet`` (data_set, image_id, what): faults of images, and notes on the splits."""
+        """Rows of ``data_problems.parquet`` (data_set, image_id, what): faults of images, notes on data and splits."""
         found = [{"data_set": name, **problem} for name, data in self.data.items() for problem in data.problems]
-        notes = ((name, note) for name, split in self.splits.items() for note in split.notes)
+        said = [(name, note) for name, data in self.data.items() for note in data.notes]
+        notes = [*said, *((name, note) for name, split in self.splits.items() for note in split.notes)]
         return [*found, *({"data_set": name, "image_id": "", "what": note} for name, note in notes)]
 
 
 def gather(
-    grid: Grid, data_root: Path, weights_root: Path | None, cache: Path, progress: Progress | None = None
+    grid: Grid,
+    data_root: Path,
+    weights_root: Path | None,
+    cache: Path,
+    progress: Progress | None = None,
+    begun: BegunStudy | None = None,
 ) -> Inputs:
     """Look for everything a grid needs; prepare the data sets that are there.
 
@@ -87,6 +113,7 @@ def gather(
         weights_root: folder of files of weights, or None.
         cache: folder for prepared data, splits and digests.
         progress: called with (data set, images done, images in all).
+        begun: the study, if it was begun: its splits are read from it, never drawn again.
 
     Returns:
         What was found; what was not is in ``missing``.
@@ -95,7 +122,8 @@ def gather(
     for name, spec in grid.data_specs.items():
         try:
             data = prepare(name, spec, data_root, cache / "data", progress)
-            inputs.splits[name] = _split(name, data, grid.file, cache / "splits")
+            inputs.prepared[name] = data
+            inputs.splits[name] = _split(name, spec, inputs, grid, cache, begun)
             inputs.data[name] = data
             if data.repaired:
                 inputs.repaired.append(
@@ -105,7 +133,6 @@ def gather(
             inputs.missing += [
                 fault if f"data set {name}" in fault else f"data set {name}: {fault}" for fault in error.faults
             ]
-    inputs.missing += _overlaps(grid.file.target, inputs.data)
     digests = _Digests(cache / "digests.json")
     for start, architecture in grid.weights:
         source, model = grid.weights_source(start, architecture), grid.models[architecture]
@@ -121,28 +148,40 @@ def gather(
     return inputs
 
 
-def _split(name: str, data: Packed, file: GridFile, cache: Path) -> Split:
-    spec = file.split
-    if name == file.target:
-        return cached_split("folds", data, spec, cache, lambda: cross_validation(name, data, spec))
-    return cached_split("single", data, spec, cache, lambda: train_val_split(data, spec))
+def _split(name: str, spec: DataSpec, inputs: Inputs, grid: Grid, cache: Path, begun: BegunStudy | None) -> Split:
+    """Return the split of a data set: that of the begun study, or one drawn now."""
+    how, target, data, folder = grid.file.split, grid.file.target, inputs.prepared[name], cache / "splits"
+    if name == target and spec.exclude_target:
+        raise UserError("exclude_target is for pre-training sets; this is the target itself. Take it out")
+    without: tuple[str, ...] = ()
+    if name != target:
+        without = _shared_with_target(name, spec, inputs.prepared.get(target), data, cache)
+
+    def draw() -> Split:
+        return cross_validation(name, data, how) if name == target else train_val_split(data, how, without)
+
+    kept = begun.digest(name, spec, data, how) if begun is not None else None
+    if begun is not None and kept is not None:
+        return cached_split(f"kept {kept}", data, how, folder, lambda: begun.read(name, str(kept)) or draw())
+    return cached_split("folds" if name == target else "single", data, how, folder, draw, without)
 
 
-def _overlaps(target: str, data: Mapping[str, Packed]) -> list[str]:
-    """Return a message for each pre-training set with images of the target: pre-training would see test images."""
-    if target not in data:
-        return []
-    import pyarrow.compute as pc
+def _shared_with_target(name: str, spec: DataSpec, target: Packed | None, data: Packed, cache: Path) -> tuple[str, ...]:
+    """Return the images of a pre-training set that the target has too, which it leaves out.
 
-    tested = data[target].index.column("sha256")
-    shared = {
-        name: pc.sum(pc.is_in(d.index.column("sha256"), tested)).as_py() for name, d in data.items() if name != target
-    }
-    return [
-        f"data set {name}: {count} of its images are also in the target {target}. Take them out: pre-training would see test images"
-        for name, count in shared.items()
-        if count
-    ]
+    Raises:
+        UserError: if there are some and it does not leave them out: pre-training would see test images.
+    """
+    if target is None:
+        return ()
+    shared = shared_with(data, target, spec.duplicates == "pixels", cache / "copies")
+    if shared and not spec.exclude_target:
+        raise UserError(
+            f"data set {name}: {len(shared)} of its images are also in the target"
+            f"{'' if spec.duplicates == 'bytes' else ' (the same pixels, or re-encoded, flipped or turned)'}, the first: "
+            f"{shared[0]}. Pre-training would see test images: take them out, or write `exclude_target: true`"
+        )
+    return shared
 
 
 def _places(file: str | None, version: str | None, model: ModelSpec, root: Path | None) -> tuple[list[Path], str]:

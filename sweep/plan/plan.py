@@ -69,7 +69,11 @@ class Plan:
             "target": file.target,
             "classes": list(target.classes) if target else [],
             "split": split.digest if split else None,
-            "splits": {name: split.document() for name, split in inputs.splits.items()},
+            "data": inputs.contents(),
+            "splits": {
+                name: {**split.document(), "fingerprint": inputs.fingerprint(name)}
+                for name, split in inputs.splits.items()
+            },
             "axes": self.axes(),
             "rules": [
                 {"rule": rule.text, "cells": rule.cells, "where": self.grid.document.where(rule.place)}

@@ -105,7 +105,10 @@ def test_other_sizes_and_broken_files(trained: Any, tmp_path: Path) -> None:
     _, rows, document = run(trained, odd, tmp_path / "p.csv")
     assert {row["image_id"] for row in rows} == {"wide.png", "grey.png"}
     assert sorted(document["undecodable"]) == ["broken.png", "text.png"]
-    assert document["undecodable"]["text.png"] == "cannot identify image file", "the same in each call"
+    assert (
+        document["undecodable"]["text.png"]
+        == "the content is not of a format that is read: PNG, JPEG, TIFF, BMP, WEBP, GIF"
+    ), "the same in each call"
 
 
 def renamed(trained: Any, tmp_path: Path) -> tuple[Path, list[str]]:

@@ -62,6 +62,7 @@ def in_memory() -> Callable[..., Packed]:
         *,
         groups: Sequence[str | None] | None = None,
         hashes: Sequence[str] | None = None,
+        copies: Sequence[str | None] | None = None,
         parts: Sequence[str | None] | None = None,
         images: np.ndarray | None = None,
         classes: int | None = None,
@@ -77,6 +78,8 @@ def in_memory() -> Callable[..., Packed]:
                 "group": pa.array(groups or none, pa.string()),
                 "part": pa.array(parts or none, pa.string()),
                 "sha256": pa.array(hashes or ids, pa.string()),
+                "copies": pa.array(copies or none, pa.string()),
+                "left_out": pa.array(none, pa.string()),
             }
         )
         if images is not None:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from trainables.data.packing.prepare import Progress, prepare
 from trainables.data.readers.base import readers
 from trainables.data.readers.data_spec import DataSpec
+from trainables.data.readers.reading_defaults import FIRST, LATEST, fill_reading_defaults
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.data.summary import data_summary, split_summary
 from trainables.errors import UserError, suggestion
@@ -43,6 +44,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where prepared data lie (default: that of a run with its default --storage, studies/.cache/data)",
     )
+    one.add_argument(
+        "--edition",
+        type=int,
+        choices=(FIRST, LATEST),
+        default=LATEST,
+        help="of the reading rules where the spec is silent: that of the study which uses the data (default: %(default)s)",
+    )
     one.add_argument("--split", metavar="YAML", help="also divide it as a target, e.g. '{folds: 5, val_fraction: 0.2}'")
     return p
 
@@ -64,8 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> Iterator[str]:
-    spec = _read("--spec", arguments.spec, TypeAdapter(DataSpec))
-    split = _read("--split", arguments.split, TypeAdapter(SplitSpec)) if arguments.split is not None else None
+    spec = _read("--spec", arguments.spec, TypeAdapter(DataSpec), arguments.edition)
+    split = _read("--split", arguments.split, TypeAdapter(SplitSpec), FIRST) if arguments.split is not None else None
     with _bar() as progress:
         data = prepare(arguments.name, spec, Path(arguments.data), Path(arguments.cache), progress)
     for line in data.repaired:
@@ -75,14 +83,15 @@ def _prepare(arguments: argparse.Namespace) -> Iterator[str]:
         yield from split_summary(cross_validation(arguments.name, data, split))
 
 
-def _read(option: str, text: str, kind: TypeAdapter[Any]) -> Any:
-    """Read an option's YAML. Raises UserError with every fault."""
+def _read(option: str, text: str, kind: TypeAdapter[Any], edition: int) -> Any:
+    """Read an option's YAML, with the reading rules of an edition where it is silent. Raises UserError with every fault."""
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{option} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{option} should be a mapping such as {{reader: image_folder, path: cells}}, found {text!r}")
+    fill_reading_defaults(content, edition)
     try:
         return kind.validate_python(content)
     except ValidationError as error:
@@ -100,7 +109,7 @@ def _fault(option: str, fault: Any) -> str:
         )
     if fault["type"] == "extra_forbidden":
         kind = readers.own().get(fault["loc"][0], SplitSpec)
-        return f"{option}: unknown key {place}{suggestion(place, kind.model_fields)}"
+        return f"{option}: unknown key {place}{suggestion(place, kind.model_fields, 1)}"
     if fault["type"] == "options":  # of a published reader: the message names the place
         return f"{option}: {fault['msg']}"
     return f"{option}: {place + ': ' if fault['loc'] else ''}{fault['msg']}"

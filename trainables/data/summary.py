@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainables.data.packing.packed_dataset import Packed
+from trainables.data.splits.divided import divided
 from trainables.data.splits.grouping import SplitUnits
 from trainables.data.splits.splits import Split
 
@@ -20,13 +21,14 @@ def data_summary(name: str, data: Packed) -> Iterator[str]:
         data: in its prepared form.
     """
     counts = np.bincount(data.labels, minlength=len(data.classes)).tolist()
-    units = SplitUnits(data).of_class().tolist()
+    units = SplitUnits(divided(data)).of_class().tolist()
     groups = len(set(data.index.column("group").to_pylist()) - {None})
     known = f"{groups:,} groups" if groups else "no groups given"
     yield f"data set {name}: {len(data.labels):,} images of {data.size}×{data.size} pixels, {len(data.classes)} classes, {known}"
     width = max(len(one) for one in data.classes)
     for one, images, held in zip(data.classes, counts, units, strict=True):
         yield f"  {one:<{width}} {images:>9,} images" + (f" in {held:,} groups" if groups else "")
+    yield from (f"  {note}" for note in data.notes)
     yield from _problems(data)
     size = sum(file.stat().st_size for file in data.folder.iterdir())
     yield f"fingerprint {data.fingerprint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sweep.grid.loader import load_grid
 from sweep.grid.schema import RangeTest
 from sweep.grid.yaml_document import parse
 from trainables.data.readers.base import DataSource
+from trainables.data.readers.reading_defaults import MENDED
 from trainables.data.splits.splits import SplitSpec
 from trainables.errors import UserError
 from trainables.specs import FIELDS_ADDED_LATER, Recipe
@@ -107,7 +109,10 @@ def test_a_study_goes_on_under_its_edition(grid_text: str, tmp_path: Path) -> No
 def test_another_edition_gives_other_stages(planned: Callable[..., Any], grid_text: str) -> None:
     old, new = planned(grid_text, "edition=1"), planned(grid_text)
     assert not {stage.key for stage in old.stages} & {stage.key for stage in new.stages}
-    assert planned(grid_text, "edition=1", "recipe.epoch_ties=val_loss").stages == new.stages
+    mended = ["recipe.epoch_ties=val_loss"]
+    for name in ("cells", "tissue"):
+        mended += [f"data.{name}.{field}={json.dumps(value)}" for field, (value, _) in MENDED.items()]
+    assert planned(grid_text, "edition=1", *mended).stages == new.stages
 
 
 def test_what_an_old_study_would_have_today_is_told(load: Callable[..., Grid], grid_text: str) -> None:

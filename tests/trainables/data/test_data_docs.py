@@ -37,7 +37,7 @@ def test_every_data_set_of_the_page_is_one(data_spec: Callable[..., Any]) -> Non
 
 
 def test_every_reader_is_on_the_page() -> None:
-    assert set(readers.own()) == set(re.findall(r"\| `(\w+)` \|", PAGE.partition("## What is checked")[0]))
+    assert set(readers.own()) == set(re.findall(r"\| `(\w+)` \|", PAGE.partition("## How images are read")[0]))
 
 
 @pytest.mark.parametrize("message", MESSAGES)

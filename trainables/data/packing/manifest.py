@@ -15,7 +15,7 @@ from trainables.errors import UserError
 from trainables.hashing import canonical
 
 META = "meta.json"
-LAYOUT = 3
+LAYOUT = 4
 """Of a prepared data set on disk. It is in the name of its folder, so sets of another layout are left alone."""
 
 

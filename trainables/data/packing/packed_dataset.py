@@ -33,11 +33,13 @@ class Packed:
     Attributes:
         folder: where it lies.
         classes: names of the classes, sorted; ``label`` is an index into them.
-        fingerprint: SHA-256 over (image_id, label, group, part, SHA-256 of the bytes) of all good images.
+        fingerprint: SHA-256 over (image_id, label, group, part, SHA-256 of the bytes) of all good images; and of those whose
+            pixels a reading rule touched, what it did.
         size: edge of the images, pixels.
         shards: the files of its images, in order.
         tables: name and digest of its Parquet files.
         since: start of the run, see ``verification.verify``.
+        notes: what was skipped, turned, flattened, scaled: a sentence for each kind.
         repaired: what was found damaged before it was prepared again, a sentence for each file.
     """
 
@@ -48,11 +50,17 @@ class Packed:
     shards: tuple[Shard, ...] = ()
     tables: tuple[tuple[str, str], ...] = ()
     since: float = field(default=0.0, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
     repaired: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def index(self) -> pa.Table:
-        """One row an image that decodes: image_id, label, group, part, sha256. Row i is image i."""
+        """One row an image that decodes; row i is image i.
+
+        Its columns are image_id, label, group, part, sha256, and, null where they do not apply: ``touched`` (what the reading
+        rules did), ``pixels`` and ``likeness`` (see ``Outcome``), ``copies`` (the same text in all images that are copies of
+        each other, by the data set's rule of duplicates), ``left_out`` (why no split takes it).
+        """
         return self._table(INDEX)
 
     @cached_property
@@ -70,6 +78,12 @@ class Packed:
     def labels(self) -> NDArray[np.int64]:
         """Labels of all images, shape (N,)."""
         return np.asarray(self.index.column("label").to_numpy(), dtype=np.int64)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """Number of images of each class."""
+        counts: list[int] = np.bincount(self.labels, minlength=len(self.classes)).tolist()
+        return counts
 
     @property
     def packed_bytes(self) -> int:
@@ -166,5 +180,12 @@ def load(folder: Path, since: float = 0.0) -> Packed:
     meta = read_manifest(folder)
     shards = tuple(Shard(file, rows) for file, rows in meta["shards"].items())
     return Packed(
-        folder, tuple(meta["classes"]), meta["fingerprint"], meta["size"], shards, tuple(meta["tables"].items()), since
+        folder,
+        tuple(meta["classes"]),
+        meta["fingerprint"],
+        meta["size"],
+        shards,
+        tuple(meta["tables"].items()),
+        since,
+        tuple(meta["notes"]),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,13 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from trainables.data.packing.decode import UNDECODABLE, UnreadableError
+from trainables.data.packing.decode import UnreadableError
+from trainables.data.packing.index import make_index
 from trainables.data.packing.manifest import LAYOUT, DamagedDataError, digest_of_bytes, write_manifest
 from trainables.data.packing.packed_dataset import INDEX, PROBLEMS, Packed, load
 from trainables.data.packing.shard_writer import write_shards
 from trainables.data.packing.shards import Shard
 from trainables.data.packing.verification import note_written
-from trainables.data.readers.base import ImageEntry, Listing
+from trainables.data.readers.base import Listing
 from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
 from trainables.hashing import digest, readable
@@ -60,19 +60,24 @@ def prepare(name: str, spec: DataSpec, root: Path, cache: Path, progress: Progre
     folder = cache / f"{readable(name)}-{source[:16]}"
     found = _open(folder)
     if isinstance(found, Packed):
-        return found
+        return _with_notes(found, listing)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             found = _open(folder)  # another process may have prepared it meanwhile
             if isinstance(found, Packed):
-                return found
+                return _with_notes(found, listing)
             _pack(name, spec, listing, source, folder, progress or (lambda *_: None))
     except OSError as error:
         raise UserError(
             f"cannot prepare the data set {name} in {folder.parent}: {error}. Give --storage a place that can hold it"
         ) from error
-    return replace(load(folder), repaired=found)
+    return replace(_with_notes(load(folder), listing), repaired=found)
+
+
+def _with_notes(data: Packed, listing: Listing) -> Packed:
+    """Return a set with the notes of its listing before those of its images: what is skipped may change while they stay."""
+    return replace(data, notes=(*listing.notes, *data.notes))
 
 
 def _open(folder: Path) -> Packed | tuple[str, ...]:
@@ -125,23 +130,22 @@ def _write(
     name: str, spec: DataSpec, listing: Listing, source: str, partial: Path, progress: Progress
 ) -> tuple[Shard, ...]:
     items = listing.items
-    written = write_shards(listing, spec.size, partial, source, lambda done: progress(name, done, len(items)))
-    outcomes = list(zip(items, written.outcomes, strict=True))
-    problems = [{"image_id": item.image_id, "what": what} for item, what in outcomes if _is_broken(what)]
-    _refuse_too_broken(name, spec, len(items), problems)
-    good = [(item, sha256) for item, sha256 in outcomes if not _is_broken(sha256)]
-    classes = sorted({item.label for item in items})
-    table = _index(good, classes)
-    schema = pa.schema([("image_id", pa.string()), ("what", pa.string())])
-    found = pa.Table.from_pylist([*problems, *_duplicates(table)], schema=schema)
+    tell = lambda done: progress(name, done, len(items))  # noqa: E731
+    written = write_shards(listing, spec.size, spec.pixel_rules, partial, source, tell)
+    contents = make_index(items, written.outcomes, spec)
+    _refuse_too_broken(name, spec, len(items), contents.undecodable)
     meta = {
         "name": name,
         "source": source,
-        "classes": classes,
+        "classes": contents.classes,
         "size": written.edge,
-        "fingerprint": _fingerprint(table, classes),
+        "fingerprint": contents.fingerprint,
+        "notes": contents.notes,
         "shards": {shard.file: shard.rows for shard in written.shards},
-        "tables": {INDEX: _write_table(partial / INDEX, table), PROBLEMS: _write_table(partial / PROBLEMS, found)},
+        "tables": {
+            INDEX: _write_table(partial / INDEX, contents.index),
+            PROBLEMS: _write_table(partial / PROBLEMS, contents.problems),
+        },
     }
     write_manifest(partial, meta)
     return written.shards
@@ -153,10 +157,6 @@ def _write_table(file: Path, table: pa.Table) -> str:
     pq.write_table(table, sink)
     file.write_bytes(sink.getvalue())
     return digest_of_bytes(sink.getvalue())
-
-
-def _is_broken(outcome: str) -> bool:
-    return outcome.startswith(UNDECODABLE)
 
 
 def _refuse_repeats(name: str, listing: Listing) -> None:
@@ -176,38 +176,8 @@ def _refuse_too_broken(name: str, spec: DataSpec, images: int, problems: Sequenc
         )
 
 
-def _index(good: Sequence[tuple[ImageEntry, str]], classes: Sequence[str]) -> pa.Table:
-    number = {name: i for i, name in enumerate(classes)}
-    return pa.table(
-        {
-            "image_id": pa.array([item.image_id for item, _ in good], pa.string()),
-            "label": pa.array([number[item.label] for item, _ in good], pa.int64()),
-            "group": pa.array([item.group for item, _ in good], pa.string()),
-            "part": pa.array([item.part for item, _ in good], pa.string()),
-            "sha256": pa.array([sha256 for _, sha256 in good], pa.string()),
-        }
-    )
-
-
-def _duplicates(table: pa.Table) -> list[dict[str, str]]:
-    first: dict[str, str] = {}
-    problems = []
-    for image_id, sha256 in zip(table.column("image_id").to_pylist(), table.column("sha256").to_pylist(), strict=True):
-        if sha256 in first:
-            problems.append({"image_id": image_id, "what": f"duplicate of {first[sha256]} (identical bytes)"})
-        first.setdefault(sha256, image_id)
-    return problems
-
-
-def _fingerprint(table: pa.Table, classes: Sequence[str]) -> str:
-    total = hashlib.sha256(json.dumps(list(classes)).encode())
-    for row in sorted(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True)):
-        total.update(json.dumps(row).encode())
-    return total.hexdigest()
-
-
 def _listing_digest(spec: DataSpec, listing: Listing) -> str:
-    total = hashlib.sha256(digest([LAYOUT, spec.model_dump(mode="json")]).encode())
+    total = hashlib.sha256(digest([LAYOUT, spec.model_dump(mode="json", exclude={"exclude_target"})]).encode())
     lines = (f"{item.image_id}\0{item.label}\0{item.group}\0{item.part}\0{item.stamp}\n" for item in listing.items)
     total.update("".join(lines).encode())
     return total.hexdigest()

@@ -16,8 +16,10 @@ import PIL
 import simplejpeg
 
 from trainables.data.packing.decode import AT_A_TIME, Decoded, ImageDecoder
+from trainables.data.packing.outcomes import Outcome
 from trainables.data.packing.shards import Shard, ShardBuffer, ShardRecord, read_whole, rows_per_shard
 from trainables.data.readers.base import Listing
+from trainables.data.readers.pixel_rules import PixelRules
 from trainables.errors import UserError
 
 
@@ -28,16 +30,16 @@ class WrittenShards:
     Attributes:
         edge: of the images, pixels.
         shards: in the order of the listing.
-        outcomes: how each image of the listing was decoded, see ``decode.UNDECODABLE``.
+        outcomes: what came of each image of the listing.
     """
 
     edge: int
     shards: tuple[Shard, ...]
-    outcomes: list[str]
+    outcomes: list[Outcome]
 
 
 def write_shards(
-    listing: Listing, size: int | None, folder: Path, source: str, tell: Callable[[int], None]
+    listing: Listing, size: int | None, rules: PixelRules, folder: Path, source: str, tell: Callable[[int], None]
 ) -> WrittenShards:
     """Decode a listing into shards, each of so many images of the listing, whether they decode or not.
 
@@ -47,6 +49,7 @@ def write_shards(
     Args:
         listing: the images.
         size: edge of the square that each becomes, pixels; None: they are squares of one size, and stay so.
+        rules: how stored pixels become RGB.
         folder: where.
         source: names the data set, its specification and the state of its files.
         tell: is told how many images are done.
@@ -58,7 +61,7 @@ def write_shards(
     """
     made_from = {"source": source, "pillow": PIL.__version__, "simplejpeg": simplejpeg.__version__}
     found = _whole_shards(folder, made_from)
-    with ImageDecoder(listing, size) as decoder:
+    with ImageDecoder(listing, size, rules) as decoder:
         edge = size or next((one.edge for one in found), None) or decoder.edge()
         step, images = rows_per_shard(edge), len(listing.items)
         parts = [range(start, min(start + step, images)) for start in range(0, images, step)]

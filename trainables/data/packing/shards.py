@@ -32,6 +32,7 @@ import numpy as np
 from xxhash import xxh3_128
 
 from trainables.arrays import Pixels
+from trainables.data.packing.outcomes import Outcome
 
 MOST_ROWS = 512
 """Images of a shard at most."""
@@ -75,7 +76,7 @@ class ShardRecord:
     shard: Shard
     number: int
     edge: int
-    outcomes: list[str]
+    outcomes: list[Outcome]
 
     def fits(self, parts: Sequence[range], edge: int) -> bool:
         """Return whether it is one of the shards of a listing that is cut into ``parts``, of images with this edge."""
@@ -108,7 +109,7 @@ class ShardBuffer:
         self.images: Pixels = np.frombuffer(memory, np.uint8).reshape(rows, edge, edge, 3)
 
     def write(
-        self, folder: Path, number: int, decoded: Sequence[tuple[str, bytes]], made_from: dict[str, Any]
+        self, folder: Path, number: int, decoded: Sequence[tuple[Outcome, bytes]], made_from: dict[str, Any]
     ) -> ShardRecord:
         """Write the images as a shard. It is under its name only once all of it is on the disk.
 
@@ -130,7 +131,7 @@ class ShardBuffer:
             self.images[: len(good)] = self.images[good]
         pixels = self.images[: len(good)].reshape(-1).data
         text = json.dumps(
-            {**made_from, "edge": self.images.shape[1], "outcomes": outcomes}, ensure_ascii=False
+            {**made_from, "edge": self.images.shape[1], "outcomes": [outcome.plain() for outcome in outcomes]}
         ).encode()
         tail = text + len(text).to_bytes(_LENGTH)
         total = xxh3_128(b"".join(digest for _, digest in decoded))
@@ -208,7 +209,7 @@ def read_whole(file: Path, made_from: dict[str, Any]) -> ShardRecord | None:
                 return None
             stream.seek(end - length)
             record = json.loads(stream.read(length))
-        edge, outcomes = record.pop("edge"), record.pop("outcomes")
+        edge, outcomes = record.pop("edge"), [Outcome.from_plain(one) for one in record.pop("outcomes")]
         if edge < 1:
             return None
         rows = (end - length) // (edge * edge * 3)

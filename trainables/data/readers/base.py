@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from trainables.arrays import Pixels
+from trainables.data.readers.file_access import stamp
+from trainables.data.readers.pixel_rules import DepthRule, PixelRules, parse_colour
+from trainables.data.readers.text_rules import tidy_texts
 from trainables.errors import UserError, suggestion
 from trainables.frozen import Frozen
 from trainables.registry import Registry
 
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
+__all__ = ["READING", "DataSource", "ImageEntry", "Listing", "describe_folder", "folder_of", "readers", "stamp"]
+
+READING = ("orientation", "background", "depth", "keep", "tidy", "duplicates", "exclude_target")
+"""Fields of every data set that say how it is read. None is hashed by itself: what they do to an image stands in its row of
+the fingerprint, what they leave out is not there, and what they hold together stands in the split."""
 
 
 class ImageEntry(NamedTuple):
@@ -43,6 +49,8 @@ class Listing:
 
     items: Sequence[ImageEntry]
     load: Callable[[int], bytes | Pixels] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    """What was skipped or changed while listing, a sentence for each kind."""
 
 
 class DataSource(Frozen, ABC):
@@ -54,6 +62,7 @@ class DataSource(Frozen, ABC):
     size: int | None = Field(
         None,
         ge=16,
+        le=8192,
         description="edge of the packed square, pixels: shorter side scaled to it, centre cut out; None: as they are",
     )
     max_undecodable: float = Field(
@@ -65,6 +74,56 @@ class DataSource(Frozen, ABC):
         None, ge=1, description="images of each class (and given part) that are used, chosen by their names: for trials"
     )
     reader: str = Field(description="name of the reader: an entry of trainables/data/readers/builtin")
+    orientation: Literal["stored", "upright"] = Field(
+        "stored", description="upright: images are turned as their EXIF orientation says, as viewers show them"
+    )
+    background: str | None = Field(
+        None,
+        description="colour below transparent pixels: white, black, grey or #rrggbb; None: the colours hidden there appear",
+    )
+    depth: DepthRule = Field(
+        "clip",
+        description="of images of one channel and more than 8 bits; scale: the range of the type (16 bits: 0 to 65535; float: "
+        "0 to 1) becomes 0 to 255; [low, high]: this range does; clip: all above 255 is white",
+    )
+    keep: tuple[Literal["damaged", "contradicting"], ...] = Field(
+        ("damaged", "contradicting"),
+        description="images that are used although their JPEG data are incomplete (damaged), or the same pixels carry "
+        "another label elsewhere in the set (contradicting)",
+    )
+    tidy: bool = Field(
+        False,
+        description="skip hidden files and those of operating systems; strip labels and groups; refuse missing labels, rows "
+        "longer or shorter than the header, and train, val, test as class folders",
+    )
+    duplicates: Literal["bytes", "pixels"] = Field(
+        "bytes",
+        description="what stays together in the split: images of identical bytes; or also those of identical pixels, "
+        "re-encoded, flipped or turned",
+    )
+    exclude_target: bool = Field(
+        False, description="of a pre-training set: leave out the images that the target has too, instead of a refusal"
+    )
+
+    @field_validator("background")
+    @classmethod
+    def _is_colour(cls, given: str | None) -> str | None:
+        if given is not None:
+            parse_colour(given)
+        return given
+
+    @field_validator("depth")
+    @classmethod
+    def _is_range(cls, given: DepthRule) -> DepthRule:
+        if not isinstance(given, str) and given[0] >= given[1]:
+            raise ValueError(f"the range [{given[0]:g}, {given[1]:g}] does not rise")
+        return given
+
+    @property
+    def pixel_rules(self) -> PixelRules:
+        """The rules that change pixels."""
+        background = None if self.background is None else parse_colour(self.background)
+        return PixelRules(self.orientation == "upright", background, self.depth, "damaged" not in self.keep)
 
     @abstractmethod
     def scan(self, root: Path) -> Listing:
@@ -86,7 +145,7 @@ class DataSource(Frozen, ABC):
         Raises:
             UserError: as ``scan`` does, or if a class to leave out is not there.
         """
-        whole = self.scan(root)
+        whole = self._tidied(self.scan(root))
         found = {item.label for item in whole.items}
         unknown = [f"{name}{suggestion(name, found)}" for name in self.leave_out if name not in found]
         if unknown:
@@ -100,7 +159,26 @@ class DataSource(Frozen, ABC):
             raise UserError("leave_out names every class: no image is left")
         if self.at_most is not None:
             kept = _sample([whole.items[i] for i in kept], kept, self.at_most)
-        return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]))
+        return Listing([whole.items[i] for i in kept], lambda i: whole.load(kept[i]), whole.notes)
+
+    def _tidied(self, whole: Listing) -> Listing:
+        """Return a listing with labels and groups in one form, and the notes on what that changed."""
+        if not self.tidy:
+            return whole
+        labels, of_labels = tidy_texts("label", [item.label for item in whole.items])
+        groups, of_groups = tidy_texts("group", [item.group for item in whole.items])
+        items = [
+            item
+            if (item.label, item.group) == (label, group)
+            else ImageEntry(item.image_id, label or "", group, item.part, item.stamp)
+            for item, label, group in zip(whole.items, labels, groups, strict=True)
+        ]
+        unnamed = next((item.image_id for item in items if not item.label), None)
+        if unnamed is not None:
+            raise UserError(
+                f"{unnamed} has no label: it is empty, or a missing value (NaN). Give it one, or take it out"
+            )
+        return Listing(items, whole.load, (*whole.notes, *of_labels, *of_groups))
 
 
 readers: Registry[type[DataSource]] = Registry("reader", "readers", "trainables.data.readers.builtin", DataSource)
@@ -146,47 +224,6 @@ def folder_of(root: Path, path: str, origin: str = "") -> Path:
             f"no folder {folder}; {describe_folder(root)}. Give --data the folder that holds {path}/.{hint}"
         )
     return folder
-
-
-def image_names(folder: Path) -> list[str]:
-    """Return all images below a folder, as sorted paths from it with ``/``. Links are followed, but not in a circle.
-
-    Plain strings: with a ``Path`` for each, 171,374 names took 4 s at every plan.
-
-    Raises:
-        UserError: if a name is no UTF-8: no table could hold it.
-    """
-    names, endings = list[str](), tuple(IMAGE_ENDINGS)
-    for here, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _leads_back(here, name)]
-        base = os.path.relpath(here, folder).replace(os.sep, "/") + "/" if here != str(folder) else ""
-        names += [base + name for name in files if name[1:].lower().endswith(endings)]  # .jpg alone is a hidden file
-    foreign = [name for name in names if not name.isprintable() and _is_foreign(name)]
-    if foreign:
-        raise UserError(
-            f"{folder} holds {len(foreign)} names that are no UTF-8, the first: {foreign[0]!a}. Rename them"
-        )
-    return sorted(names)
-
-
-def _is_foreign(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _leads_back(here: str, name: str) -> bool:
-    """Whether a folder is a link to one that it lies in."""
-    path = Path(here, name)
-    return path.is_symlink() and Path(os.path.realpath(here)).is_relative_to(os.path.realpath(path))
-
-
-def stamp(file: Path | str) -> str:
-    """Return what changes when a file changes."""
-    status = os.stat(file)  # noqa: PTH116 - see image_names
-    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def describe_folder(folder: Path) -> str:

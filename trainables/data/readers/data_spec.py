@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Union
 from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from trainables.data.readers.base import DataSource, ImageEntry, Listing, readers
+from trainables.data.readers.base import READING, DataSource, ImageEntry, Listing, readers
 from trainables.entry_options import checked_options
 from trainables.entry_spec import Plugin
 from trainables.errors import UserError
@@ -83,8 +83,15 @@ def _refuse_other_types(whose: str, item: ImageEntry) -> None:
 
 
 def reader_plugin(spec: DataSource) -> Plugin | None:
-    """Return who publishes the reader of a data set, with its options; None: it is the project's own."""
-    return Plugin.of("reader", spec.reader, spec.options()) if isinstance(spec, PluginDataSource) else None
+    """Return who publishes the reader of a data set, with its options; None: it is the project's own.
+
+    How every data set is read (``READING``) is not among them: it stands in the fingerprint.
+    """
+    return (
+        Plugin.of("reader", spec.reader, {name: value for name, value in spec.options().items() if name not in READING})
+        if isinstance(spec, PluginDataSource)
+        else None
+    )
 
 
 def _tag(content: Any) -> str | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.arrays import Ints, Mask
-from trainables.data.packing.prepare import Packed
+from trainables.data.splits.divided import DividedImages
 from trainables.data.splits.grouping import SplitUnits
 from trainables.errors import UserError
 
@@ -38,6 +38,8 @@ def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, f
         if k == 1 and n >= folds
     ]
     faults = []
+    if not images.any():
+        raise UserError(f"data set {name}: every image is left out. Its notes say why (--plan prints them)")
     if len(classes) < 2:
         faults.append(f"data set {name} has {len(classes)} class: {', '.join(classes)}. A classification needs two")
     if small:
@@ -46,7 +48,7 @@ def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, f
         )
     if lonely:
         faults.append(
-            f"data set {name}: all images of one group in class {', '.join(lonely)}: no fold can both train on it and test it. Leave it out with `leave_out:`, or give finer groups"
+            f"data set {name}: all images of one group in class {', '.join(lonely)}: no fold can both train on it and test it. Leave it out with `leave_out:`, or give finer groups (copies count as one: `duplicates: bytes` takes only identical files for copies)"
         )
     if units.count < folds:
         faults.append(
@@ -56,7 +58,7 @@ def refuse_small_classes(name: str, classes: Sequence[str], units: SplitUnits, f
         raise UserError(faults)
 
 
-def refuse_unlearnable(name: str, data: Packed, parts: NDArray[np.int8]) -> None:
+def refuse_unlearnable(name: str, data: DividedImages, parts: NDArray[np.int8]) -> None:
     """Refuse a split with a class that no fold both trains on and tests.
 
     Args:
@@ -76,7 +78,7 @@ def refuse_unlearnable(name: str, data: Packed, parts: NDArray[np.int8]) -> None
         )
 
 
-def note_classes(data: Packed, units: SplitUnits, parts: NDArray[np.int8]) -> list[str]:
+def note_classes(data: DividedImages, units: SplitUnits, parts: NDArray[np.int8]) -> list[str]:
     """Return notes on classes that are absent from train, val or test in some fold, or tested on few images.
 
     Args:
@@ -121,7 +123,7 @@ def _range(counts: Ints) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _counts(data: Packed, parts: NDArray[np.int8]) -> Ints:
+def _counts(data: DividedImages, parts: NDArray[np.int8]) -> Ints:
     """Return the number of images, shape (folds, 3, classes)."""
     classes = len(data.classes)
     rows = [np.bincount(row * np.int64(classes) + data.labels, minlength=3 * classes) for row in parts]

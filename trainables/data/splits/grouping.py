@@ -1,6 +1,7 @@
 """Units: sets of images that must stay together, and their assignment to parts.
 
-Images of one group, and images with identical bytes, form one *unit*. Units are assigned in order of size, the largest
+Images of one group, and images that are copies of each other, form one *unit*. Identical bytes are copies always; what
+else is, the data set's rule of duplicates says. Units are assigned in order of size, the largest
 first, each to the part that lacks most of its classes. For equal units (of one size and one class, as all single
 images of a class are) the number that goes to each part is computed at once.
 """
@@ -14,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from trainables.arrays import Floats, Ints
-from trainables.data.packing.prepare import Packed
-from trainables.data.splits.verification import IDENTICAL
+from trainables.data.splits.divided import DividedImages
+from trainables.data.splits.verification import COPIES, IDENTICAL
 from trainables.store.arrow import codes
 
 
@@ -30,9 +31,8 @@ class SplitUnits:
         classes: number of classes.
     """
 
-    def __init__(self, data: Packed) -> None:
-        groups, hashes = data.index.column("group"), data.index.column("sha256")
-        self.of_image = _connected(codes(hashes), codes(groups))
+    def __init__(self, data: DividedImages) -> None:
+        self.of_image = _connected(*(codes(data.index.column(name)) for name in ("sha256", "group", "copies")))
         self.count = int(self.of_image.max()) + 1 if len(self.of_image) else 0
         self.labels = data.labels
         self.classes = len(data.classes)
@@ -102,7 +102,7 @@ class SplitUnits:
         np.maximum.at(high, self.of_image, self.labels)
         return np.where(low == high, low, -1)
 
-    def names(self, data: Packed) -> pa.Array:
+    def names(self, data: DividedImages) -> pa.Array:
         """Return the effective group of each unit: a group's name, one made from its bytes, or null for a single image."""
         known: dict[int, str] = {}
         for unit, group in zip(self.of_image.tolist(), data.index.column("group").to_pylist(), strict=True):
@@ -111,7 +111,8 @@ class SplitUnits:
         hashes = data.index.column("sha256")
         for unit in np.flatnonzero(self.sizes > 1).tolist():
             if unit not in known:
-                known[unit] = f"{IDENTICAL}{hashes[int(self.images(unit)[0])].as_py()[:16]}"
+                found = [hashes[image].as_py() for image in self.images(unit).tolist()]
+                known[unit] = f"{IDENTICAL if len(set(found)) == 1 else COPIES}{found[0][:16]}"
         return pa.array([known.get(unit) for unit in range(self.count)], pa.string())
 
 
@@ -178,18 +179,26 @@ def _water_level(lacking: Floats, count: int) -> Ints:
         active &= ~below
 
 
-def _connected(hashes: Ints, groups: Ints) -> Ints:
-    """Return the connected component of each image, linked by shared hash or group, numbered in order of appearance."""
+def _connected(hashes: Ints, *others: Ints) -> Ints:
+    """Return the connected component of each image, numbered in order of appearance.
+
+    Args:
+        hashes: a code of each image; those of one code are linked.
+        others: further codes, by each of which images are linked too; negative: none.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     images = np.arange(len(hashes))
-    grouped = np.flatnonzero(groups >= 0)
-    first_hash = len(images)
-    first_group = first_hash + int(hashes.max(initial=-1)) + 1
-    nodes = first_group + int(groups.max(initial=-1)) + 1
-    ends = (np.concatenate([images, grouped]), np.concatenate([hashes + first_hash, groups[grouped] + first_group]))
-    ties = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(nodes, nodes))
+    starts, nodes = [images], [hashes + len(images)]
+    count = len(images) + int(hashes.max(initial=-1)) + 1
+    for code in others:
+        known = np.flatnonzero(code >= 0)
+        starts.append(known)
+        nodes.append(code[known] + count)
+        count += int(code.max(initial=-1)) + 1
+    ends = (np.concatenate(starts), np.concatenate(nodes))
+    ties = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(count, count))
     found = connected_components(ties, directed=False)[1][: len(images)]
     _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from trainables.data.splits.class_coverage import (
     refuse_small_classes,
     refuse_unlearnable,
 )
+from trainables.data.splits.divided import DividedImages, divided
 from trainables.data.splits.grouping import SplitUnits
 from trainables.data.splits.verification import verify_split
 from trainables.errors import UserError
@@ -36,7 +37,7 @@ NAMES = ("train", "val", "test")
 class SplitSpec(Frozen):
     """How a data set is divided."""
 
-    folds: int = Field(5, ge=2, description="outer parts of the cross-validation; each is the test part once")
+    folds: int = Field(5, ge=2, le=1000, description="outer parts of the cross-validation; each is the test part once")
     val_fraction: float = Field(0.2, gt=0, lt=1, description="share of a fold's training images kept to choose on")
     seed: int = 0
 
@@ -74,13 +75,14 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
         UserError: if a class has fewer images than folds, there are fewer units than folds, a part stays
             empty, or no fold both trains on a class and tests it.
     """
-    units = SplitUnits(data)
+    images = divided(data)
+    units = SplitUnits(images)
     refuse_small_classes(name, data.classes, units, spec.folds)
     rng = np.random.default_rng(derive_seed("folds", spec.seed))
     # With two of its few units in one fold, a class is not tested in another; with all of them, never learnt where tested.
     scarce = frozenset(np.flatnonzero(units.of_class() <= spec.folds).tolist())
     test_fold = units.assign(np.arange(units.count), [1 / spec.folds] * spec.folds, rng, scarce)
-    parts = np.empty((spec.folds, len(data.labels)), dtype=np.int8)
+    parts = np.empty((spec.folds, len(images.labels)), dtype=np.int8)
     for fold in range(spec.folds):
         rng = np.random.default_rng(derive_seed("val", spec.seed, fold))
         training = np.flatnonzero(test_fold != fold)
@@ -88,22 +90,24 @@ def cross_validation(name: str, data: Packed, spec: SplitSpec) -> Split:
         of_unit[training] = _train_or_val(units, training, spec.val_fraction, rng)
         parts[fold] = of_unit[units.of_image]
     _refuse_empty_parts(name, parts, (TRAIN, VAL, TEST))
-    refuse_unlearnable(name, data, parts)
-    return _split(data, units, parts, note_classes(data, units, parts))
+    refuse_unlearnable(name, images, parts)
+    return _split(images, units, parts, note_classes(images, units, parts))
 
 
-def train_val_split(data: Packed, spec: SplitSpec) -> Split:
+def train_val_split(data: Packed, spec: SplitSpec, without: Collection[str] = ()) -> Split:
     """Divide a pre-training set into train and val: by its own parts if it has both, stratified otherwise.
 
     Args:
         data: the data set.
         spec: share of val, seed.
+        without: ids of images that are left out: those that the target has too.
 
     Raises:
         UserError: if a part stays empty.
     """
-    units = SplitUnits(data)
-    given = np.array(data.index.column("part").to_pylist(), dtype=object)
+    images = divided(data, without)
+    units = SplitUnits(images)
+    given = np.array(images.index.column("part").to_pylist(), dtype=object)
     if all(part is not None for part in given) and {"train", "val"} <= set(given):
         parts, notes = _own_parts(given, units)
     else:
@@ -112,7 +116,8 @@ def train_val_split(data: Packed, spec: SplitSpec) -> Split:
         some = sorted({part for part in given if part is not None})
         notes = [f"it comes with {', '.join(some)} parts only: divided anew into train and val"] if some else []
     _refuse_empty_parts(data.folder.name, parts[np.newaxis, :], (TRAIN, VAL))
-    return _split(data, units, parts[np.newaxis, :], [*notes, *note_classes(data, units, parts[np.newaxis, :])])
+    notes += [f"{len(without):,} images are left out: the target has them too (exclude_target)"] if without else []
+    return _split(images, units, parts[np.newaxis, :], [*notes, *note_classes(images, units, parts[np.newaxis, :])])
 
 
 def _own_parts(given: NDArray[np.object_], units: SplitUnits) -> tuple[Parts, list[str]]:
@@ -141,7 +146,7 @@ def _train_or_val(units: SplitUnits, which: Ints, val_fraction: float, rng: np.r
     return parts
 
 
-def _split(data: Packed, units: SplitUnits, parts: Parts, notes: Sequence[str]) -> Split:
+def _split(data: DividedImages, units: SplitUnits, parts: Parts, notes: Sequence[str]) -> Split:
     folds, images = parts.shape
     ids = data.index.column("image_id").combine_chunks()
     groups = units.names(data).take(pa.array(units.of_image))

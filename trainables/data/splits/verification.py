@@ -11,6 +11,8 @@ from trainables.store.arrow import codes, equal
 
 IDENTICAL = "identical-"
 """Prefix of the group of images with identical bytes that have no group of their own."""
+COPIES = "copies-"
+"""Prefix of the group of images that are copies in another way (of pixels, or nearly) and have no group of their own."""
 
 
 def verify_split(table: pa.Table) -> str:
@@ -43,9 +45,11 @@ def verify_split(table: pa.Table) -> str:
 
 def _sentence(table: pa.Table, folds: int, images: int, groups: int) -> str:
     given = pc.unique(table.column("group").combine_chunks()).drop_null()
-    identical = pc.sum(pc.starts_with(given, IDENTICAL)).as_py() or 0
-    what = [f"{groups - identical:,} groups"] if groups > identical else []
+    identical, copies = (pc.sum(pc.starts_with(given, prefix)).as_py() or 0 for prefix in (IDENTICAL, COPIES))
+    named = groups - identical - copies
+    what = [f"{named:,} groups"] if named else []
     what += [f"{identical:,} sets of identical images"] if identical else []
+    what += [f"{copies:,} sets of copies"] if copies else []
     parts = "train, val and test" if folds > 1 else "train and val"
     shared = " and ".join(f"0 of {one}" for one in what) or f"no groups are given: 0 of {images:,} images"
     ends = f", {folds} folds; every image tested once" if folds > 1 else ""

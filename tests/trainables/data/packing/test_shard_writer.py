@@ -18,6 +18,7 @@ from PIL import Image
 
 from trainables.data.packing import decode, shards
 from trainables.data.packing.prepare import Packed, prepare
+from trainables.data.readers import file_access, image_files
 from trainables.errors import UserError
 
 Spec = Callable[..., Any]
@@ -195,17 +196,16 @@ def test_a_source_that_goes_away_is_a_message_and_what_is_decoded_is_kept(
     root: Path, data_spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = data_spec(reader="image_folder", path="set", max_undecodable=0.1)
-    read = Path.read_bytes
 
-    def broken(self: Path) -> bytes:
-        if self.name == "19.png":
-            raise OSError(5, "Input/output error", str(self))
-        return read(self)
+    def broken(file: Path) -> bytes:
+        if file.name == "19.png":
+            raise OSError(5, "Input/output error", str(file))
+        return file.read_bytes()
 
-    monkeypatch.setattr(Path, "read_bytes", broken)
+    monkeypatch.setattr(image_files, "read_file", broken)
     with pytest.raises(UserError, match=r"cannot read b/19\.png: .*Input/output error.* run it again to go on"):
         prepare("set", spec, root, tmp_path / "cache")
-    monkeypatch.setattr(Path, "read_bytes", read)
+    monkeypatch.setattr(image_files, "read_file", file_access.read_file)
     told: list[int] = []
     again = prepare("set", spec, root, tmp_path / "cache", lambda _, done, __: told.append(done))
     assert told[0] >= 17

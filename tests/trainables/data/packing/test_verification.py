@@ -168,7 +168,7 @@ def test_a_set_of_an_older_layout_is_left_alone(again: Prepare, tmp_path: Path) 
     before = content(old)
     assert again().repaired == ()
     assert content(old) == before
-    with pytest.raises(DamagedDataError, match="meta.json is of layout None, expected 3"):
+    with pytest.raises(DamagedDataError, match="meta.json is of layout None, expected 4"):
         load(old)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.trainables.support.split_checks import Make, check
 from trainables.data.splits.class_coverage import refuse_unlearnable
+from trainables.data.splits.divided import divided
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.errors import UserError
 
@@ -68,7 +69,7 @@ def test_a_class_that_falls_into_one_fold_is_refused(in_memory: Make) -> None:
     parts = np.full((2, 40), 0, dtype=np.int8)
     parts[0, data.labels == 1] = 2
     with pytest.raises(UserError, match=r"no fold both trains on and tests class class 0, class 1: .*leave_out"):
-        refuse_unlearnable("cells", data, parts)
+        refuse_unlearnable("cells", divided(data), parts)
 
 
 @pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5, 0.9])

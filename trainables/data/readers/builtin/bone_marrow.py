@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, image_names, readers
+from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, readers
+from trainables.data.readers.folder_scan import scan_folder
 from trainables.data.readers.image_files import group_table, list_files
 from trainables.errors import UserError
 
@@ -26,13 +27,14 @@ class BoneMarrow(DataSource):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
         folder = folder_of(root, self.path, self.origin)
-        names = [name for name in image_names(folder) if _code(name) in name.split("/")[:-1]]
+        found = scan_folder(folder, self.tidy)
+        names = [name for name in found.names if _code(name) in name.split("/")[:-1]]
         if not names:
             raise UserError(
                 f"no image named <CODE>_<number> below a folder <CODE> in {folder}; {describe_folder(folder)}. Expected …/BM_cytomorphology_data/<CODE>/[0001-1000/]<CODE>_00001.jpg"
             )
-        groups = group_table(folder, self.groups)
-        return list_files(folder, names, _code, groups)
+        groups = group_table(folder, self.groups, self.tidy)
+        return list_files(folder, names, _code, groups, found.notes)
 
 
 def _code(name: str) -> str:

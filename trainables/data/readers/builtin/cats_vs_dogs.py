@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, image_names, readers
+from trainables.data.readers.base import DataSource, Listing, describe_folder, folder_of, readers
+from trainables.data.readers.folder_scan import scan_folder
 from trainables.data.readers.image_files import list_files
 from trainables.errors import UserError
 
@@ -20,9 +21,11 @@ class CatsVsDogs(DataSource):
     def scan(self, root: Path) -> Listing:
         """List the images. Raises UserError where the layout is another."""
         folder = folder_of(root, self.path, self.origin)
-        names = image_names(folder)
-        pets = {kind: [name for name in names if name.startswith(f"PetImages/{kind}/")] for kind in ("Cat", "Dog")}
+        found = scan_folder(folder, self.tidy)
+        pets = {
+            kind: [name for name in found.names if name.startswith(f"PetImages/{kind}/")] for kind in ("Cat", "Dog")
+        }
         missing = [f"PetImages/{kind}" for kind, found in pets.items() if not found]
         if missing:
             raise UserError(f"no images in {' and '.join(missing)} in {folder}; {describe_folder(folder)}")
-        return list_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {})
+        return list_files(folder, [*pets["Cat"], *pets["Dog"]], lambda name: name.split("/")[1], {}, found.notes)

@@ -16,9 +16,9 @@ class Generated(DataSource):
     """Images that the project makes itself, so that a study runs with no data and no download."""
 
     generator: Literal["blood_cells", "tissue_patches", "scenes"]
-    images_per_class: int = Field(60, ge=1)
-    size: int = Field(64, ge=32, description="edge of the images made, pixels")
-    seed: int = Field(0, ge=0)
+    images_per_class: int = Field(60, ge=1, le=100_000)
+    size: int = Field(64, ge=32, le=2048, description="edge of the images made, pixels")
+    seed: int = Field(0, ge=0, lt=2**63)
 
     def scan(self, root: Path) -> Listing:
         """List the images; each is drawn when it is loaded."""

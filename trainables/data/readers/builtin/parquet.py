@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from trainables.data.readers.base import DataSource, ImageEntry, Listing, describe_folder, readers, stamp
+from trainables.data.readers.text_rules import is_missing
 from trainables.errors import UserError, suggestion
 
 ROWS_AT_ONCE = 32
@@ -42,7 +43,10 @@ class ParquetImages(DataSource):
         """List the images without reading them. Raises UserError where a file, a column or a label is missing."""
         place = root / self.path
         files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
-        if not files or not files[0].is_file():
+        odd = [file for file in files if not file.is_file()]
+        if place.is_dir() and odd:
+            raise UserError(f"{odd[0]} is no regular file. Take it out of {place}")
+        if not files or odd:
             raise UserError(f"no Parquet file {place}; {describe_folder(place if place.is_dir() else place.parent)}")
         base = place if place.is_dir() else place.parent
         rows = [row for file in files for row in self._rows(file, file.relative_to(base).as_posix())]
@@ -63,11 +67,11 @@ class ParquetImages(DataSource):
             group = self.group or ("group" if "group" in schema.names else None)
             wanted = [self.label, *([group] if group else []), *([f"{self.image}.path"] if has_path else [])]
             table = parquet.read(columns=wanted)
-        except (OSError, pa.ArrowException) as error:
+            groups = table.column(group).cast(pa.string()).to_pylist() if group else [None] * len(table)
+            paths = [p and p["path"] for p in table.column(self.image).to_pylist()] if has_path else [None] * len(table)
+        except (OSError, pa.ArrowException, ValueError, OverflowError) as error:
             raise UserError(f"{file} cannot be read as Parquet: {error}. Download it again") from error
         labels = self._labels(file, table.column(self.label), schema)
-        groups = table.column(group).cast(pa.string()).to_pylist() if group else [None] * len(labels)
-        paths = [p["path"] for p in table.column(self.image).to_pylist()] if has_path else [None] * len(labels)
         part, when = _part(file), stamp(file)
         for row, (label, own, path) in enumerate(zip(labels, groups, paths, strict=True)):
             yield ImageEntry(f"{name}/{row}", label, own or None, part, when), path
@@ -84,12 +88,21 @@ class ParquetImages(DataSource):
             raise UserError(
                 f"{file}: column {self.image} is {kind}, expected the bytes of encoded images, or a struct with `bytes`"
             )
+        for name in (self.label, self.group or "group"):
+            if name in schema.names and not _is_plain(schema.field(name).type):
+                raise UserError(f"{file}: column {name} is {schema.field(name).type}, expected text or numbers")
+        if pa.types.is_struct(kind) and _has(kind, "path") and not _is_text(kind.field("path").type):
+            raise UserError(f"{file}: {self.image}.path is {kind.field('path').type}, expected text")
 
     def _labels(self, file: Path, column: pa.ChunkedArray, schema: pa.Schema) -> list[str]:
-        values = column.to_pylist()
-        blank = next((row for row, value in enumerate(values) if value in (None, "")), None)
+        values = self._values(file, column)
+        blank = next(
+            (row for row, value in enumerate(values) if value in (None, "") or (self.tidy and is_missing(str(value)))),
+            None,
+        )
         if blank is not None:
-            raise UserError(f"{file} has no {self.label} in row {blank}")
+            given = f" ({values[blank]!r})" if values[blank] not in (None, "") else ""
+            raise UserError(f"{file} has no {self.label} in row {blank}{given}")
         names = self.classes or _names(schema, self.label)
         if names is None or not pa.types.is_integer(column.type):
             return [str(value) for value in values]
@@ -99,6 +112,23 @@ class ParquetImages(DataSource):
                 f"{file} has the label {outside[0]}, but names of classes for 0 to {len(names) - 1}: {', '.join(names)}"
             )
         return [names[value] for value in values]
+
+    def _values(self, file: Path, column: pa.ChunkedArray) -> list[Any]:
+        try:
+            return list(column.to_pylist())
+        except (ValueError, OverflowError) as error:
+            raise UserError(f"{file}: column {self.label} cannot be read: {error}") from error
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind))
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether a column can name classes or groups: text or numbers, as they are or as a dictionary."""
+    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
+    numeric = pa.types.is_integer(inner) or pa.types.is_floating(inner) or pa.types.is_boolean(inner)
+    return bool(numeric or _is_text(inner) or pa.types.is_string_view(inner))
 
 
 def _has(kind: pa.DataType, name: str) -> bool:

@@ -88,3 +88,47 @@ def test_real_patches(shared_data: Path, data_spec: Spec) -> None:
     assert isinstance(patch, np.ndarray)
     assert patch.shape == (96, 96, 3)
     assert patch.std() > 5
+
+
+def _hostile(kind: str, file: h5py.File) -> None:
+    if kind == "made up":
+        file.create_dataset("x", (10**9, 96, 96, 3), "uint8", chunks=(1, 96, 96, 3), fillvalue=7)
+    elif kind == "half made up":
+        file.create_dataset("x", (6, 96, 96, 3), "uint8", chunks=(1, 96, 96, 3))[0] = 1
+    elif kind == "not written":
+        file.create_dataset("x", (6, 96, 96, 3), "uint8")
+    elif kind == "huge pieces":
+        file.create_dataset("x", (9999, 200, 200, 3), "uint8", chunks=(9999, 200, 200, 3), compression="gzip")
+    elif kind == "scalar":
+        file["x"] = 3
+    elif kind == "group":
+        file.create_group("x")
+    elif kind == "circle":
+        file["x"] = h5py.SoftLink("/y")
+        file["y"] = h5py.SoftLink("/x")
+    elif kind == "elsewhere":
+        file["x"] = h5py.ExternalLink("/etc/passwd", "/x")
+    elif kind == "floats":
+        file["x"] = np.zeros((6, 96, 96, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("made up", "x has 1,000,000,000 rows; at most 20,000,000"),
+        ("half made up", "of which the file holds only 16.7%: the rest was never written"),
+        ("not written", "never written"),
+        ("huge pieces", "lies in pieces of 1,199,880,000 bytes"),
+        ("scalar", "a single value"),
+        ("group", "x is a group"),
+        ("circle", "link to another place (SoftLink)"),
+        ("elsewhere", "link to another place (ExternalLink)"),
+        ("floats", "expected uint8 of shape"),
+    ],
+)
+def test_a_file_that_is_not_what_it_claims_is_refused_at_once(
+    pcam: Path, data_spec: Spec, kind: str, words: str
+) -> None:
+    with h5py.File(pcam / "pcam" / "camelyonpatch_level_2_split_train_x.h5", "w") as file:
+        _hostile(kind, file)
+    refused(data_spec(reader="pcam"), pcam, words)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from analysis import cli
 from analysis.stats import QUESTIONS
 from trainables.errors import UserError, suggestion
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
@@ -133,4 +134,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from analysis import cli
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 WEIGHTS = ("chosen", "best", "none")
 
@@ -82,4 +83,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

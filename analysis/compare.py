@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import cli
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     from analysis.formats.table import Table
@@ -77,4 +78,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from analysis import cli
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     from analysis.inference.trained_model import TrainedModel
@@ -107,4 +108,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

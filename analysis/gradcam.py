@@ -12,6 +12,7 @@ from typing import Any
 from analysis import cli
 from trainables.errors import UserError
 from trainables.store import layout
+from trainables.streams import steady_streams
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import cli
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,4 +167,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from analysis import cli
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 
 @dataclass(frozen=True)
@@ -65,4 +66,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

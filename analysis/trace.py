@@ -14,6 +14,7 @@ from analysis import cli
 from trainables.errors import UserError, suggestion
 from trainables.hashing import short_key
 from trainables.store import layout
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     from analysis.results.collect import Collected
@@ -187,4 +188,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trainables.errors import suggestion
+from trainables.streams import steady_streams
 
 BAD_INPUT = 2
 
@@ -56,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the verb's own exit status.
     """
+    if argv is None:
+        steady_streams()
     given = list(sys.argv[1:] if argv is None else argv)
     if given[:1] in (["--help"], ["-h"]):
         sys.stdout.write(usage())

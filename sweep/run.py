@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from trainables.streams import steady_streams
+
 EPILOG = """exit status: 0 all done · 1 a stage failed (the others were run) · 2 bad input, nothing started ·
 3 the study is held by another driver · 4 Ray did not start, or was lost: the same command resumes ·
 130 / 143 interrupted: the same command resumes"""
@@ -172,6 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    steady_streams()
     status = main()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of a Ctrl-C while Ray and Python clean up
     sys.exit(status)

@@ -21,6 +21,7 @@ from sweep.schedule.graph import Task
 from sweep.schedule.parallelism import EXPONENT, LEAST_SHARE
 from sweep.schedule.simulator import SimulatedRun, lower_bound, simulate, with_barriers, with_fewest_workers
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 
 @dataclass(frozen=True)
@@ -134,4 +135,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

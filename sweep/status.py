@@ -30,6 +30,7 @@ from trainables.errors import UserError
 from trainables.hashing import short_key
 from trainables.store import layout
 from trainables.store.study import Study
+from trainables.streams import steady_streams
 
 ORDER: tuple[State, ...] = ("done", "running", "failed", "blocked", "ready", "waiting")
 
@@ -182,4 +183,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sweep.monitor.console import Terminal
 from trainables.errors import UserError
+from trainables.streams import steady_streams
 
 if TYPE_CHECKING:
     from sweep.mirror.settings import MirrorSettings
@@ -149,4 +150,5 @@ def _report(study: Study, settings: MirrorSettings, terminal: Terminal) -> int:
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -121,7 +121,10 @@ def _asked_of_child(kind: str, name: str, options: str, seconds: float) -> dict[
     request = json.dumps({"kind": kind, "name": name, "options": json.loads(options)})
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # Files, because a process that the entry leaves behind would hold a pipe open.
-    with tempfile.TemporaryFile("w+") as answer, tempfile.TemporaryFile("w+") as complaints:
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as answer,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+    ):
         child = subprocess.Popen(
             [sys.executable, "-m", "trainables.entry_options_child", request],
             stdin=subprocess.DEVNULL,

@@ -3,6 +3,8 @@
 import sys
 
 from sweep.cluster.cli import main
+from trainables.streams import steady_streams
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -7,6 +7,7 @@ module with both. Ray is imported within the functions: it takes a second, which
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -56,6 +57,34 @@ def disable_signal_handler() -> None:
     from ray._private import ray_constants
 
     ray_constants.RAY_DISABLE_FAILURE_SIGNAL_HANDLER = True
+
+
+@contextmanager
+def shielded_processes() -> Iterator[None]:
+    """Within, ``ray.init`` starts its processes where the signals that end a command do not reach them.
+
+    They get a session of their own, so that a terminal and ``timeout``, which signal a process group, leave them alone; and
+    they block SIGTERM and SIGHUP, which systemd and Slurm send to every process. The processes of workers inherit both.
+    Without this Ray dies first, and the stages that should save a checkpoint with it.
+    """
+    from ray._private import services
+
+    original = services.ConsolePopen
+
+    class Shielded(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options, start_new_session=True)
+
+        def terminate(self) -> None:  # at the end, by Ray: it would wait for an answer to SIGTERM that cannot come
+            self.kill()
+
+    services.ConsolePopen = Shielded  # type: ignore[misc]
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})  # a child inherits the mask
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        services.ConsolePopen = original  # type: ignore[misc]
 
 
 def reload_authentication() -> None:

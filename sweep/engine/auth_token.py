@@ -37,7 +37,7 @@ def token_errors(file: Path) -> Iterator[str]:
     """Yield an error message for everything that is wrong with a token file."""
     fix = "`python -m sweep.cluster token` creates one, or corrects its mode"
     try:
-        content, mode = file.read_text().strip(), file.stat().st_mode & 0o777
+        content, mode = file.read_text(encoding="utf-8").strip(), file.stat().st_mode & 0o777
     except OSError as error:
         yield f"no token at {file} ({error.strerror}): {fix}"
         return

@@ -25,6 +25,32 @@ from trainables.store.study import Study
 WORKER_LOST = "the process or node that ran it was lost"
 HUNG = "it sent no heartbeat for too long, so its process was killed"
 OUT_OF_MEMORY = "Ray killed its process because the node ran out of memory"
+LONGEST_READING = 5.0
+"""Seconds between two readings of the awake clock that count at most. The loop that runs a study reads it several times a
+second."""
+
+
+class AwakeClock:
+    """A clock that stands still while this process does: after Ctrl-Z, or with the whole machine.
+
+    What others sent in the meantime was not read, so their silence says nothing.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Start at zero.
+
+        Args:
+            clock: returns seconds, whether this process runs or not.
+        """
+        self._clock = clock
+        self._read, self._time = clock(), 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds during which this process was awake."""
+        now = self._clock()
+        self._time += min(now - self._read, LONGEST_READING)
+        self._read = now
+        return self._time
 
 
 class Driver:
@@ -53,10 +79,11 @@ class Driver:
         """
         self._stages = {str(stage.key): stage for stage in stages}
         self._schedule, self._study, self._callback = schedule, study, callback
-        self._runtime, self._options, self._clock = runtime, options, clock
+        self._runtime, self._options = runtime, options
         self.slots = SlotAccounts(clock)
         self._slots_by_memory: dict[tuple[str, int, int], int] = {}
         self._shares: dict[str, float] = {}
+        self._awake = AwakeClock(clock)
         self._heartbeats: dict[str, float] = {}
         self._stopping = False
         self.limit: str | None = None
@@ -143,7 +170,7 @@ class Driver:
             key: of the stage.
             progress: the fields of ``StageProgress``.
         """
-        self._heartbeats[key] = self._clock()
+        self._heartbeats[key] = self._awake()
         self._shares[key] = progress["epoch"] / progress["epochs"]
         self._schedule.progressed(key, self._shares[key])
         self._callback.progressed(self._stages[key], progress)
@@ -151,9 +178,10 @@ class Driver:
     def unresponsive(self, seconds: float) -> list[str]:
         """Return the running stages whose last heartbeat is so many seconds old; each is returned again after as long.
 
-        There is no time-out before the first heartbeat: until then data are fetched, or workers wait for nodes.
+        There is no time-out before the first heartbeat: until then data are fetched, or workers wait for nodes. Time in
+        which this process stood still does not count.
         """
-        now = self._clock()
+        now = self._awake()
         silent = [key for key, last in self._heartbeats.items() if now - last >= seconds]
         self._heartbeats |= dict.fromkeys(silent, now)
         return silent

@@ -71,6 +71,7 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
         ClusterError: if Ray does not start in time, as on a machine that is too busy.
     """
     os.environ.update({name: value for name, value in compat.ENVIRONMENT.items() if name not in os.environ})
+    os.environ["PYTHONIOENCODING"] = "utf-8:backslashreplace"  # of Ray's processes: their output goes to its logs
     _choose_token(address, allow_open)
     compat.disable_signal_handler()
     compat.reload_authentication()
@@ -78,13 +79,14 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
 
     try:
         if address is None:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-            )
+            with compat.shielded_processes():
+                ray.init(
+                    address="local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # if it takes too long to start, Ray raises a plain Exception
@@ -188,5 +190,5 @@ def _local_token() -> Path:
     atexit.register(folder.cleanup)
     file = Path(folder.name, "token")
     file.touch(mode=0o600)
-    file.write_text(secrets.token_hex(32))
+    file.write_text(secrets.token_hex(32), encoding="utf-8")
     return file

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a running study to stop cleanly, the second ends it at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks a running study to stop cleanly, the second ends it at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 from sweep.engine.driver import Driver
 
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+SIGNALS = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 """Signal -> exit status, by the convention of shells."""
 
 
 class SignalHandler:
-    """A context in which this class handles both signals. While no study runs, they end the command at once.
+    """A context in which this class handles the signals. While no study runs, they end the command at once.
+
+    A hang-up that was ignored when the command began, as by ``nohup``, stays ignored.
 
     Attributes:
         status: exit status of the signal that was received, or None.
@@ -30,6 +32,8 @@ class SignalHandler:
     def __enter__(self) -> SignalHandler:
         """Install the handlers."""
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        if self._before[signal.SIGHUP] == signal.SIG_IGN:
+            del self._before[signal.SIGHUP]
         self.install()
         return self
 
@@ -42,7 +46,7 @@ class SignalHandler:
 
     def install(self) -> None:
         """Install the handlers, again if need be: Ray installs its own for SIGTERM when it starts."""
-        for number in SIGNALS:
+        for number in self._before:
             signal.signal(number, self._handle)
 
     @contextmanager

@@ -141,7 +141,7 @@ def _is_dead(holder: dict[str, Any]) -> bool:
 def _machine() -> str | None:
     """Identify the boot of this machine and its namespace of process ids; None if that is not known."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8').strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
 
@@ -149,7 +149,7 @@ def _machine() -> str | None:
 def _start_time(process: int) -> str | None:
     """Return when a process started, to tell it from a later one with its id; None if it has ended."""
     try:
-        state, *fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
         return None
     return None if state in "ZX" else fields[18]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -23,8 +23,8 @@ class Terminal:
 
     def __init__(self) -> None:
         """Open the standard streams."""
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stdout))
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stderr))
 
     def say(self, text: str = "") -> None:
         """Write one line."""
@@ -59,7 +59,7 @@ class Terminal:
             TimeRemainingColumn(),
             console=self.err,
             transient=True,
-            disable=not self.err.is_terminal,
+            disable=not self.err.is_interactive,
         ) as bar:
             tasks: dict[str, Any] = {}
 
@@ -86,9 +86,14 @@ class Terminal:
         from sweep.monitor.live_view import LiveView
 
         view = LiveView(self.out, stages, done, snapshot)
-        if not self.out.is_terminal:
+        if not self.out.is_interactive:
             yield view
             return
         with Live(view, console=self.out, refresh_per_second=2, transient=True) as live:
             view.live = live
             yield view
+
+
+def _repaints(stream: TextIO | None) -> bool | None:
+    """False where a stream is no terminal, whatever ``FORCE_COLOR`` says: it asks for colours. None: as the terminal can."""
+    return None if stream is not None and stream.isatty() else False

@@ -212,7 +212,7 @@ class _Digests:
     def __init__(self, file: Path) -> None:
         self._file = file
         try:
-            self._known: dict[str, str] = dict(json.loads(file.read_text()))
+            self._known: dict[str, str] = dict(json.loads(file.read_text(encoding="utf-8")))
         except (OSError, TypeError, ValueError):
             self._known = {}
 

@@ -19,6 +19,7 @@ from trainables.data.readers.reading_defaults import FIRST, LATEST, fill_reading
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.data.summary import data_summary, split_summary
 from trainables.errors import UserError, suggestion
+from trainables.streams import steady_streams
 
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this
 --cache. exit status: 0 prepared · 2 bad input · 130 interrupted: the same command goes on"""
@@ -124,10 +125,11 @@ def _bar() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     columns = (TextColumn("preparing {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("", total=None)
         yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
 
 
 if __name__ == "__main__":
+    steady_streams()
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first is a wish, the second an order."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first is a wish, the second an order."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ class Stoppable:
 
 @pytest.fixture(autouse=True)
 def handlers_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     yield
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-BOTH = pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+EACH = pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
 
 
-@BOTH
+@EACH
 def test_the_first_asks_the_driver_to_stop(number: signal.Signals, status: int) -> None:
     driver: Any = Stoppable()
     with SignalHandler() as signal_handler:
@@ -48,7 +50,7 @@ def test_the_first_asks_the_driver_to_stop(number: signal.Signals, status: int) 
     assert signal_handler.status == status
 
 
-@BOTH
+@EACH
 def test_the_second_ends_at_once(number: signal.Signals, status: int) -> None:
     driver: Any = Stoppable()
     with SignalHandler() as signal_handler:
@@ -60,11 +62,26 @@ def test_the_second_ends_at_once(number: signal.Signals, status: int) -> None:
     assert signal_handler.status == status
 
 
-@BOTH
+@EACH
 def test_before_anything_runs_the_first_ends_at_once(number: signal.Signals, status: int) -> None:
     with SignalHandler() as signal_handler, pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
     assert signal_handler.status == status
+
+
+def test_a_hang_up_that_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    driver: Any = Stoppable()
+    try:
+        with SignalHandler() as signal_handler:
+            signal_handler.guard(driver)
+            signal.raise_signal(signal.SIGHUP)
+            assert signal_handler.status is None
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert driver.stopped == 0
 
 
 def test_a_handler_that_someone_took_over_is_taken_back() -> None:
@@ -81,7 +98,7 @@ def test_the_handlers_are_given_back_after_an_error() -> None:
         raise KeyError
 
 
-@BOTH
+@EACH
 def test_an_interruption_that_an_import_made_an_error_of_its_own_is_one_still(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals, status: int
 ) -> None:

@@ -132,7 +132,7 @@ def _let_clock_tick(folder: Path, shards: Sequence[Shard]) -> None:
 def _note_file(folder: Path) -> Path:
     """Return where this node notes what it verified. Its name holds that of the machine's start: names of hosts repeat."""
     try:
-        node = _BOOT.read_text().strip()
+        node = _BOOT.read_text(encoding="utf-8").strip()
     except OSError:
         node = platform.node()
     if os.access(folder.parent, os.W_OK):

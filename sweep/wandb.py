@@ -99,7 +99,7 @@ def _settings(study: Study, options: WandbOptions) -> MirrorSettings:
     from sweep.mirror.connection import ask_server
     from sweep.mirror.mode import PROJECT
     from sweep.mirror.run_link import read_study_link
-    from sweep.mirror.settings import MirrorSettings
+    from sweep.mirror.settings import MirrorSettings, refuse_bad_names
 
     answer = ask_server()
     if answer.why:
@@ -107,6 +107,7 @@ def _settings(study: Study, options: WandbOptions) -> MirrorSettings:
     known = read_study_link(study.storage)
     project = options.project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
     entity = options.entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or answer.entity
+    refuse_bad_names(project, entity)
     header = study.header or {}
     return MirrorSettings("online", project, entity, known.get("sweep"), header["name"], header["uid"], options.images)
 

@@ -20,7 +20,7 @@ UTF8_MODE = "PYTHONUTF8"
 class _Outliving(io.FileIO):
     """A file descriptor that becomes the null device once its reader is gone: a closed pipe, or a terminal that hung up."""
 
-    def write(self, content: Any, /) -> int | None:
+    def write(self, content: Any, /) -> int:
         try:
             return super().write(content)
         except OSError as error:
@@ -59,7 +59,7 @@ def _steady(stream: Any) -> Any:
     stream.flush()
     raw = _Outliving(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(
-        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
+        raw if stream.write_through else io.BufferedWriter(raw),
         encoding=stream.encoding,
         errors=HANDLER,
         line_buffering=stream.line_buffering,

@@ -7,6 +7,7 @@ module with both. Ray is imported within the functions: it takes a second, which
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -77,6 +78,10 @@ def shielded_processes() -> Iterator[None]:
 
         def terminate(self) -> None:  # at the end, by Ray: it would wait for an answer to SIGTERM that cannot come
             self.kill()
+
+        def kill(self) -> None:  # with its agents, which a raylet that is killed leaves behind for a minute
+            if self.poll() is None:
+                os.killpg(self.pid, signal.SIGKILL)
 
     services.ConsolePopen = Shielded  # type: ignore[misc]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})  # a child inherits the mask

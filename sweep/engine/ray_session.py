@@ -21,6 +21,8 @@ from trainables.errors import UserError
 MODE = "RAY_AUTH_MODE"
 OBJECT_STORE_BYTES = 100_000_000
 """Stages exchange files, not objects: a small object store leaves the memory to training."""
+LONGEST_SOCKET = 107
+"""Bytes of the path of a socket at most, by Linux."""
 
 
 class ClusterError(Exception):
@@ -67,7 +69,8 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
         a function that returns the resources of the cluster.
 
     Raises:
-        UserError: if there is no cluster at the address, it denies access, or it needs no token.
+        UserError: if there is no cluster at the address, it denies access, or it needs no token; or Ray cannot use the folder
+            for temporary files.
         ClusterError: if Ray does not start in time, as on a machine that is too busy.
     """
     os.environ.update({name: value for name, value in compat.ENVIRONMENT.items() if name not in os.environ})
@@ -77,6 +80,8 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
     compat.reload_authentication()
     import ray
 
+    if address is None:
+        refuse_temporary_folder()
     try:
         if address is None:
             with compat.shielded_processes():
@@ -98,6 +103,28 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
         yield cluster_resources
     finally:
         ray.shutdown()
+
+
+def refuse_temporary_folder() -> None:
+    """Refuse a folder for temporary files below which Ray cannot make its sockets.
+
+    Raises:
+        UserError: if its name is too long, or not ASCII, which Ray's processes cannot take; with the variable that names it.
+    """
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
+    if variable is None:
+        return
+    folder = os.environ[variable]
+    longest = LONGEST_SOCKET - len(f"/ray/session_{'0' * 26}_{os.getpid()}/sockets/plasma_store")
+    if len(os.fsencode(folder)) > longest:
+        fault = f"it is too long for Ray's sockets, at most {longest} characters are possible"
+    elif not folder.isascii():
+        fault = "Ray cannot use a name that is not ASCII"
+    else:
+        return
+    raise UserError(
+        f"{variable} names the folder {folder} for temporary files: {fault}. Set RAY_TMPDIR to another, such as /tmp"
+    )
 
 
 def _choose_token(address: str | None, allow_open: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from sweep.mirror.client import shut_down
 from sweep.mirror.connection import app_url, ask_server
 from sweep.mirror.run_link import read_study_link, write_study_link
-from sweep.mirror.settings import MirrorSettings, Mode
+from sweep.mirror.settings import MirrorSettings, Mode, refuse_bad_names
 from sweep.mirror.sweeps import create_sweep
 from trainables.errors import UserError
 from trainables.store.study import Study
@@ -53,7 +53,7 @@ def decide(options: MirrorOptions, study: Study, echo: Callable[[str], None]) ->
         echo: prints a line.
 
     Raises:
-        UserError: if ``online`` is requested and there is no key that the server accepts.
+        UserError: if ``online`` is requested and there is no key, or W&B could not take a name.
     """
     if options.wanted == "off":
         return None
@@ -64,6 +64,7 @@ def decide(options: MirrorOptions, study: Study, echo: Callable[[str], None]) ->
     echo(f"W&B: {description}")
     if mode is None:
         return None
+    refuse_bad_names(project, entity)
     header = study.header or {}
     sweep = _remember(study, project, entity)
     if mode == "online" and entity is not None:

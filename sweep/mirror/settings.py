@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from trainables.errors import UserError
+
+FORBIDDEN = "/\\#?%:"
+"""Characters that the client of W&B refuses in the name of a project; in that of a user or team no address could hold them."""
+MOST_CHARACTERS = 128
 Mode = Literal["online", "offline"]
 
 
@@ -40,3 +45,30 @@ class MirrorSettings:
     def from_document(cls, document: dict[str, Any]) -> MirrorSettings:
         """Rebuild them from what ``document`` returned."""
         return cls(**document)
+
+
+def refuse_bad_names(project: str, entity: str | None) -> None:
+    """Refuse names that W&B would refuse, or take for another place, when the first run begins.
+
+    Raises:
+        UserError: with every fault.
+    """
+    named = {"project (--wandb-project, or WANDB_PROJECT)": project, "entity (--wandb-entity, or WANDB_ENTITY)": entity}
+    faults = [
+        f"the W&B {what} {name!a}: {_fault(name)}" for what, name in named.items() if name is not None and _fault(name)
+    ]
+    if faults:
+        raise UserError(faults)
+
+
+def _fault(name: str) -> str:
+    if not name.strip() or name != name.strip():
+        return "it is empty, or begins or ends with a space"
+    if len(name) > MOST_CHARACTERS:
+        return f"it has {len(name)} characters, at most {MOST_CHARACTERS} are possible"
+    found = sorted({one for one in name if one in FORBIDDEN or not one.isprintable()})
+    if found:
+        return (
+            f"it contains {', '.join(map(ascii, found))}; not possible are control characters and {' '.join(FORBIDDEN)}"
+        )
+    return ""

@@ -53,7 +53,7 @@ def open_s3(location: str) -> tuple[fs.FileSystem, str]:
     options = dict(parse_qsl(parts.query))
     if unknown := [name for name in options if name not in OPTIONS]:
         raise UserError(f"the storage {location} has an unknown option {unknown[0]}{suggestion(unknown[0], OPTIONS)}")
-    _add_endpoint(options)
+    options = with_endpoint(options)
     if "region" not in options and "endpoint_override" not in options:
         options["region"] = fs.resolve_s3_region(bucket)
     retries = fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS)
@@ -62,12 +62,13 @@ def open_s3(location: str) -> tuple[fs.FileSystem, str]:
     return file_system, bucket + unquote(parts.path).rstrip("/")
 
 
-def _add_endpoint(options: dict[str, str]) -> None:
-    """Add the endpoint of the environment, unless the URI names one."""
+def with_endpoint(options: dict[str, str]) -> dict[str, str]:
+    """Return the options of a URI, with the endpoint of the environment unless they name one."""
     url = next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), None)
     if url is not None and "endpoint_override" not in options:
         scheme, _, place = url.rstrip("/").rpartition("://")
-        options |= {"endpoint_override": place, "scheme": scheme or "https"}
+        return {**options, "endpoint_override": place, "scheme": scheme or "https"}
+    return options
 
 
 def explanation(error: OSError, bucket: str) -> str:

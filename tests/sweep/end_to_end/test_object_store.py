@@ -22,6 +22,7 @@ from sweep.engine import study_lock as leases
 from sweep.engine.study_lock import HeldError, study_lock
 from tests.sweep.support.tiny_grid import tiny_grid
 from trainables.store import layout
+from trainables.store.conditional_file import ConditionalFile
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 
@@ -262,12 +263,16 @@ def test_refused_credentials_start_nothing(folder: Path, monkeypatch: pytest.Mon
         server.wait()
 
 
-@pytest.fixture
-def quick(settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leases that end after seconds. (The server's times are whole seconds.)"""
+@pytest.fixture(params=["conditional puts", "by time"])
+def quick(settings: None, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Leases that end after seconds, of both kinds. (The server's times are whole seconds.)"""
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.3)
     monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)
-    monkeypatch.setattr(leases, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(leases, "LONGEST_TAKE", 1.0)
+    monkeypatch.setattr(leases, "SETTLE_SECONDS", 1.5)
+    if request.param == "by time":
+        monkeypatch.setattr(leases, "conditional_file", lambda _: None)
+    return f"{request.param.replace(' ', '-')}"
 
 
 def elsewhere(study: Study, **fields: Any) -> None:
@@ -275,8 +280,8 @@ def elsewhere(study: Study, **fields: Any) -> None:
     study.storage.write_json(layout.DRIVER, {**holder, **fields})
 
 
-def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
-    study = Study(Storage("s3://bucket/dead"))
+def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: str) -> None:
+    study = Study(Storage(f"s3://bucket/dead-{quick}"))
     elsewhere(study)
     with pytest.raises(HeldError, match=r"process 7 on far, since .* the lease expires after 3 s"), study_lock(study):
         pytest.fail("held twice")
@@ -286,8 +291,8 @@ def test_the_lease_of_a_dead_driver_elsewhere_ends(quick: None) -> None:
     assert study.storage.names() == [], "neither the holder nor a probe is left"
 
 
-def test_a_holder_that_lives_keeps_the_study(quick: None) -> None:
-    study = Study(Storage("s3://bucket/alive"))
+def test_a_holder_that_lives_keeps_the_study(quick: str) -> None:
+    study = Study(Storage(f"s3://bucket/alive-{quick}"))
     with study_lock(study):
         time.sleep(4.1)
         with pytest.raises(HeldError, match=f"process {os.getpid()} on"), study_lock(study):
@@ -296,16 +301,16 @@ def test_a_holder_that_lives_keeps_the_study(quick: None) -> None:
         pass
 
 
-def test_one_that_was_taken_over_is_told_and_leaves_the_other_alone(quick: None) -> None:
-    study, told = Study(Storage("s3://bucket/taken")), threading.Event()
+def test_one_that_was_taken_over_is_told_and_leaves_the_other_alone(quick: str) -> None:
+    study, told = Study(Storage(f"s3://bucket/taken-{quick}")), threading.Event()
     with study_lock(study, lambda why: told.set() if "process 7 on far" in why else None):
         elsewhere(study)
         assert told.wait(10)
     assert study.storage.read_json(layout.DRIVER)["machine"] == "another"
 
 
-def test_of_two_that_take_it_at_once_one_has_it(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    study, had, refused = Study(Storage("s3://bucket/both")), [], []
+def test_of_two_that_take_it_at_once_one_has_it(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, had, refused = Study(Storage(f"s3://bucket/both-{quick}")), [], []
     both, ended = threading.Barrier(2), threading.Barrier(2)
     monkeypatch.setattr(leases, "_refuse_if_held", lambda _: both.wait(10) and None)
 
@@ -324,3 +329,56 @@ def test_of_two_that_take_it_at_once_one_has_it(quick: None, monkeypatch: pytest
     for taker in takers:
         taker.join(40)
     assert (len(had), len(refused)) == (1, 1)
+
+
+def test_of_two_with_a_slow_first_put_one_has_it(quick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one finds the study free, and its put arrives when the other has settled: neither may hold what the other does."""
+    study, had, refused = Study(Storage(f"s3://bucket/slow-{quick}")), [], []
+    checked, write = threading.Event(), Storage.write
+    put = ConditionalFile.write
+
+    def late() -> None:
+        if threading.current_thread().name == "slow" and not checked.is_set():
+            checked.set()
+            time.sleep(4.0)  # longer than the other settles
+
+    def slow_write(self: Storage, name: str, content: bytes) -> Any:
+        if name == layout.DRIVER:
+            late()
+        return write(self, name, content)
+
+    def slow_put(self: ConditionalFile, content: bytes, tag: str | None) -> str | None:
+        late()
+        return put(self, content, tag)
+
+    monkeypatch.setattr(Storage, "write", slow_write)
+    monkeypatch.setattr(ConditionalFile, "write", slow_put)
+    holding, ended = [0], threading.Event()
+
+    def take() -> None:
+        try:
+            with study_lock(study):
+                holding[0] += 1
+                had.append(holding[0])
+                ended.wait(8)
+                holding[0] -= 1
+        except HeldError as error:
+            refused.append(str(error))
+
+    slow, quicker = threading.Thread(target=take, name="slow"), threading.Thread(target=take)
+    slow.start()
+    assert checked.wait(20)
+    quicker.start()
+    slow.join(40)
+    ended.set()
+    quicker.join(40)
+    assert max(had) == 1, "held twice"
+    assert len(had) + len(refused) == 2
+
+
+def test_a_lease_that_was_deleted_is_noticed(quick: str) -> None:
+    study, told = Study(Storage(f"s3://bucket/deleted-{quick}")), threading.Event()
+    with study_lock(study, lambda why: told.set() if "deleted" in why else None):
+        study.storage.remove(layout.DRIVER)
+        assert told.wait(10)
+    assert study.storage.names() == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.cluster import cli as cluster
-from sweep.engine.ray_session import ClusterError, ray_session
+from sweep.engine.ray_session import ClusterError, ray_session, refuse_temporary_folder
 from sweep.run import main
 from trainables.errors import UserError
 
@@ -105,3 +105,16 @@ def test_a_cluster_that_does_not_answer_is_not_well(
     assert (
         capsys.readouterr().err == "error: Ray could not be joined at auto: The current node timed out during startup\n"
     )
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+@pytest.mark.parametrize(("folder", "fault"), [("/tmp/" + "x" * 80, "too long"), ("/tmp/é", "not ASCII")])
+def test_a_folder_that_ray_cannot_use_is_refused_by_its_variable(
+    variable: str, folder: str, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, folder)
+    with pytest.raises(UserError, match=f"^{variable} names the folder {folder} .*{fault}.*Set RAY_TMPDIR"):
+        refuse_temporary_folder()
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp")
+    refuse_temporary_folder()

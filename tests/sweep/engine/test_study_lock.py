@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
+from sweep.engine import study_lock as leases
 from sweep.engine.study_lock import HeldError, study_lock
 from trainables.errors import UserError
 from trainables.store import layout
@@ -47,6 +49,7 @@ def test_an_error_within_gives_the_study_back(study: Study) -> None:
 def test_the_lease_of_a_driver_that_was_killed_is_free_at_once(study: Study) -> None:
     script = """
 import os, signal, sys
+from sweep.engine import study_lock as leases
 from sweep.engine.study_lock import study_lock
 from trainables.store.storage import Storage
 from trainables.store.study import Study
@@ -59,6 +62,22 @@ with study_lock(Study(Storage(sys.argv[1]))):
     assert json.loads(holder(study).read_text())["process"] != os.getpid()
     with study_lock(study):
         assert json.loads(holder(study).read_text())["process"] == os.getpid()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "and another began"])
+def test_a_lock_that_was_deleted_is_noticed_at_the_next_beat(
+    study: Study, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEW_SECONDS", 0.1)
+    told = Queue[str]()
+    with study_lock(study, told.put):
+        Path(study.storage.path(".driver.lock")).unlink()
+        if again:
+            with study_lock(study):
+                assert "was deleted while this driver held it" in told.get(timeout=10)
+        else:
+            assert "was deleted while this driver held it" in told.get(timeout=10)
+    assert told.empty(), "it is said once"
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", "[]", '{"since": "x"}'])

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
-from sweep.grid.learning_rates import Rate
-from sweep.grid.rules import matches
+from pydantic import ValidationError
+
+from sweep.grid.learning_rates import Rate, rates_of
+from sweep.grid.rules.matching import matches
+from sweep.grid.rules.values import RuleValues
 from sweep.grid.schema import ALL, GridFile, Scenario
+from trainables.errors import UserError
 
 NAMED = ("architecture", "scenario", "seed", "fold", "learning_rate")
 """Axes with a key of their own under ``axes``. Every other axis is a setting, named by its dotted path."""
@@ -127,6 +131,27 @@ class Combination:
         """Whether an ``exclude`` rule matches on the learning rate. If not, all rates of a point are kept or left out."""
         return any("learning_rate" in rule for rule in self.file.exclude)
 
+    @cached_property
+    def rule_values(self) -> RuleValues:
+        """What ``exclude`` rules match on: the axes with their values, the learning rates that cells may have too."""
+        values = self.values
+        if "learning_rate" not in values:
+            rates = chain.from_iterable(self._rates(s, a) for s in values["scenario"] for a in values["architecture"])
+            known = (rate if isinstance(rate, float) else None for rate in rates)
+            values = {**values, "learning_rate": tuple(dict.fromkeys(known))}
+        return RuleValues(values, self.file.data, self.file.rule_values == "as_written")
+
+    def _rates(self, scenario: str, architecture: str) -> tuple[Rate, ...]:
+        try:
+            return rates_of(self.file.axes.learning_rate, scenario, architecture)
+        except (UserError, ValidationError):  # another check says so, or the cells are excluded
+            return ()
+
+    @cached_property
+    def exclude(self) -> tuple[dict[str, Any], ...]:
+        """The ``exclude`` rules, their values resolved."""
+        return tuple(self.rule_values.resolved(rule) for rule in self.file.exclude)
+
     def excluding(self, point: Point, rate: Rate | None = None) -> list[int]:
         """Return the indices of the ``exclude`` rules that leave out a cell.
 
@@ -134,7 +159,7 @@ class Combination:
             point: of the cell.
             rate: of the cell; None: the rules that leave out every cell of the point.
         """
-        rules = self.file.exclude
+        rules = self.exclude
         if not rules:
             return []
         labels = point.labels() | ({} if rate is None else {"learning_rate": rate if isinstance(rate, float) else None})

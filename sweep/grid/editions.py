@@ -21,7 +21,7 @@ class Default(NamedTuple):
     """The default of a field from an edition on.
 
     Attributes:
-        section: ``recipe``, ``split``, ``range_test`` (of every range test) or ``data`` (of every data set).
+        section: ``recipe``, ``split``, ``range_test`` (of every range test), ``data`` (of every data set) or ``grid`` (its top level).
         field: its name there.
         value: as a grid would give it.
         why: what changed, as the documentation says it.
@@ -39,6 +39,13 @@ CHANGES: dict[int, tuple[Default, ...]] = {
             "recipe", "epoch_ties", "val_loss", "of epochs with equal val F1 the one of lower val loss, then the later"
         ),
         *(Default("data", field, value, why) for field, (value, why) in MENDED.items()),
+        Default(
+            "grid",
+            "rule_values",
+            "converted",
+            "values of exclude and defaults.match are converted like those of their axis (1e-2, which YAML reads as text; "
+            '"1" for a fold), and each must match something',
+        ),
     ),
 }
 """Edition -> the defaults that it changed."""
@@ -84,6 +91,8 @@ def _places(grid: dict[str, Any], section: str) -> Iterator[dict[str, Any]]:
     elif section == "data":
         data = grid.get(section)
         candidates = list(data.values()) if isinstance(data, dict) else []
+    elif section == "grid":
+        candidates = [grid]
     else:
         candidates = [grid.setdefault(section, {})]
     yield from (place for place in candidates if isinstance(place, dict))

@@ -37,7 +37,7 @@ def schema_faults(error: ValidationError, value: Any, at: Path = (), schema: Any
         path = (*at, *_path_in(value, loc))
         name = ".".join(map(str, (*path, loc[-1]) if details["type"] == "missing" else path))
         if details["type"] == "extra_forbidden":
-            yield path, f"unknown key {name}{suggestion(str(loc[-1]), _keys_beside(schema, loc))}"
+            yield path, f"unknown key {name}{_valid_keys(str(loc[-1]), _keys_beside(schema, loc))}"
         elif details["type"] == "missing":
             yield path, f"{name}: field required"
         elif details["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -105,6 +105,11 @@ def _keys_beside(schema: Any, loc: tuple[str | int, ...]) -> set[str]:
     for part in loc[:-1]:
         types = [member for kind in types for below in _below(kind, part) for member in _members(below)]
     return {key for kind in types if _is_model(kind) for key in kind.model_fields}
+
+
+def _valid_keys(given: str, valid: set[str]) -> str:
+    """Return what may stand in the place of an unknown key: the nearest, and all."""
+    return f"{suggestion(given, sorted(valid))}; valid: {', '.join(sorted(valid))}" if valid else ""
 
 
 def _members(kind: Any) -> list[Any]:

@@ -8,13 +8,14 @@ from functools import cached_property
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
 
 from sweep.grid import rehearsal
 from sweep.grid.axes import Combination, Point
 from sweep.grid.learning_rates import Rate, parse_rates, rates_of
 from sweep.grid.precision import Precision, of_this_machine, resolve
-from sweep.grid.rules import matches
+from sweep.grid.rules.matching import matches
+from sweep.grid.rules.nesting import changed_data, nested
+from sweep.grid.rules.values import RuleValues
 from sweep.grid.schema import ALL, GridFile, Rule, Scenario, WeightsSource
 from sweep.grid.yaml_document import Document
 from trainables.data.readers.data_spec import DataSpec
@@ -23,7 +24,6 @@ from trainables.specs import ModelSpec, Recipe
 
 MATCHABLE = ("kind", "architecture", "scenario", "data", "fold", "seed")
 """What a default rule matches on, besides the axes that are settings."""
-_DATA_SPEC: TypeAdapter[DataSpec] = TypeAdapter(DataSpec)
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,28 @@ class Grid:
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
-        """The default rules in the order in which they apply: the most specific last, equals as they are written."""
-        return tuple(sorted(self.file.defaults, key=lambda rule: len(rule.match)))
+        """The default rules, their values resolved: the most specific last, equals as they are written."""
+        resolved = (
+            Rule(match=match, set=rule.set) for match, rule in zip(self.matches, self.file.defaults, strict=True)
+        )
+        return tuple(sorted(resolved, key=lambda rule: len(rule.match)))
+
+    @cached_property
+    def matches(self) -> tuple[dict[str, Any], ...]:
+        """What each default rule matches on, its values resolved; in the order of the grid."""
+        return tuple(self.rule_values.resolved(rule.match) for rule in self.file.defaults)
+
+    @cached_property
+    def rule_values(self) -> RuleValues:
+        """What default rules match on, with the values that stages have."""
+        values, file = self.combination.values, self.file
+        as_written = file.rule_values == "as_written"
+        before = tuple(dict.fromkeys(data for scenario in self.scenarios.values() for data in scenario.pretrain))
+        labels = {name: values[name] for name in values if name != "learning_rate"}
+        if not before:
+            return RuleValues({**labels, "kind": ("finetune",), "data": (file.target,)}, file.data, as_written)
+        labels |= {"kind": ("pretrain", "finetune"), "data": (file.target, *before), "fold": (*values["fold"], None)}
+        return RuleValues(labels, file.data, as_written)
 
     def resolved(self) -> str:
         """Return the grid as YAML with every default written out, as ``grid.yaml`` of the study."""
@@ -216,18 +236,6 @@ def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def nested(path: list[str], value: Any) -> dict[str, Any]:
-    """Return mappings in mappings that hold a value: ``{"a": {"b": value}}``.
-
-    Args:
-        path: keys from the outermost to the innermost: ``["a", "b"]``.
-        value: the value.
-    """
-    for name in reversed(path):
-        value = {name: value}
-    return dict(value)
-
-
 def _changes_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a data set that the axes change -> their values."""
     begin = f"data.{name}."
@@ -237,16 +245,3 @@ def _changes_of(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _variant(name: str, changes: Mapping[str, Any]) -> str:
     """Return the name of a data set with some fields changed."""
     return f"{name}[{', '.join(f'{field}={value}' for field, value in changes.items())}]" if changes else name
-
-
-def changed_data(spec: DataSpec, changes: Mapping[str, Any]) -> DataSpec:
-    """Return the specification of a data set with some fields changed.
-
-    Args:
-        spec: the specification.
-        changes: field -> new value.
-
-    Raises:
-        pydantic.ValidationError: if a field does not take its value.
-    """
-    return _DATA_SPEC.validate_python(spec.model_dump() | dict(changes)) if changes else spec

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from sweep.grid.axes import NAMED, Point
-from sweep.grid.faults import Fault
+from sweep.grid.faults import Fault, short
 from sweep.grid.grid import MATCHABLE, Grid
 from sweep.grid.learning_rates import Rate
-from sweep.grid.rules import describe, matches
+from sweep.grid.rules.matching import describe, matches
+from sweep.grid.rules.values import listed
 from sweep.grid.yaml_document import Path
 from trainables.errors import UserError, suggestion
 
@@ -25,11 +26,34 @@ class RuleCoverage:
         place: path of the rule in the grid's document.
         text: the rule, as tables show it.
         cells: how many cells it applies to.
+        found: label -> its values in the cells or stages that match.
     """
 
     place: tuple[str | int, ...]
     text: str
     cells: int
+    found: Mapping[str, Collection[Any]]
+
+
+class _Tally:
+    """Counts the cells of a rule, and notes which values they have of the labels for which it lists several."""
+
+    def __init__(self, match: Mapping[str, Any]) -> None:
+        self.match = match
+        self.cells = 0
+        self.found: dict[str, list[Any]] = {name: [] for name in match}
+
+    def add(self, cells: int, labels: Mapping[str, Any]) -> None:
+        """Count cells that match.
+
+        Args:
+            cells: how many.
+            labels: of the cells, or of the stage that matches.
+        """
+        self.cells += cells
+        for name, found in self.found.items():
+            if labels[name] not in found:
+                found.append(labels[name])
 
 
 def rule_coverage(grid: Grid) -> list[RuleCoverage]:
@@ -38,7 +62,7 @@ def rule_coverage(grid: Grid) -> list[RuleCoverage]:
     A default rule for pre-training applies to the cells that start from it.
     """
     file = grid.file
-    excluded, made_with, kept = [0] * len(file.exclude), [0] * len(file.defaults), 0
+    excluded, made_with, kept = [*map(_Tally, grid.combination.exclude)], [*map(_Tally, grid.matches)], 0
     if not (file.exclude or file.defaults or file.zip):
         return []
     for point in grid.combination.points():
@@ -48,18 +72,20 @@ def rule_coverage(grid: Grid) -> list[RuleCoverage]:
             excluding, times = grid.combination.excluding(point, rate), len(rates) // len(alike)
             cells += 0 if excluding else times
             for i in excluding:
-                excluded[i] += times
+                excluded[i].add(times, point.labels() | {"learning_rate": rate if isinstance(rate, float) else None})
         kept += cells
-        for i in _defaults_of(grid, point) if cells else ():
-            made_with[i] += cells
+        for tally in made_with if cells else ():
+            _add_stages(tally, cells, stage_labels(grid, point))
     return [
-        *(RuleCoverage(("zip", i), f"zip {', '.join(group)}", kept) for i, group in enumerate(file.zip)),
+        *(RuleCoverage(("zip", i), f"zip {', '.join(group)}", kept, {}) for i, group in enumerate(file.zip)),
         *(
-            RuleCoverage(("exclude", i), f"exclude {describe(rule)}", excluded[i])
+            RuleCoverage(("exclude", i), f"exclude {describe(rule)}", excluded[i].cells, excluded[i].found)
             for i, rule in enumerate(file.exclude)
         ),
         *(
-            RuleCoverage(("defaults", i), f"defaults for {describe(rule.match)}", made_with[i])
+            RuleCoverage(
+                ("defaults", i), f"defaults for {describe(rule.match)}", made_with[i].cells, made_with[i].found
+            )
             for i, rule in enumerate(file.defaults)
         ),
     ]
@@ -75,10 +101,10 @@ def _rates(grid: Grid, point: Point) -> tuple[Rate | None, ...]:
         return (None,)
 
 
-def _defaults_of(grid: Grid, point: Point) -> list[int]:
-    """Return the indices of the default rules that a cell, or a pre-training it starts from, matches."""
-    labels = stage_labels(grid, point)
-    return [i for i, rule in enumerate(grid.file.defaults) if any(matches(rule.match, one) for one in labels)]
+def _add_stages(tally: _Tally, cells: int, labels: Iterable[Mapping[str, Any]]) -> None:
+    """Count cells for a default rule, once, if they or a pre-training that they start from match it."""
+    for i, matching in enumerate(one for one in labels if matches(tally.match, one)):
+        tally.add(0 if i else cells, matching)
 
 
 def stage_labels(grid: Grid, point: Point) -> list[dict[str, Any]]:
@@ -99,38 +125,41 @@ def check_rule_names(grid: Grid) -> Iterator[Fault]:
 
 
 def check_rule_coverage(grid: Grid) -> Iterator[Fault]:
-    """Yield the rules that apply to no cell."""
+    """Yield the rules that apply to no cell, and the listed values of the others that do not."""
     if not grid.combination.included:
         yield ("exclude",), "exclude leaves no cell: nothing would be done"
         return
     misnamed = {path[:2] for path, _ in check_rule_names(grid)}
     for rule in rule_coverage(grid):
-        if rule.cells == 0 and rule.place not in misnamed:
-            yield _applies_to_nothing(grid, rule.place)
+        if rule.place not in misnamed:
+            yield from _not_applied(grid, rule)
 
 
-def _applies_to_nothing(grid: Grid, at: Path) -> Fault:
-    section, number = at[0], int(at[1])
+def _not_applied(grid: Grid, rule: RuleCoverage) -> Iterator[Fault]:
+    """Yield what matches nothing: each value that no cell or stage has, or has together with the rest of the rule."""
+    section, number, at = rule.place[0], int(rule.place[1]), rule.place
     if section == "zip":
-        return at, "zip applies to no cell"
+        yield from [] if rule.cells else [(at, "zip applies to no cell")]
+        return
     of_stages = section == "defaults"
     match = grid.file.defaults[number].match if of_stages else grid.file.exclude[number]
-    hints = (hint for name, wanted in match.items() for hint in _hints(grid, name, wanted))
-    why = next(hints, ": is a name or value in it mistyped?")
-    text = f"the rule for {describe(match)} matches {'no stage' if of_stages else 'no cell'}{why}"
-    return (*at, "match") if of_stages else at, text
-
-
-def _hints(grid: Grid, name: str, wanted: Any) -> Iterator[str]:
-    """Yield, for each value of a rule that the label never has, the nearest values that it has."""
-    known: dict[str, Iterable[Any]] = {
-        **grid.combination.values,
-        "data": grid.file.data,
-        "kind": ("pretrain", "finetune"),
-    }
-    for value in wanted if isinstance(wanted, list) else [wanted]:
-        if isinstance(value, str) and name in known and value not in known[name]:
-            yield suggestion(value, map(str, known[name])) or f": {name} is never {value}"
+    values = grid.rule_values if of_stages else grid.combination.rule_values
+    where: Path = (*at, "match") if of_stages else at
+    nothing = f"the rule for {describe(match)} matches {'no stage' if of_stages else 'no cell'}"
+    if rule.cells and values.as_written:
+        return
+    never = [
+        (name, value) for name, wanted in match.items() for value in listed(wanted) if not values.meant(name, value)
+    ]
+    for name, value in never:
+        yield where, f"{nothing} at {name}: {short(value)}{values.nearest(name, value)}"
+    if not never and not rule.cells:
+        yield where, f"{nothing}: no {'stage' if of_stages else 'cell'} has all of this at once"
+    for name, wanted in match.items() if rule.cells else ():
+        for value in listed(wanted):
+            meant = values.meant(name, value)
+            if meant and not any(one in rule.found[name] for one in meant):
+                yield where, f"{nothing} at {name}: {short(value)}, which never comes with the rest of the rule"
 
 
 def _name_faults(at: Path, what: str, match: Mapping[str, Any], valid: tuple[str, ...]) -> Iterator[Fault]:

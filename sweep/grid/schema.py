@@ -127,6 +127,11 @@ class GridFile(Frozen):
     scenarios: dict[str, Scenario]
     axes: Axes
     zip: tuple[tuple[str, ...], ...] = Field((), description="groups of axes that go together, value by value")
+    rule_values: Literal["as_written", "converted"] = Field(
+        "as_written",
+        description="how values of `exclude` and `defaults.match` are compared: as YAML reads them, or converted like the "
+        "axis, and each listed value must match something",
+    )
     exclude: tuple[dict[str, Any], ...] = Field((), description="rules: the cells that match one are left out")
     recipe: dict[str, Any] = Field({}, description="how every stage trains")
     pretrain: dict[str, Any] = Field({}, description="changes of the recipe, and learning_rate, for pre-training")

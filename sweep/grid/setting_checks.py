@@ -9,8 +9,10 @@ from pydantic import ValidationError
 
 from sweep.grid.axes import NAMED, RECIPE_SECTIONS, SECTIONS, changes
 from sweep.grid.faults import Fault, schema_faults
-from sweep.grid.grid import Grid, changed_data, nested
+from sweep.grid.grid import Grid
 from sweep.grid.precision import AUTO
+from sweep.grid.rules.nesting import changed_data, nested
+from sweep.grid.rules.values import converted
 from sweep.grid.schema import ALL, Axes, GridFile
 from sweep.grid.yaml_document import Path
 from trainables.data.readers.data_spec import DataSpec
@@ -78,7 +80,9 @@ def _axis_faults(file: GridFile, axis: str, values: tuple[Any, ...]) -> Iterator
     if not values:
         yield at, f"the axis {axis} is empty: give it at least one value"
     if not any(axis in group for group in file.zip):
-        yield from (((*at, i), f"{value!r} is given twice in the axis {axis}") for i, value in repeated(values))
+        as_written = file.rule_values == "as_written"
+        taken = values if as_written else [converted(file.data, axis, value) for value in values]
+        yield from (((*at, i), f"{values[i]!r} is given twice in the axis {axis}") for i, _ in repeated(taken))
     pretrains = any(changes(axis, scenario) for scenario in file.scenarios.values())
     if section == "data":
         yield from _data_faults(file, axis, values, pretrains)

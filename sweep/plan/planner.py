@@ -11,7 +11,7 @@ from sweep.grid import rehearsal
 from sweep.grid.axes import Point
 from sweep.grid.grid import Grid
 from sweep.grid.learning_rates import RangeTestRate, Rate
-from sweep.grid.rules import describe
+from sweep.grid.rules.matching import describe
 from sweep.plan.inputs import Inputs
 from trainables.data.readers.data_spec import reader_plugin
 from trainables.errors import UserError

@@ -150,9 +150,9 @@ FAULTS = [
     ("zip=[[scenario, fold], [fold, learning_rate]]", "zip: fold is in another group already"),
     ("exclude=[{}]", "exclude leaves no cell"),
     ("exclude=[{archtecture: tiny}]", "not on archtecture; did you mean architecture"),
-    ("exclude=[{scenario: Tisue}]", "the rule for scenario: Tisue matches no cell; did you mean Tissue"),
+    ("exclude=[{scenario: Tisue}]", "the rule for scenario: Tisue matches no cell at scenario: 'Tisue'; did you mean Tissue"),
     ("exclude=[{learning_rate: 0.3}]", "matches no cell"),
-    ("defaults=[{match: {architecture: tinny}, set: {}}]", "the rule for architecture: tinny matches no stage; did you mean tiny"),
+    ("defaults=[{match: {architecture: tinny}, set: {}}]", "the rule for architecture: tinny matches no stage at architecture: 'tinny'; did you mean tiny"),
 ]  # fmt: skip
 
 

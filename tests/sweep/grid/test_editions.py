@@ -15,7 +15,7 @@ from sweep.commands.study_header import load_for_study
 from sweep.grid.editions import CHANGES, FIRST, LATEST, Default, edition_note, fill_defaults
 from sweep.grid.grid import Grid
 from sweep.grid.loader import load_grid
-from sweep.grid.schema import RangeTest
+from sweep.grid.schema import GridFile, RangeTest
 from sweep.grid.yaml_document import parse
 from trainables.data.readers.base import DataSource
 from trainables.data.readers.reading_defaults import MENDED
@@ -30,6 +30,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "split": SplitSpec,
     "range_test": RangeTest,
     "data": DataSource,
+    "grid": GridFile,
 }
 CHANGED = [change for changes in CHANGES.values() for change in changes]
 

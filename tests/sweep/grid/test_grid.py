@@ -89,7 +89,7 @@ def test_a_rule_goes_over_the_sections_and_only_where_it_matches(load: Load, doc
         {"data": "tissue"},
         {"fold": None},
         {"seed": 0},
-        {"seed": [4, 0], "scenario": ["Tissue", "Random"]},
+        {"seed": [0], "scenario": ["Tissue", "Random"]},
         {},
     ],
 )

@@ -7,18 +7,13 @@ has its options checked in a child process, which may take its time or fail with
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
+from trainables.child_process import run_child
 from trainables.errors import UserError, suggestion
 from trainables.frozen import Frozen
 from trainables.hashing import canonical
@@ -119,44 +114,14 @@ def _fault(entry: str, known: list[str], fault: Any) -> str:
 def _asked_of_child(kind: str, name: str, options: str, seconds: float) -> dict[str, Any]:
     """Have a child process complete options; return ``{"options": …}``, or ``{"faults": […]}`` whatever became of it."""
     request = json.dumps({"kind": kind, "name": name, "options": json.loads(options)})
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    # Files, because a process that the entry leaves behind would hold a pipe open.
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8") as answer,
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
-    ):
-        child = subprocess.Popen(
-            [sys.executable, "-m", "trainables.entry_options_child", request],
-            stdin=subprocess.DEVNULL,
-            stdout=answer,
-            stderr=complaints,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return {
-                "faults": [f"the {kind} {name} did not check its options within {seconds:g} s: mend or uninstall it"]
-            }
-        finally:
-            _end_group(child)
-        answer.seek(0)
-        complaints.seek(0)
-        try:
-            return dict(json.loads(answer.read()))
-        except ValueError:
-            last = (
-                complaints.read().strip().splitlines() or [f"it said nothing, its exit status is {child.returncode}"]
-            )[-1]
-            return {"faults": [f"the {kind} {name} ended its process before it had checked its options: {last}"]}
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a child and all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    came = run_child("trainables.entry_options_child", request, seconds)
+    if came.timed_out:
+        return {"faults": [f"the {kind} {name} did not check its options within {seconds:g} s: mend or uninstall it"]}
+    try:
+        return dict(json.loads(came.output))
+    except ValueError:
+        last = came.complaint or f"it said nothing, its exit status is {came.status}"
+        return {"faults": [f"the {kind} {name} ended its process before it had checked its options: {last}"]}
 
 
 def refuse_other_version(kind: str, name: str, distribution: str, version: str) -> None:

@@ -22,6 +22,7 @@ from trainables.entry_spec import (
 )
 from trainables.frozen import Frozen
 from trainables.hashing import digest, short_key
+from trainables.normalisation import Normalisation
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
 
@@ -40,12 +41,12 @@ FIELDS_ADDED_LATER: dict[str, Any] = {
     "recipe.metrics": (),
     "recipe.epoch_ties": "earliest",
     "recipe.augmentation.operations": (),
+    "recipe.normalisation": None,
     "data.reader": None,
     "plugins": (),
 }
-"""Dotted name of a field added after the first release -> the value that means what was done before it
-existed. At that value it is left out of the hash, so that old keys stay. It is a constant of its
-introduction, not today's default: a default may change later, and then the key changes too."""
+"""Dotted name of a field added after the first release -> the value that means what was done before it existed. At that
+value it is left out of the hash, so that old keys stay. It is a constant, whatever the default is today."""
 
 
 class Augmentation(Frozen):
@@ -111,6 +112,7 @@ class Recipe(Frozen):
         "loss, of several the latest",
     )
     precision: Literal["float32", "bf16"] = "float32"
+    normalisation: Normalisation | None = Field(None, description="None: of the library's default weights")
     threads: int = Field(1, ge=1, description="CPU threads of one worker: other counts give other bits")
     compile: bool = Field(False, description="torch.compile the network: minutes at the start, faster steps after")
     augmentation: Augmentation = Augmentation()

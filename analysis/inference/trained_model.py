@@ -67,7 +67,8 @@ class TrainedModel:
         from trainables.models.backbones import build
         from trainables.models.weights import unpack_weights
 
-        backbone = build(self.stage.model, self.stage.recipe.image_size, len(self.classes))
+        recipe = self.stage.recipe
+        backbone = build(self.stage.model, recipe.image_size, len(self.classes), recipe.normalisation)
         state = unpack_weights(self.weights())
         try:
             backbone.module.load_state_dict(state)

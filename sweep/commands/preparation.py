@@ -17,6 +17,7 @@ from sweep.grid.rehearsal import SUFFIX
 from sweep.monitor.console import Terminal
 from sweep.plan.begun_study import begun_study
 from sweep.plan.inputs import Inputs, gather
+from sweep.plan.network_checks import MEMORY, count_own_networks, look_at_weights
 from sweep.plan.plan import Plan, make_plan
 from trainables.errors import UserError
 from trainables.store.storage import Storage, cache_folder
@@ -63,7 +64,10 @@ def prepare(options: RunOptions, terminal: Terminal) -> PreparedStudy:
     study, cache = Study(storage.child(name)), cache_folder(storage)
     grid = replace(load_for_study(document, study), rehearsal=options.rehearse)
     with terminal.preparing() as progress, _rare_garbage_collection():
+        unusable = count_own_networks(grid, cache / MEMORY)
         inputs = gather(grid, options.inputs.data, options.inputs.weights, cache, progress, begun_study(study))
+        inputs.missing += unusable
+        look_at_weights(inputs, cache / MEMORY)
         plan = make_plan(grid, inputs)
     for line in inputs.repaired:
         terminal.note(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 from sweep.commands.exit_status import BAD_INPUT, DONE, FAILED, HELD, NO_CLUSTER
 from sweep.commands.preparation import PreparedStudy, prepare
@@ -16,9 +17,11 @@ from sweep.engine.ray_session import ClusterError
 from sweep.engine.signals import SIGNALS, SignalHandler
 from sweep.engine.study_lock import HeldError, study_lock
 from sweep.monitor.console import Terminal
+from sweep.plan.network_checks import MEMORY, trials, try_networks
 from sweep.plan.reuse import take_over
 from sweep.plan.stage_diff import stage_diff
 from trainables.errors import UserError
+from trainables.hashing import short_key
 from trainables.specs import Stage
 from trainables.store.stage_lookup import find_planned
 from trainables.store.study import Study
@@ -67,6 +70,7 @@ def _execute(options: RunOptions, terminal: Terminal, signals: SignalHandler) ->
         show_plan(prepared, options, prices, terminal)
         return DONE
     stage = _check_runnable(prepared, options)
+    _try_networks(prepared, prepared.plan.stages if stage is None else [stage])
     with study_lock(prepared.study, lambda reason: _stop(terminal, reason)):
         _begin(prepared, options, reused, terminal)
         try:
@@ -97,6 +101,18 @@ def _check_runnable(prepared: PreparedStudy, options: RunOptions) -> Stage | Non
     if not options.cell and not options.cluster.address and (why := prepared.too_wide):
         raise UserError(why)
     return find_planned(prepared.plan.stages, options.cell, "--cell") if options.cell else None
+
+
+def _try_networks(prepared: PreparedStudy, stages: Sequence[Stage]) -> None:
+    """Have every network of stages to do look at a batch of noise, with its initial weights.
+
+    Raises:
+        UserError: with a sentence for each network that cannot be trained as the grid says.
+    """
+    states = prepared.study.states()
+    to_do = [stage for stage in stages if states.get(short_key(stage.key)) != "done"]
+    if faults := try_networks(trials(to_do, prepared.inputs), prepared.cache / MEMORY):
+        raise UserError([*faults, "nothing was started"])
 
 
 def _begin(prepared: PreparedStudy, options: RunOptions, reused: Study | None, terminal: Terminal) -> None:

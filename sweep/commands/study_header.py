@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sweep.grid.auto.precision import KeptPrecision
 from sweep.grid.editions import FIRST, LATEST, is_edition
 from sweep.grid.grid import Grid
 from sweep.grid.loader import check_grid
@@ -40,7 +41,7 @@ def load_for_study(document: Document, study: Study) -> Grid:
         return check_grid(document)
     kept = header.get("edition", FIRST)
     _refuse_other_edition(document, study, kept)
-    return replace(check_grid(document, kept), kept_precision=header.get("precision", "float32"))
+    return replace(check_grid(document, kept), kept_precision=KeptPrecision.from_header(header))
 
 
 def _refuse_other_edition(document: Document, study: Study, kept: Any) -> None:
@@ -98,17 +99,20 @@ def write_study(study: Study, name: str, plan: Plan, inputs: Inputs, places: Map
     target = plan.grid.file.target
     for split in inputs.splits.values():
         study.write_split(split.digest, split.table)
-    if study.header is None:
+    header, kept = study.header, plan.grid.precision_to_keep
+    if header is None:
         header = {
             "name": name,
             "uid": uuid.uuid4().hex,
             "target": target,
             "fingerprint": inputs.data[target].fingerprint,
             "split": inputs.splits[target].digest,
-            "precision": plan.grid.auto_precision,
+            **kept.document(),
             "edition": plan.grid.file.edition,
         }
         study.storage.write_json(layout.STUDY, header)
+    elif kept != plan.grid.kept_precision and kept.single is None:  # architectures were added to the grid
+        study.storage.write_json(layout.STUDY, {**header, **kept.document()})
     study.storage.write(layout.GRID, plan.grid.resolved().encode())
     study.storage.write_json(layout.PLAN, {**plan.document(name, inputs), "places": places})
     study.write_problems(inputs.problems)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sweep.engine.ray_session import ClusterResources
-from sweep.grid.precision import gpu_capabilities
+from sweep.grid.auto.precision import gpu_capabilities
 from trainables.runtime import Workers
 
 REFRESH_SECONDS = 5.0

@@ -46,6 +46,8 @@ CHANGES: dict[int, tuple[Default, ...]] = {
             "values of exclude and defaults.match are converted like those of their axis (1e-2, which YAML reads as text; "
             '"1" for a fold), and each must match something',
         ),
+        Default("recipe", "normalisation", "auto", "that of the weights a network starts from"),
+        Default("recipe", "precision", "auto", "on a CPU, bf16 only of networks with few depthwise convolutions"),
     ),
 }
 """Edition -> the defaults that it changed."""

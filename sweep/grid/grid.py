@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from sweep.grid import rehearsal
+from sweep.grid.auto.precision import KeptPrecision
+from sweep.grid.auto.settings import auto_precision, is_auto, keep_precision, published_normalisation
 from sweep.grid.axes import Combination, Point
 from sweep.grid.learning_rates import Rate, parse_rates, rates_of
-from sweep.grid.precision import Precision, of_this_machine, resolve
 from sweep.grid.rules.matching import matches
 from sweep.grid.rules.nesting import changed_data, nested
 from sweep.grid.rules.values import RuleValues
@@ -33,13 +34,13 @@ class Grid:
     Attributes:
         file: its content.
         document: its content with lines, for messages.
-        kept_precision: what ``precision: auto`` means in the study; None: what it means on this machine.
+        kept_precision: what ``precision: auto`` means in the study; None: it is new.
         rehearsal: whether every stage takes a handful of images and steps.
     """
 
     file: GridFile
     document: Document
-    kept_precision: Precision | None = None
+    kept_precision: KeptPrecision | None = None
     rehearsal: bool = False
 
     @cached_property
@@ -142,16 +143,29 @@ class Grid:
             settings: dotted name -> value of the axes that are settings.
         """
         matching = tuple(i for i, rule in enumerate(self.rules) if matches(rule.match, labels))
-        known = (labels["kind"] == "pretrain", matching, repr(settings or {}))
+        architecture, start = labels.get("architecture"), self._start(labels)
+        known = (labels["kind"] == "pretrain", matching, repr(settings or {}), architecture, start)
         if known not in self._recipes:
-            self._recipes[known] = self._merged(known[0], matching, settings or {})
+            merged = self._merged(known[0], matching, settings or {})
+            self._recipes[known] = Recipe.model_validate(self._resolved(merged, architecture, start))
         return self._recipes[known]
 
     @cached_property
-    def _recipes(self) -> dict[tuple[bool, tuple[int, ...], str], Recipe]:
+    def _recipes(self) -> dict[tuple[object, ...], Recipe]:
         return {}
 
-    def _merged(self, pretrain: bool, matching: tuple[int, ...], settings: Mapping[str, Any]) -> Recipe:
+    def image_size(self, architecture: str) -> int:
+        """Return the edge of the images that an architecture is fine-tuned on, pixels; the first, if an axis varies it."""
+        labels = {"kind": "finetune", "architecture": architecture}
+        settings = {axis: values[0] for axis, values in self.file.axes.settings.items()}
+        matching = tuple(i for i, rule in enumerate(self.rules) if matches(rule.match, labels))
+        return Recipe.model_validate(self._resolved(self._merged(False, matching, settings), None, "random")).image_size
+
+    def _start(self, labels: Mapping[str, Any]) -> str:
+        scenario = self.file.scenarios.get(labels.get("scenario", ""))
+        return "random" if scenario is None else scenario.start
+
+    def _merged(self, pretrain: bool, matching: tuple[int, ...], settings: Mapping[str, Any]) -> dict[str, Any]:
         own = "pretrain" if pretrain else "finetune"
         merged: dict[str, Any] = {}
         for change in (self.file.recipe, getattr(self.file, own), *(self.rules[i].set for i in matching)):
@@ -164,14 +178,26 @@ class Grid:
             if section in ("recipe", own):
                 merged = _merge(merged, nested(path, settings[axis]))
         merged.pop("learning_rate", None)
-        if self.rehearsal:
-            merged = rehearsal.recipe(merged)
-        return Recipe.model_validate(resolve(merged, lambda: self.auto_precision))
+        return rehearsal.recipe(merged) if self.rehearsal else merged
+
+    def _resolved(self, settings: dict[str, Any], architecture: str | None, start: str) -> dict[str, Any]:
+        """Return the settings of a recipe with each ``auto`` replaced. Without an architecture it is not asked for."""
+        if architecture not in self.models:
+            return {name: value for name, value in settings.items() if not is_auto(settings, name)}
+        model, changed = self.models[architecture], dict(settings)
+        if is_auto(settings, "precision"):
+            changed["precision"] = auto_precision(architecture, model, self.file.edition, self.kept_precision)
+        source = self.file.weights.get(start, {}).get(architecture)
+        if source is not None and source.normalisation is not None:
+            changed["normalisation"] = source.normalisation
+        elif is_auto(settings, "normalisation", None):
+            changed["normalisation"] = published_normalisation(model, None if source is None else source.version)
+        return changed
 
     @property
-    def auto_precision(self) -> Precision:
-        """What ``precision: auto`` means in this study."""
-        return self.kept_precision or of_this_machine()
+    def precision_to_keep(self) -> KeptPrecision:
+        """What the study keeps of ``precision: auto``."""
+        return keep_precision(self.models, self.file.edition, self.kept_precision)
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -201,7 +227,10 @@ class Grid:
     def resolved(self) -> str:
         """Return the grid as YAML with every default written out, as ``grid.yaml`` of the study."""
         content = self.file.model_dump(mode="json")
-        content["recipe"] = resolve(content["recipe"], lambda: self.auto_precision)
+        kept = self.precision_to_keep
+        meant = {kept.single or kept.of[name] for name in self.models}
+        if is_auto(content["recipe"], "precision") and len(meant) == 1:  # else study.json says it
+            content["recipe"]["precision"] = meant.pop()
         return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

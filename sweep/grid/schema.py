@@ -10,6 +10,7 @@ from sweep.grid.editions import FIRST, LATEST
 from trainables.data.readers.data_spec import DataSpec
 from trainables.data.splits.splits import SplitSpec
 from trainables.frozen import Frozen
+from trainables.normalisation import Normalisation
 from trainables.runtime import KeepWeights
 from trainables.specs import ModelSpec, Ramp
 
@@ -23,6 +24,10 @@ class WeightsSource(Frozen):
 
     file: str | None = Field(None, description="name below --weights")
     version: str | None = Field(None, description="e.g. IMAGENET1K_V2 (torchvision) or a1_in1k (timm)")
+    normalisation: Normalisation | None = Field(
+        None,
+        description="mean and SD of the images they were trained on; it goes over recipe.normalisation",
+    )
 
 
 class Scenario(Frozen):

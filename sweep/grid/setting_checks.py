@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sweep.grid.auto.settings import AUTO, AUTO_FIELDS
 from sweep.grid.axes import NAMED, RECIPE_SECTIONS, SECTIONS, changes
 from sweep.grid.faults import Fault, schema_faults
 from sweep.grid.grid import Grid
-from sweep.grid.precision import AUTO
 from sweep.grid.rules.nesting import changed_data, nested
 from sweep.grid.rules.values import converted
 from sweep.grid.schema import ALL, Axes, GridFile
@@ -56,7 +56,7 @@ def _section_faults(at: Path, fields: Any, besides: tuple[str, ...] = ()) -> Ite
     """
     if not isinstance(fields, dict):
         return
-    changed = {k: v for k, v in fields.items() if k not in besides and (k, v) != ("precision", AUTO)}
+    changed = {k: v for k, v in fields.items() if k not in besides and not (k in AUTO_FIELDS and v == AUTO)}
     try:
         Recipe.model_validate(changed, context=SECTION)
     except ValidationError as error:

@@ -14,6 +14,7 @@ from sweep.cost.forecast import HOUR, Forecast
 from sweep.cost.prices import PriceTable
 from sweep.grid.editions import edition_note
 from sweep.monitor.duration import duration
+from sweep.monitor.network_view import network_tables
 from sweep.plan.inputs import Inputs
 from sweep.plan.plan import Plan
 from sweep.schedule.parallelism import EXPONENT
@@ -50,6 +51,7 @@ def plan_tables(
     yield from _rules(plan)
     yield from _data(inputs)
     yield from _splits(inputs)
+    yield from network_tables(plan, inputs)
     yield _kinds(plan, rows, forecast)
     saved = plan.unshared - len(plan.stages)
     hours = "" if forecast is None else f" and {duration(forecast.unshared - forecast.whole)}"

@@ -20,15 +20,23 @@ from trainables.data.splits.cache import cached_split, shared_with
 from trainables.data.splits.splits import Split, cross_validation, train_val_split
 from trainables.errors import UserError
 from trainables.hashing import file_sha256
+from trainables.models.weights_file import WeightsSummary
 from trainables.specs import ModelSpec, Stage
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of initial weights."""
+    """A file of initial weights.
+
+    Attributes:
+        path: where it is.
+        sha256: its digest (hex).
+        holds: what is in it; None until it was looked at.
+    """
 
     path: Path
     sha256: str
+    holds: WeightsSummary | None = None
 
 
 @dataclass

@@ -47,6 +47,7 @@ RATES = {"learning_rate", "found_rate", "ramp", "kind"}
 PLUGIN = {"kind": "optimizer", "name": "lion", "distribution": "their-optimizers", "version": "1.0"}
 CANDIDATES = [
     *(False, True, 2, 3, 17, 0.001, 0.25, 0.5, 1.5, "another", ["another", "one"], {"depth": 2}),
+    {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     PLUGIN,
     [PLUGIN],
 ]

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.errors import UserError
+from trainables.errors import UserError, suggestion
+from trainables.models.weights_file import unwrapped_names
+from trainables.normalisation import IMAGENET, Normalisation
 from trainables.specs import ModelSpec
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 AUXILIARY_HEADS = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",)}
 """torchvision's networks with auxiliary heads for training (they return a tuple of logits), and the prefixes of these heads.
@@ -54,14 +54,15 @@ class Backbone:
         """Load weights into everything but the head, which keeps its initialisation.
 
         Args:
-            state: weights by name; those of a head are ignored.
+            state: weights by name, also as DDP or ``torch.compile`` name them; those of a head are ignored.
             origin: where they come from, for the message.
 
         Raises:
-            UserError: if weights are missing, unknown or of another shape; the first eight are listed.
+            UserError: if weights are missing, unknown, of another shape or not numbers; the first eight are listed.
         """
         own = self.without_head(self.module.state_dict())
-        given = self.without_head(state)
+        names = unwrapped_names(state, own)
+        given = self.without_head({new: state[name] for name, new in names.items()})
         faults = [f"missing: {name}" for name in sorted(own.keys() - given.keys())]
         faults += [f"unknown: {name}" for name in sorted(given.keys() - own.keys())]
         faults += [
@@ -69,28 +70,30 @@ class Backbone:
             for name in sorted(own.keys() & given.keys())
             if own[name].shape != given[name].shape
         ]
+        faults += [f"{name} holds NaN, not numbers" for name in sorted(given) if given[name].isnan().any()]
         if faults:
             listed = "; ".join(faults[:8]) + (f"; and {len(faults) - 8} more" if len(faults) > 8 else "")
             raise UserError(f"the weights of {origin} do not fit the architecture: {listed}")
         self.module.load_state_dict(given, strict=False)
 
 
-def build(spec: ModelSpec, image_size: int, classes: int) -> Backbone:
+def build(spec: ModelSpec, image_size: int, classes: int, normalisation: Normalisation | None = None) -> Backbone:
     """Build a network with random weights, drawn from torch's global random state.
 
     Args:
         spec: name and options.
         image_size: edge of the input, pixels.
         classes: number of classes.
+        normalisation: of its input; None: that of the weights which its library takes where none are named.
 
     Raises:
         UserError: if the name or its options are unknown.
     """
     module = construct(spec, image_size, classes)
-    mean, std = _normalisation(module)
+    wanted = normalisation or own_normalisation(module)
     library, _, name = spec.model.partition("/")
     dropped = AUXILIARY_HEADS.get(name, ()) if library == "torchvision" else ()
-    return Backbone(module, _head(spec, image_size), mean, std, dropped)
+    return Backbone(module, _head(spec, image_size), wanted.mean, wanted.std, dropped)
 
 
 @contextmanager
@@ -177,7 +180,12 @@ def _timm(name: str, image_size: int, classes: int, options: dict[str, Any]) -> 
 
 def _custom(path: str, classes: int, options: dict[str, Any]) -> nn.Module:
     module_name, _, class_name = path.partition(":")
-    module: nn.Module = getattr(importlib.import_module(module_name), class_name)(num_classes=classes, **options)
+    source = importlib.import_module(module_name)
+    found = getattr(source, class_name, None)
+    if found is None:
+        classes_there = [name for name, value in vars(source).items() if isinstance(value, type)]
+        raise AttributeError(f"no class {class_name} in {module_name}{suggestion(class_name, classes_there)}")
+    module: nn.Module = found(num_classes=classes, **options)
     return module
 
 
@@ -187,7 +195,7 @@ def _head(spec: ModelSpec, image_size: int) -> frozenset[str]:
     return frozenset(name for name, shape in shapes[0].items() if shapes[1][name] != shape)
 
 
-def _normalisation(module: nn.Module) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def own_normalisation(module: nn.Module) -> Normalisation:
+    """Return what a network says of its input's normalisation (timm's ``pretrained_cfg``); ImageNet's if nothing."""
     config = getattr(module, "pretrained_cfg", None) or {}
-    mean, std = config.get("mean", IMAGENET_MEAN), config.get("std", IMAGENET_STD)
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    return Normalisation.of(config.get("mean", IMAGENET.mean), config.get("std", IMAGENET.std))

@@ -90,7 +90,8 @@ def set_up(task: StageTask, distributed: DistributedContext, micro_batch: int | 
     cv2.setNumThreads(stage.recipe.threads)
     data = _data(task)
     torch.manual_seed(derive_seed("weights", stage.seed, stage.fold))
-    backbone = build(stage.model, stage.recipe.image_size, len(data.classes))
+    recipe = stage.recipe
+    backbone = build(stage.model, recipe.image_size, len(data.classes), recipe.normalisation)
     upstream_digests = _load_initial_weights(task, backbone)
     rate = _start_rate(stage, study)
     parts = {name: part.on(distributed.device) for name, part in _parts(stage, study, data).items()}

@@ -110,7 +110,7 @@ def test_a_study_goes_on_under_its_edition(grid_text: str, tmp_path: Path) -> No
 def test_another_edition_gives_other_stages(planned: Callable[..., Any], grid_text: str) -> None:
     old, new = planned(grid_text, "edition=1"), planned(grid_text)
     assert not {stage.key for stage in old.stages} & {stage.key for stage in new.stages}
-    mended = ["recipe.epoch_ties=val_loss"]
+    mended = ["recipe.epoch_ties=val_loss", "recipe.normalisation=auto"]
     for name in ("cells", "tissue"):
         mended += [f"data.{name}.{field}={json.dumps(value)}" for field, (value, _) in MENDED.items()]
     assert planned(grid_text, "edition=1", *mended).stages == new.stages

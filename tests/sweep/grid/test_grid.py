@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from sweep.grid.grid import Grid
 from sweep.grid.learning_rates import parse_rates, rates_of
+from trainables.normalisation import Normalisation
 from trainables.specs import Augmentation, Recipe
 
 Load = Callable[..., Grid]
+HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""Of timm's test_resnet."""
 
 
 def labels(**changes: Any) -> dict[str, Any]:
@@ -68,7 +71,9 @@ def test_settings_of_a_kind_go_over_those_of_all(load: Load, grid_text: str) -> 
 
 
 def test_what_a_grid_does_not_say_is_the_default(load: Load, grid_text: str) -> None:
-    assert load(grid_text).recipe(labels()) == Recipe(image_size=32, batch_size=8, epochs=3, epoch_ties="val_loss")
+    assert load(grid_text).recipe(labels()) == Recipe(
+        image_size=32, batch_size=8, epochs=3, epoch_ties="val_loss", normalisation=HALF
+    )
 
 
 def test_a_rule_goes_over_the_sections_and_only_where_it_matches(load: Load, document: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ from torchvision import models
 from torchvision.models import ViT_B_32_Weights
 
 from trainables.errors import UserError
-from trainables.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build, without_memory
+from trainables.models.backbones import Backbone, build, without_memory
 from trainables.models.weights import read_weights
+from trainables.normalisation import IMAGENET, Normalisation
 from trainables.specs import ModelSpec
 
 HEADS = {
@@ -85,7 +86,7 @@ def test_random_weights_come_from_the_global_seed() -> None:
 
 def test_normalisation_is_what_the_network_expects(own: str) -> None:
     half = (0.5, 0.5, 0.5)
-    imagenet = (IMAGENET_MEAN, IMAGENET_STD)
+    imagenet = (IMAGENET.mean, IMAGENET.std)
     assert (small("timm/test_vit").mean, small("timm/test_vit").std) == (half, half)
     assert (small("timm/test_efficientnet").mean, small("timm/test_efficientnet").std) == imagenet
     assert (small("torchvision/squeezenet1_1").mean, small("torchvision/squeezenet1_1").std) == imagenet
@@ -108,7 +109,7 @@ def test_ones_own_class_by_its_import_path(own: str) -> None:
         ("timm/resnet99", {}, "Unknown model .*resnet99"),
         ("resnet18", {}, "No module named 'resnet18'"),
         ("no_such_package.nets:Net", {}, "No module named 'no_such_package'"),
-        ("users_own_networks:Nest", {}, "no attribute 'Nest'"),
+        ("users_own_networks:Nest", {}, "no class Nest in users_own_networks; did you mean Net"),
         ("users_own_networks:not_a_class", {}, "'int' object is not callable"),
         ("torchvision/resnet18", {"widths": 3}, "unexpected keyword argument 'widths'"),
         ("torchvision/resnet18", {"num_classes": 3}, "num_classes"),
@@ -235,5 +236,30 @@ def test_the_inception_nets_want_what_their_weights_were_trained_on() -> None:
     """They bring the usual normalisation to mean and SD 0.5 themselves."""
     module: Any = build(ModelSpec(model="torchvision/googlenet"), 96, 3).module
     colour = torch.tensor([0.1, 0.5, 0.9]).view(1, 3, 1, 1)
-    usual = (colour - torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)) / torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    usual = (colour - torch.tensor(IMAGENET.mean).view(1, 3, 1, 1)) / torch.tensor(IMAGENET.std).view(1, 3, 1, 1)
     assert torch.allclose(module._transform_input(usual), (colour - 0.5) / 0.5, atol=1e-6)
+
+
+def test_weights_are_loaded_as_ddp_and_compile_name_them() -> None:
+    backbone, other = small(), small()
+    for prefix in ("module.", "_orig_mod.", "module._orig_mod.", "model."):
+        state = {f"{prefix}{name}": tensor for name, tensor in other.module.state_dict().items()}
+        backbone.load_backbone(state, "a file")
+        assert torch.equal(backbone.module.state_dict()["conv1.0.weight"], other.module.state_dict()["conv1.0.weight"])
+
+
+def test_weights_that_are_not_numbers_are_refused_but_for_those_of_a_head() -> None:
+    backbone = small()
+    state = {name: tensor.clone() for name, tensor in small().module.state_dict().items()}
+    state["fc.weight"][0] = float("nan")
+    backbone.load_backbone(state, "a file")
+    state["conv1.0.weight"][0, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"weights of a file do not fit.*conv1\.0\.weight holds NaN"):
+        backbone.load_backbone(state, "a file")
+
+
+def test_the_normalisation_that_is_given_counts(own: str) -> None:
+    half = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 0.5))
+    for model in ("timm/test_vit", "torchvision/squeezenet1_1", own):
+        backbone = build(ModelSpec(model=model), 32, 3, half)
+        assert (backbone.mean, backbone.std) == (half.mean, half.std)

@@ -8,9 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+from torch import nn
 
 from trainables.errors import UserError
-from trainables.models.complexity import Complexity, count, full_name, gflops, known, names
+from trainables.models.complexity import (
+    Complexity,
+    count,
+    forward_cost,
+    full_name,
+    gflops,
+    known,
+    names,
+    remember,
+    shape_of,
+)
+from trainables.normalisation import IMAGENET, Normalisation
 from trainables.specs import ModelSpec
 
 PUBLISHED = {
@@ -60,10 +73,55 @@ def test_every_row_is_possible() -> None:
         assert all(re.match(r"https://(download\.pytorch\.org|huggingface\.co)/", url) for url in row.weights.values())
 
 
-def test_a_network_whose_flops_cannot_be_counted_still_has_parameters() -> None:
-    assert known()["timm/halonet50ts"].gflops is None
-    assert known()["timm/halonet50ts"].parameters == pytest.approx(22.7e6, rel=0.01)
-    assert gflops(ModelSpec(model="timm/halonet50ts"), 224) == gflops(ModelSpec(model="my.nets:Net"), 224) == 1.0
+def test_a_network_that_does_not_run_at_224_px_is_counted_at_its_own_size() -> None:
+    row = known()["timm/halonet50ts"]
+    assert row.parameters == pytest.approx(22.7e6, rel=0.01)
+    assert row.edge == 256
+    assert row.gflops == pytest.approx(5.3, abs=0.1)  # published: 5.3 GMACs at 256 px
+
+
+def test_nothing_is_known_of_a_class_of_ones_own_until_it_is_counted() -> None:
+    own = ModelSpec(model="my.nets:Net", options={"width": 3})
+    assert gflops(own, 224) == 1.0
+    assert shape_of(own) is None
+    remember(own, Complexity(10, 0.5, 112, {}, 0.25, {}))
+    assert gflops(own, 224) == 2.0
+    assert shape_of(own) is not None
+    assert gflops(ModelSpec(model="my.nets:Net"), 224) == 1.0
+
+
+def test_depthwise_convolutions_are_counted_by_what_they_write() -> None:
+    assert known()["torchvision/resnet50"].depthwise == known()["torchvision/vit_l_32"].depthwise == 0
+    assert known()["torchvision/mobilenet_v2"].depthwise == pytest.approx(0.38, abs=0.08)
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 16, 1))
+    assert forward_cost(net, 10, "meta") == forward_cost(net.to_empty(device="cpu"), 10, "cpu") == (2.24e-05, 0.25)
+    wide = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Conv2d(32, 32, 3, padding=1, groups=4))
+    assert forward_cost(wide, 10, "meta")[1] == 0, "groups of 8 channels are matrix products"
+
+
+def test_weights_with_a_normalisation_of_their_own_are_in_the_table() -> None:
+    half = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    row = known()["timm/tf_efficientnet_b0"]
+    assert row.normalisation("ap_in1k") == half
+    assert row.normalisation("aa_in1k") == row.normalisation() == IMAGENET
+    assert known()["torchvision/vit_b_16"].normalisation("IMAGENET1K_V1") == IMAGENET
+
+
+def test_the_normalisation_of_every_published_tag_is_that_of_timm() -> None:
+    unlike_their_default = 0
+    tags = 0
+    for name, row in known().items():
+        library, _, bare = name.partition("/")
+        if library != "timm" or not timm.is_model(bare):
+            continue
+        for tag in ("", *row.weights):
+            config = timm.get_pretrained_cfg(f"{bare}.{tag}" if tag else bare)
+            if config is not None:
+                assert row.normalisation(tag) == Normalisation.of(config.mean, config.std), (name, tag)
+                tags += tag != ""
+                unlike_their_default += row.normalisation(tag) != row.normalisation()
+    assert tags > 1000
+    assert unlike_their_default >= 20
 
 
 def test_gflops_grow_with_the_area() -> None:

@@ -19,8 +19,9 @@ from trainables.data.loading import augment
 from trainables.data.loading.batches import InputSpec
 from trainables.data.packing.decode import decode
 from trainables.models import complexity
-from trainables.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, build
+from trainables.models.backbones import Backbone, build
 from trainables.models.weights import read_weights
+from trainables.normalisation import IMAGENET
 from trainables.specs import ModelSpec
 
 EDGE = 224
@@ -75,4 +76,4 @@ def test_each_network_has_the_normalisation_of_its_weights(shared_weights: Path)
     half = (0.5, 0.5, 0.5)
     efficientnet, squeezenet = (loaded(model, shared_weights) for model in WEIGHTS)
     assert (efficientnet.mean, efficientnet.std) == (half, half)
-    assert (squeezenet.mean, squeezenet.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert (squeezenet.mean, squeezenet.std) == (IMAGENET.mean, IMAGENET.std)

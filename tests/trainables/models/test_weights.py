@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainables.errors import UserError
-from trainables.models.weights import pack_weights, read_weights, unpack_weights
+from trainables.models.weights import pack_weights, read_weights, read_with_notes, unpack_weights
 
 STATE = {
     "conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2),
@@ -58,11 +59,38 @@ def test_a_pickle_that_would_do_harm_is_not_run(tmp_path: Path, write: Callable[
 
 
 @pytest.mark.parametrize(
-    "value", [{"w": 1.0}, [torch.zeros(1)], {"state_dict": {"w": torch.zeros(1)}, "epoch": 3}, torch.zeros(2)]
+    "value", [{"w": 1.0}, [torch.zeros(1)], {"state_dict": {"w": 1.0}, "epoch": 3}, torch.zeros(2), {}]
 )
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, value: Any) -> None:
     torch.save(value, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"w\.pth is not a state dict of names and tensors"):
+        read_weights(tmp_path / "w.pth")
+
+
+OPTIMIZER = {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "note"),
+    [
+        ({"epoch": 3, "state_dict": STATE, "optimizer": OPTIMIZER}, "the weights are those in state_dict"),
+        ({"model": {"state_dict": STATE}, "optimizer_buffers": {"w": torch.zeros(1)}}, "in model.state_dict"),
+        (
+            {"state_dict": {"w": torch.zeros(1)}, "state_dict_ema": STATE},
+            "EMA.*state_dict_ema are taken, not .*state_dict",
+        ),
+    ],
+)
+def test_the_weights_in_a_checkpoint_are_found_and_said(tmp_path: Path, checkpoint: Any, note: str) -> None:
+    torch.save(checkpoint, tmp_path / "w.pth")
+    state, notes = read_with_notes(tmp_path / "w.pth")
+    assert same(state, STATE)
+    assert re.search(note, notes[0])
+
+
+def test_several_sets_of_weights_of_which_none_is_meant_are_refused(tmp_path: Path) -> None:
+    torch.save({"teacher": STATE, "student": STATE}, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth holds several sets of weights \(teacher, student\)"):
         read_weights(tmp_path / "w.pth")
 
 

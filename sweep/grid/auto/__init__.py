@@ -1,0 +1,1 @@
+"""Settings that a grid may leave to the project."""

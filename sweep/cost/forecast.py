@@ -1,4 +1,4 @@
-"""What a plan will take: GPU-hours, wall time, money and disk. Pure: from stages, their states and estimates."""
+"""What a plan will take: GPU-hours or CPU worker-hours, wall time, money and disk. Pure: from stages, their states and estimates."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 FLOAT_BYTES = 4
 HOUR = 3600.0
+START_SECONDS = 8.0
+"""Of a command, before its first stage and after its last: imports, Ray, trial processes (docs/performance.md). What
+preparing data takes is not in it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Forecast:
         whole: seconds on one slot of all stages.
         unshared: the same, if each cell trained its own upstream stages.
         slots: of the cluster.
-        wall: seconds until all stages are done on it.
+        wall: seconds until all stages are done on it, ``START_SECONDS`` included if there are any.
         slot_seconds: slots × seconds in use; more than ``to_do``, because several workers scale worse than linearly.
         busy: share of the cluster's time in use, 0 to 1.
         chain: seconds on one slot of the longest chain that remains, and the keys (or names) of its stages.
@@ -67,6 +70,11 @@ class Forecast:
     device: DevicePrice
     disk: Disk
 
+    @property
+    def unit(self) -> str:
+        """What an hour of a slot is called: a slot is a GPU, or the threads of a worker on a CPU."""
+        return "CPU worker-hours" if self.device.is_cpu else "GPU-hours"
+
     def money(self, spot: bool = False) -> float:
         """Return the price of ``slot_seconds``, on demand or as spot instances: idle slots are taken to be given back."""
         return self.slot_seconds / HOUR * (self.device.spot if spot else self.device.on_demand)
@@ -74,14 +82,18 @@ class Forecast:
     def row(self, name: str) -> dict[str, float]:
         """Return the estimates of one stage for ``--plan --json``."""
         seconds = self.seconds[name]
-        return {"gflop": self.gflop[name], "seconds": seconds, "gpu_hours": seconds / HOUR}
+        return {"gflop": self.gflop[name], "seconds": seconds, **self._hours("", seconds)}
+
+    def _hours(self, suffix: str, seconds: float) -> dict[str, float]:
+        name = "cpu_worker_hours" if self.device.is_cpu else "gpu_hours"
+        return {name + suffix: seconds / HOUR}
 
     def document(self) -> dict[str, Any]:
         """Return the totals as plain values."""
         return {
-            "gpus": self.slots,
-            "gpu_hours": self.slot_seconds / HOUR,
-            "gpu_hours_unshared": self.unshared / HOUR,
+            "cpu_workers" if self.device.is_cpu else "gpus": self.slots,
+            **self._hours("", self.slot_seconds),
+            **self._hours("_unshared", self.unshared),
             "wall_seconds": self.wall,
             "busy": self.busy,
             "cost_on_demand": self.money(),
@@ -135,7 +147,7 @@ def forecast(
         images: bytes of the packed images; None: unknown.
     """
     seconds = {stage.identifier: estimator.seconds(stage, gflop[stage.identifier]) for stage in stages}
-    tasks = tasks_of(stages, seconds, slots, ddp=device.match != "cpu")
+    tasks = tasks_of(stages, seconds, slots, ddp=not device.is_cpu)
     graph = Graph(_without(tasks, done))
     run = simulate(graph, slots)
     chain, names = graph.longest_chain()
@@ -149,7 +161,7 @@ def forecast(
         whole=sum(seconds.values()),
         unshared=_unshared(stages, seconds),
         slots=slots,
-        wall=run.makespan,
+        wall=run.makespan + (START_SECONDS if run.makespan else 0.0),
         slot_seconds=run.slot_time,
         busy=run.busy,
         chain=(chain, tuple(names)),

@@ -26,6 +26,11 @@ class DevicePrice(Frozen):
     spot: float = Field(ge=0, description="price of one device-hour that may be taken back")
     instance: str = Field("", description="what it was priced as")
 
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is no GPU."""
+        return self.match == "cpu"
+
     def is_called(self, name: str) -> bool:
         """Return whether a device that reports this name is of this kind."""
         return re.search(rf"\b{re.escape(self.match)}\b", name, re.IGNORECASE) is not None  # an L40S is no L4

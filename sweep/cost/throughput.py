@@ -11,6 +11,9 @@ from sweep.schedule.parallelism import speedup
 from trainables.models.complexity import gflops
 from trainables.specs import Stage
 
+STAGE_SECONDS = 0.3
+"""Of a stage outside its epochs: its turn, its network and initial weights, its files (docs/performance.md)."""
+
 
 class MeasuredThroughput:
     """Measured GFLOP/s of one worker, for each network, image size, precision and device.
@@ -86,7 +89,7 @@ class Estimator:
             work: of it, GFLOP.
         """
         measured = self.measured_seconds(stage, work)
-        return work / self.assumed[stage.recipe.precision] if measured is None else measured
+        return STAGE_SECONDS + work / self.assumed[stage.recipe.precision] if measured is None else measured
 
     def measured_seconds(self, stage: Stage, work: float) -> float | None:
         """Return the seconds that a stage takes on one worker, or None if its throughput was not measured.
@@ -96,7 +99,7 @@ class Estimator:
             work: of it, GFLOP.
         """
         rate = self.speeds.rate(stage, self.devices)
-        return None if rate is None else work / rate
+        return None if rate is None else STAGE_SECONDS + work / rate
 
     def is_measured(self, stage: Stage) -> bool:
         """Return whether the throughput of a stage was measured."""

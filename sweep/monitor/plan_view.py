@@ -126,7 +126,7 @@ def _kinds(plan: Plan, rows: Sequence[dict[str, Any]], forecast: Forecast | None
     table = Table("kind", "stages", *STATES, "to do", title="\nstages", title_justify="left", box=None)
     hours: dict[str, float] = defaultdict(float)
     if forecast is not None:
-        table.add_column("GPU-hours")
+        table.add_column(forecast.unit)
         for stage in plan.stages:
             hours[stage.kind] += forecast.seconds[stage.identifier]
     for kind, count in plan.counts().items():
@@ -140,8 +140,11 @@ def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
     table = Table(
         "what", "estimate", title="\nestimate of what remains", title_justify="left", box=None, show_header=False
     )
-    table.add_row("GPU-hours", _hours(forecast.slot_seconds))
-    table.add_row("wall time", f"{duration(forecast.wall)} on {forecast.slots} ({forecast.busy:.0%} of them busy)")
+    table.add_row(forecast.unit, _hours(forecast.slot_seconds))
+    table.add_row(
+        "wall time",
+        f"{duration(forecast.wall)} on {forecast.slots} ({forecast.busy:.0%} of them busy), start-up included",
+    )
     if prices is not None and forecast.device.on_demand:
         money = f"{forecast.money():,.0f} {prices.currency} on demand, about {forecast.money(spot=True):,.0f} on spot"
         table.add_row("money", money)
@@ -158,7 +161,8 @@ def _costs(plan: Plan, forecast: Forecast, prices: PriceTable | None) -> Table:
 
 
 def _assumptions(forecast: Forecast, prices: PriceTable | None) -> Iterator[str]:
-    yield f"\nspeeds: {_speeds(forecast)}; w GPUs are assumed to be w^{EXPONENT} times as fast as one"
+    widening = "" if forecast.device.is_cpu else f"; w GPUs are assumed to be w^{EXPONENT} times as fast as one"
+    yield f"\nspeeds: {_speeds(forecast)}{widening}"
     yield "all epochs are counted; early stopping (patience) makes it less"
     if prices is not None and forecast.device.on_demand:
         yield f"prices change: {forecast.device.instance}, {prices.source}, {prices.as_of}; idle GPUs are not counted"

@@ -136,7 +136,7 @@ def test_a_plan_knows_the_speeds_that_were_measured(run: Run, there: Path) -> No
     edited(there, "recipe: {", "recipe: {precision: float32, ")
     before = json.loads(run("--grid", "grid.yaml", "--plan", "--json").stdout)
     assert before["forecast"]["speeds"] == {"measured": [], "from_flops": ["tiny"]}
-    assert "speeds: from FLOPs and an assumed utilisation of tiny;" in run("--grid", "grid.yaml", "--plan").stdout
+    assert "speeds: from FLOPs and an assumed utilisation of tiny" in run("--grid", "grid.yaml", "--plan").stdout
     speeds.write_text(json.dumps({"timm/test_resnet 32 px float32 1 threads on cpu (x86_64, Some Processor)": 0.125}))
     after = json.loads(run("--grid", "grid.yaml", "--plan", "--json").stdout)
     assert after["forecast"]["speeds"] == {"measured": ["tiny"], "from_flops": []}

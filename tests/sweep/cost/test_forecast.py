@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from sweep.cost.forecast import Forecast, forecast
+from sweep.cost.forecast import START_SECONDS, Forecast, forecast
 from sweep.cost.prices import OWN, load_prices
-from sweep.cost.throughput import MeasuredThroughput
+from sweep.cost.throughput import STAGE_SECONDS, MeasuredThroughput
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
 from sweep.cost.work import stage_work, train_images
 from sweep.grid.grid import Grid
@@ -69,7 +71,7 @@ def test_the_forecast_adds_up(paper: Plan) -> None:
     found = of(paper)
     assert found.whole == pytest.approx(found.to_do) == pytest.approx(sum(found.seconds.values()))
     assert found.wall >= found.to_do / 16
-    assert found.wall <= 1.05 * found.to_do / 16
+    assert found.wall <= START_SECONDS + 1.05 * found.to_do / 16
     assert found.slot_seconds >= found.to_do
     assert found.unshared > found.whole
     assert found.money() == pytest.approx(found.slot_seconds / 3600 * 1.006)
@@ -80,6 +82,38 @@ def test_the_forecast_adds_up(paper: Plan) -> None:
     assert [name.split("-")[0] for name in names] == ["regnet_y_32gf"] * 2
     assert seconds == pytest.approx(sum(found.seconds[name] for name in names))
     json.dumps(found.document(), allow_nan=False)
+
+
+def test_start_up_is_in_the_estimate_of_the_shortest_study(paper: Plan) -> None:
+    cell, prices = paper.cells[0], load_prices()
+    found = forecast(
+        [cell],
+        paper.grid.file,
+        {cell.identifier: 1e-9},
+        frozenset(),
+        prices.estimator("cpu"),
+        prices.find("cpu")[1],
+        2,
+        None,
+    )
+    assert found.to_do == pytest.approx(STAGE_SECONDS)
+    assert found.wall == pytest.approx(START_SECONDS + STAGE_SECONDS)
+
+
+def test_a_plan_for_cpus_says_no_gpu_hours(paper: Plan) -> None:
+    prices = load_prices()
+    gflop = {stage.identifier: 1.0 for stage in paper.stages}
+    estimator, device = prices.estimator("cpu"), prices.find("cpu")[1]
+    found = forecast(paper.stages, paper.grid.file, gflop, frozenset(), estimator, device, 2, None)
+    said = json.dumps([found.document(), found.row(paper.cells[0].identifier)]) + found.unit
+    console = Console(file=io.StringIO(), width=200)
+    for table in plan_tables(paper, [], Inputs(), found, prices):
+        console.print(table)
+    said += console.file.getvalue()  # type: ignore[attr-defined]
+    assert "GPU" not in said.upper()
+    assert "CPU worker-hours" in said
+    assert '"cpu_worker_hours_unshared"' in said
+    assert of(paper).unit == "GPU-hours"
 
 
 def test_sharing_saves_the_pre_trainings_of_all_cells_but_one(paper: Plan) -> None:
@@ -108,11 +142,13 @@ def test_disk_is_weights_and_checkpoints_and_packed_images(paper: Plan) -> None:
 def test_measured_speeds_take_the_place_of_assumed_ones(paper: Plan) -> None:
     cell = paper.cells[0]
     work, speeds, prices = stage_work(cell, {"bone_marrow": 1000}), MeasuredThroughput(), load_prices()
-    assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(work / (70e3 * 0.2 / 2))
+    assert prices.estimator("a10g", speeds).seconds(cell, work) == pytest.approx(
+        STAGE_SECONDS + work / (70e3 * 0.2 / 2)
+    )
     speeds.add(cell, "NVIDIA A10G", 50.0)
     for name in ("a10g", "NVIDIA A10G"):
         estimator = prices.estimator(name, speeds)
-        assert estimator.seconds(cell, work) == pytest.approx(1000 * cell.recipe.epochs / 50)
+        assert estimator.seconds(cell, work) == pytest.approx(STAGE_SECONDS + 1000 * cell.recipe.epochs / 50)
         assert estimator.is_measured(cell)
         assert not estimator.is_measured(paper.cells[-1]), "another architecture"
     assert not prices.estimator("l4", speeds).is_measured(cell), "another device"

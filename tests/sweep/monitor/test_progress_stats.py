@@ -85,13 +85,14 @@ def test_what_one_run_measured_the_next_plan_and_the_next_run_know(
 
 
 def test_seconds_of_images_are_those_of_whole_epochs(plan: Plan, tmp_path: Path) -> None:
+    from sweep.cost.throughput import STAGE_SECONDS
     from sweep.cost.work import stage_work
 
     cell, clocked = plan.cells[0], Clocked(plan, tmp_path / "speeds.json")
     clocked.train(cell, 999.0, epoch_seconds=4.0)
     work = stage_work(cell, {str(cell.split): 100})
     estimator = load_prices().estimator("a10g", read_speeds(tmp_path / "speeds.json"))
-    assert estimator.seconds(cell, work) == pytest.approx(3 * 4.0)
+    assert estimator.seconds(cell, work) == pytest.approx(STAGE_SECONDS + 3 * 4.0)
 
 
 class FakeRun:

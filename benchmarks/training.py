@@ -11,6 +11,7 @@ steady state. A turn is some steps, and then the scoring of some other images.
     ray         Ray Train's guide for PyTorch as it stands: a worker a core, prepare_model, prepare_data_loader
     compiled    with --compile, beside ours alone: ours with ``recipe.compile``
     unkept      with --unkept, beside ours alone: ours, the memory of a step not kept for the next
+    float32     with --float32, beside ours alone: ours in float32; the rule of ``precision: auto`` rests on it
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--scored", type=int, default=192, help="images scored in a turn")
     parser.add_argument("--compile", action="store_true", help="only ours, with recipe.compile and without")
     parser.add_argument("--unkept", action="store_true", help="only ours, with a step's memory kept and without")
+    parser.add_argument("--float32", action="store_true", help="only ours, in bf16 and in float32")
     asked = parser.parse_args()
     if asked.tiny:
         asked.images, asked.steps, asked.scored, asked.rounds = 256, 2, 64, 1
@@ -167,9 +169,14 @@ def unkept(work: Work) -> Turn:
     return ours(work, keep=False)
 
 
+def in_float32(work: Work) -> Turn:
+    """Return a turn of ours in float32."""
+    return ours(work, precision="float32")
+
+
 EVERY = {"found": 3, "ray": 3}
 """Who takes part in every so many rounds only: slow, and far behind."""
-OURS = {"ours": ours, "bare": bare, "compiled": compiled, "unkept": unkept}
+OURS = {"ours": ours, "bare": bare, "compiled": compiled, "unkept": unkept, "float32": in_float32}
 PEERS = ("lightning", "found", "ray")
 
 
@@ -192,7 +199,7 @@ def compare(asked: Namespace) -> None:
     """Let all take turns and write what came out."""
     source = pictures.folder(asked.data, asked.images)
     pictures.packed(source)
-    other = "compiled" if asked.compile else "unkept" if asked.unkept else "bare"
+    other = "compiled" if asked.compile else "unkept" if asked.unkept else "float32" if asked.float32 else "bare"
     pythons = dict.fromkeys(("ours", other), environments.OURS)
     if not asked.tiny and other == "bare":
         pythons |= dict.fromkeys(PEERS, environments.peers())
@@ -208,6 +215,9 @@ def compare(asked: Namespace) -> None:
         return
     if asked.unkept:
         record_unkept(asked, taken)
+        return
+    if asked.float32:
+        record_float32(asked, taken)
         return
     augmented = {name: answers for name, answers in taken.items() if name != "bare"}
     # Each draws its own images: of 64, as of two steps, a mean loss may well be off by a sixth. Val is the same for all.
@@ -249,6 +259,25 @@ def record_compiled(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> N
     bench.record(
         f"torch.compile, {asked.network}", [bench.ResultLine(shown[0], "ours as it is", shown[1], ratio, 1.0)], notes
     )
+
+
+def record_float32(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:
+    """Record the gain of bf16, beside what ``precision: auto`` counts of the network.
+
+    Args:
+        asked: the command line.
+        taken: the answers of each contestant.
+    """
+    from sweep.grid.auto.precision import of_this_machine
+    from trainables.models.complexity import known
+
+    notes = [
+        f"{len(taken['ours'])} rounds of {asked.steps} steps of {asked.batch} images, then {asked.scored} scored",
+        f"depthwise {known()[NETWORKS[asked.network]].depthwise}; computes in bf16 here: {of_this_machine()}",
+        "the same work: " + bench.same(taken, "val_loss", 0.05),
+    ]
+    lines = [line(taken, "figure", "float32", 1.0), line(taken, "evaluation", "float32", 1.0)]
+    bench.record(f"bf16 or float32, {asked.network}", lines, notes)
 
 
 def record_unkept(asked: Namespace, taken: dict[str, list[bench.Answer]]) -> None:

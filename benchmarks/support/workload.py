@@ -15,6 +15,9 @@ NETWORKS = {
     "resnet50": "torchvision/resnet50",
     "vit_s_16": "timm/vit_small_patch16_224",
     "regnet_y_400mf": "torchvision/regnet_y_400mf",
+    "squeezenet1_1": "torchvision/squeezenet1_1",
+    "convnext_tiny": "torchvision/convnext_tiny",
+    "mobilenet_v3_large": "torchvision/mobilenet_v3_large",
 }
 EDGE, RATE, MOMENTUM = 224, 0.001, 0.9
 SCORED_BATCH = 64

@@ -31,6 +31,7 @@ SEMANTICS: dict[str, int] = {"lr_range": 1, "pretrain": 1, "finetune": 1}
 
 FIELDS_ADDED_LATER: dict[str, Any] = {
     "ramp": None,
+    "ramp.edge_steps": 0,
     "found_rate": None,
     "recipe.micro_batch": None,
     "recipe.compile": False,
@@ -180,7 +181,14 @@ class Ramp(Frozen):
     val_images: int = Field(256, ge=1, description="val images looked at after each step, always the same")
     smoothing: float = Field(0.8, ge=0, lt=1, description="weight of the past in the smoothed loss")
     diverged: float = Field(4.0, gt=1, description="the test ends where the smoothed loss is so many times its lowest")
-    rule: Literal["steepest", "halfway", "valley"] = "steepest"
+    rule: Literal["steepest", "halfway", "valley", "median"] = Field(
+        "steepest", description="where on the curve the rate is chosen, see docs/training.md"
+    )
+    edge_steps: int = Field(
+        0,
+        ge=0,
+        description="a choice among so many first or last steps of the curve is not taken: the fallback is used",
+    )
     least_drop: float = Field(
         0.02, ge=0, lt=1, description="share of the first loss by which it must fall for a rate to be chosen"
     )

@@ -194,7 +194,8 @@ def _ramp(folder: StageFolder) -> str:
     start, end = (
         rate_text(ramp[end]) if isinstance(ramp[end], int | float) else str(ramp[end]) for end in ("start", "end")
     )
-    return f"{start} to {end} in {ramp['steps']} steps on the {ramp['loss']} loss"
+    spacing = f"{ramp['mode']} " if ramp.get("mode") in ("linear", "exponential") else ""
+    return f"{start} to {end} in {ramp['steps']} {spacing}steps on the {ramp['loss']} loss"
 
 
 def _software(known: Mapping[str, str]) -> Iterator[str]:

@@ -38,6 +38,13 @@ CHANGES: dict[int, tuple[Default, ...]] = {
         Default(
             "recipe", "epoch_ties", "val_loss", "of epochs with equal val F1 the one of lower val loss, then the later"
         ),
+        Default(
+            "range_test",
+            "rule",
+            "median",
+            "the middle one of three rules that do not follow the ramp's bounds, instead of the steepest fall per unit of rate",
+        ),
+        Default("range_test", "edge_steps", 2, "a choice within two steps of an end of the curve is not taken"),
         *(Default("data", field, value, why) for field, (value, why) in MENDED.items()),
         Default(
             "grid",

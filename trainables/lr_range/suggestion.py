@@ -11,8 +11,10 @@ import numpy as np
 from trainables.arrays import Floats
 from trainables.specs import Ramp
 
-Rule = Literal["steepest", "halfway", "valley"]
-RULES: tuple[Rule, ...] = ("steepest", "halfway", "valley")
+Rule = Literal["steepest", "halfway", "valley", "tenth", "median"]
+RULES: tuple[Rule, ...] = ("steepest", "halfway", "valley", "tenth", "median")
+MIDDLE_OF: tuple[Rule, ...] = ("halfway", "valley", "tenth")
+"""Rules of which ``median`` takes the middle one: each errs where another does not, and none looks at the ramp's bounds."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,27 @@ class SuggestedRate:
 
 
 def choose(rates: Floats, losses: Floats, ramp: Ramp) -> SuggestedRate:
-    """Choose a rate by the ramp's rule, or its fallback where the curve has no clear minimum.
+    """Choose a rate by the ramp's rule, or its fallback where the curve has no clear minimum or the choice is at its edge.
 
     Args:
         rates: shape (n,), rising.
         losses: the smoothed loss at each, shape (n,).
-        ramp: the rule, and how far the loss must fall.
+        ramp: the rule, how far the loss must fall, and how wide the edges are.
     """
     if trouble := _no_clear_minimum(losses, ramp):
         reason = f"no clear minimum: {trouble}; the grid's fallback is used"
         return SuggestedRate(ramp.fallback, "fallback", reason, None, {})
     places = {"steepest": steepest(rates, losses), "halfway": halfway(losses), "valley": valley(losses)}
+    if ramp.rule == "median":
+        places["tenth"] = tenth(rates, losses)
+        places["median"] = sorted(places[rule] for rule in MIDDLE_OF)[1]
     place = places[ramp.rule]
+    if min(place, len(rates) - 1 - place) < ramp.edge_steps:
+        reason = (
+            f"{ramp.rule} points at {rates[place]:.4g}, step {place + 1} of {len(rates)} done: at the edge of the curve it says "
+            f"little. The grid's fallback is used; give the test another `start` or `end`"
+        )
+        return SuggestedRate(ramp.fallback, "fallback", reason, None, places)
     return SuggestedRate(float(rates[place]), ramp.rule, _reason(rates, losses, ramp.rule, place), place, places)
 
 
@@ -82,6 +93,17 @@ def valley(losses: Floats) -> int:
     start, end = _longest_fall(losses)
     third = (end - start) / 3
     return start + int(third) + int(third / 2)
+
+
+def tenth(rates: Floats, losses: Floats) -> int:
+    """Return the point nearest, in log rate, to a tenth of the rate at the minimum: fastai's rule ``minimum``.
+
+    Args:
+        rates: shape (n,), rising, above 0.
+        losses: the smoothed loss at each, shape (n,).
+    """
+    wanted = rates[int(np.argmin(losses))] / 10
+    return int(np.argmin(np.abs(np.log(rates) - np.log(wanted))))
 
 
 def _descent(losses: Floats) -> tuple[int, int]:
@@ -122,6 +144,8 @@ def _reason(rates: Floats, losses: Floats, rule: Rule, place: int) -> str:
         return f"the loss has fallen half way: {fallen}"
     if rule == "valley":
         return f"the middle of the longest fall: {fallen}"
+    if rule == "median":
+        return f"the middle one of {', '.join(MIDDLE_OF[:-1])} and a tenth of the rate of the minimum: {fallen}"
     per_step = steepest_per_step(losses)
     other = "" if per_step == place else f"; per step it falls fastest at {rates[per_step]:.4g}"
     return f"the loss falls fastest per unit of rate: {fallen}{other}"

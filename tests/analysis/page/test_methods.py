@@ -45,7 +45,7 @@ def test_methods_of_range_tests(small: Any) -> None:
     rich_study.add_range_tests(small)
     text = methods(collect(small.study), "")
     assert (
-        "Start rates came from 2 learning-rate range tests (Smith 2017), 0.0001 to 0.1 in 60 steps on the val loss; "
+        "Start rates came from 2 learning-rate range tests (Smith 2017), 0.0001 to 0.1 in 60 exponential steps on the val loss; "
         "1 by the rule steepest, 1 by the rule fallback."
     ) in text
     assert "Checked on" not in text

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainables.arrays import Floats as FloatArray
 from trainables.lr_range import suggestion
-from trainables.lr_range.suggestion import choose, halfway, steepest, steepest_per_step, valley
+from trainables.lr_range.suggestion import choose, halfway, steepest, steepest_per_step, tenth, valley
 from trainables.specs import Ramp
 
 
@@ -61,7 +62,8 @@ def test_the_valley_is_the_middle_of_the_longest_fall() -> None:
 def test_all_rules_are_marked_for_the_drawing() -> None:
     places = choose(RATES, FALLS, ramp()).places
     assert places == {"steepest": 4, "halfway": 5, "valley": valley(FALLS)}
-    assert tuple(places) == suggestion.RULES
+    assert tuple(choose(RATES, FALLS, ramp(rule="median")).places) == suggestion.RULES
+    assert tuple(places) == suggestion.RULES[:3], "results of the first edition stay as they are"
 
 
 def test_per_rate_and_per_step_differ_on_an_exponential_ramp_and_are_said_to() -> None:
@@ -94,6 +96,54 @@ def test_without_a_clear_minimum_the_fallback_is_used_and_said(losses: list[floa
     assert (choice.learning_rate, choice.rule, choice.place, choice.places) == (0.123, "fallback", None, {})
     assert trouble in choice.reason
     assert "the grid's fallback is used" in choice.reason
+
+
+def curve_of(start: float, noise: float, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """A ramp of 30 steps a decade up to 1 over a loss that falls about 3e-3, is lowest at 3e-2 and diverges."""
+    rates = np.geomspace(start, 1.0, 1 + round(30 * -np.log10(start)))
+    losses = 1.5 - 1 / (1 + (3e-3 / rates) ** 2) + (rates / 0.3) ** 4
+    return rates, losses + noise * np.random.default_rng(seed).standard_normal(len(rates))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_the_median_does_not_follow_where_the_ramp_starts_and_the_steepest_does(noise: float) -> None:
+    found: dict[str, list[float]] = {"median": [], "steepest": []}
+    for start in (1e-7, 1e-6, 1e-5, 1e-4):
+        rates, losses = curve_of(start, noise)
+        for rule, chosen in found.items():
+            chosen.append(choose(rates, losses, ramp(rule=rule)).learning_rate)
+    assert max(found["median"]) / min(found["median"]) < 1.5
+    assert all(1e-3 < rate < 1e-2 for rate in found["median"])
+    if noise:
+        assert max(found["steepest"]) / min(found["steepest"]) > 100
+
+
+@given(st.floats(1e-7, 1e-4), st.integers(0, 1000))
+def test_the_median_lies_between_its_three(start: float, seed: int) -> None:
+    rates, losses = curve_of(start, 0.02, seed)
+    places = choose(rates, losses, ramp(rule="median")).places
+    three = sorted(places[rule] for rule in ("halfway", "valley", "tenth"))
+    assert three[0] <= places["median"] == three[1] <= three[2]
+
+
+def test_a_tenth_is_of_the_rate_at_the_minimum() -> None:
+    rates = np.geomspace(1e-4, 1, 13)  # 3 steps a decade
+    assert tenth(rates, np.array([9.0] * 8 + [1.0] + [9.0] * 4)) == 5
+    assert tenth(rates, np.array([9.0] + [1.0] + [9.0] * 11)) == 0
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 9, 10, 11])
+def test_a_choice_at_an_edge_is_not_taken_and_said(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggestion, "halfway", lambda _: place)
+    kept = choose(RATES, FALLS, ramp(rule="halfway"))
+    assert kept.place == place, "in the first edition it is"
+    choice = choose(RATES, FALLS, ramp(rule="halfway", edge_steps=2))
+    if place in (2, 9):
+        assert choice == kept
+        return
+    assert (choice.learning_rate, choice.rule, choice.place) == (0.123, "fallback", None)
+    assert choice.places["halfway"] == place, "it is drawn"
+    assert f"halfway points at {RATES[place]:.4g}, step {place + 1} of 12 done: at the edge" in choice.reason
 
 
 CURVES = st.lists(st.floats(0.125, 10, width=16), min_size=3, max_size=60)

@@ -22,32 +22,13 @@ from trainables.entry_spec import (
 )
 from trainables.frozen import Frozen
 from trainables.hashing import digest, short_key
+from trainables.later_fields import without_later_defaults
 from trainables.normalisation import Normalisation
 
 Kind = Literal["lr_range", "pretrain", "finetune"]
 
 SEMANTICS: dict[str, int] = {"lr_range": 1, "pretrain": 1, "finetune": 1}
 """Version of what a kind of stage does. Raised when the same specification would give another result."""
-
-FIELDS_ADDED_LATER: dict[str, Any] = {
-    "ramp": None,
-    "ramp.edge_steps": 0,
-    "found_rate": None,
-    "recipe.micro_batch": None,
-    "recipe.compile": False,
-    "recipe.optimizer_options": {},
-    "recipe.decay_options": {},
-    "recipe.stopping": "patience",
-    "recipe.stopping_options": {},
-    "recipe.metrics": (),
-    "recipe.epoch_ties": "earliest",
-    "recipe.augmentation.operations": (),
-    "recipe.normalisation": None,
-    "data.reader": None,
-    "plugins": (),
-}
-"""Dotted name of a field added after the first release -> the value that means what was done before it existed. At that
-value it is left out of the hash, so that old keys stay. It is a constant, whatever the default is today."""
 
 
 class Augmentation(Frozen):
@@ -181,7 +162,7 @@ class Ramp(Frozen):
     val_images: int = Field(256, ge=1, description="val images looked at after each step, always the same")
     smoothing: float = Field(0.8, ge=0, lt=1, description="weight of the past in the smoothed loss")
     diverged: float = Field(4.0, gt=1, description="the test ends where the smoothed loss is so many times its lowest")
-    rule: Literal["steepest", "halfway", "valley", "median"] = Field(
+    rule: Literal["steepest", "halfway", "valley", "tenth", "median"] = Field(
         "steepest", description="where on the curve the rate is chosen, see docs/training.md"
     )
     edge_steps: int = Field(
@@ -334,15 +315,3 @@ class Stage(Frozen):
         if stage.key != document.get("key"):
             raise ValueError(f"stage {stage.name}: key {document.get('key')} is not that of its content ({stage.key})")
         return stage
-
-
-def without_later_defaults(content: dict[str, Any]) -> dict[str, Any]:
-    """Drop, in place, the later fields that stand at their introduction value; return the content."""
-    for dotted, introduced in FIELDS_ADDED_LATER.items():
-        *path, last = dotted.split(".")
-        place: Any = content
-        for part in path:
-            place = place.get(part, {})
-        if last in place and place[last] == introduced:
-            del place[last]
-    return content

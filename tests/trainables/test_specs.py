@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from trainables import specs
+from trainables import later_fields, specs
 from trainables.entry_spec import AS_WRITTEN
 from trainables.hashing import digest
 from trainables.specs import (
@@ -210,14 +210,14 @@ def later_stage(**recipe: Any) -> LaterStage:
 
 def test_a_later_field_at_its_introduction_value_leaves_old_keys_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert later_stage().key != make_stage().key
-    monkeypatch.setattr(specs, "FIELDS_ADDED_LATER", {"recipe.mixup": 0.0, "recipe.augmentation.blur": 0.0})
+    monkeypatch.setattr(later_fields, "FIELDS_ADDED_LATER", {"recipe.mixup": 0.0, "recipe.augmentation.blur": 0.0})
     assert later_stage().key == make_stage().key
     assert later_stage(mixup=0.1).key != make_stage().key
     assert later_stage(augmentation={"blur": 1.0}).key != make_stage().key
 
 
 def test_the_introduction_value_stays_when_the_default_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(specs, "FIELDS_ADDED_LATER", {"recipe.mixup": 0.2, "recipe.augmentation.blur": 0.0})
+    monkeypatch.setattr(later_fields, "FIELDS_ADDED_LATER", {"recipe.mixup": 0.2, "recipe.augmentation.blur": 0.0})
     assert later_stage(mixup=0.2).key == make_stage().key
     assert later_stage().key != make_stage().key
 
@@ -225,7 +225,7 @@ def test_the_introduction_value_stays_when_the_default_changes(monkeypatch: pyte
 def test_later_fields_of_another_start_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     before = {start: make_stage(start).key for start in STARTS}
     later = {"initial.revision": "v1", "model.nothing.there": 0}
-    monkeypatch.setattr(specs, "FIELDS_ADDED_LATER", specs.FIELDS_ADDED_LATER | later)
+    monkeypatch.setattr(later_fields, "FIELDS_ADDED_LATER", later_fields.FIELDS_ADDED_LATER | later)
     assert {start: make_stage(start).key for start in STARTS} == before
 
 

@@ -49,7 +49,7 @@ def choose(rates: Floats, losses: Floats, ramp: Ramp) -> SuggestedRate:
         reason = f"no clear minimum: {trouble}; the grid's fallback is used"
         return SuggestedRate(ramp.fallback, "fallback", reason, None, {})
     places = {"steepest": steepest(rates, losses), "halfway": halfway(losses), "valley": valley(losses)}
-    if ramp.rule == "median":
+    if ramp.rule in ("tenth", "median"):
         places["tenth"] = tenth(rates, losses)
         places["median"] = sorted(places[rule] for rule in MIDDLE_OF)[1]
     place = places[ramp.rule]
@@ -144,6 +144,8 @@ def _reason(rates: Floats, losses: Floats, rule: Rule, place: int) -> str:
         return f"the loss has fallen half way: {fallen}"
     if rule == "valley":
         return f"the middle of the longest fall: {fallen}"
+    if rule == "tenth":
+        return f"a tenth of the rate at the minimum: {fallen}"
     if rule == "median":
         return f"the middle one of {', '.join(MIDDLE_OF[:-1])} and a tenth of the rate of the minimum: {fallen}"
     per_step = steepest_per_step(losses)

@@ -21,7 +21,8 @@ from trainables.data.readers.base import DataSource
 from trainables.data.readers.reading_defaults import MENDED
 from trainables.data.splits.splits import SplitSpec
 from trainables.errors import UserError
-from trainables.specs import FIELDS_ADDED_LATER, Recipe
+from trainables.later_fields import FIELDS_ADDED_LATER
+from trainables.specs import Recipe
 from trainables.store.storage import Storage
 from trainables.store.study import Study
 

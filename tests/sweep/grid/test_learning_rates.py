@@ -39,7 +39,7 @@ def test_each_fold_has_a_test_that_its_factors_share(planned: Planned, ranged: D
         assert (test.fold, test.seed, test.split, test.data) == (cell.fold, cell.seed, cell.split, cell.data)
         assert test.initial == cell.initial
         assert test.upstream == cell.upstream[:-1]
-        assert test.ramp == Ramp(steps=20, fallback=0.01)
+        assert test.ramp == Ramp(steps=20, fallback=0.01, rule="median", edge_steps=2)
     assert {cell.found_rate.times for cell in plan.cells if cell.found_rate} == {0.5, 1.0, 2.0}
     assert plan.unshared == 2 * 2 * 3 * (2 + 3)
     assert plan.axes()["learning_rate"] == ["found × 0.5", "found × 1", "found × 2"]

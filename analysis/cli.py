@@ -74,6 +74,19 @@ def add_study(command: argparse.ArgumentParser, name: str = "study") -> None:
     command.add_argument(name, metavar=name.upper(), help="its folder, or its URI such as s3://bucket/studies/name")
 
 
+def add_allow_code(command: argparse.ArgumentParser) -> None:
+    """Add ``--allow-code``.
+
+    Args:
+        command: the parser.
+    """
+    command.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="let the study choose code: networks that neither torchvision nor timm knows by name, and plug-ins",
+    )
+
+
 def add_stage_or_row(command: argparse.ArgumentParser, row: str) -> None:
     """Add ``--stage`` and ``--row``, one of which must be given.
 

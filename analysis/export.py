@@ -30,12 +30,14 @@ class ExportCommand:
         out: folder to write to.
         stage: key or name; None if a row is given.
         row: ``ARCHITECTURE,SCENARIO``; None if a stage is given.
+        allow_code: whether the study may choose code.
     """
 
     study: str
     out: Path
     stage: str | None
     row: str | None
+    allow_code: bool
 
 
 def export(study: Study, trained: TrainedModel, out: Path) -> None:
@@ -54,20 +56,20 @@ def export(study: Study, trained: TrainedModel, out: Path) -> None:
 
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Give another --out, or take it away")
-    weights = trained.weights()
+    described, weights = config(trained), trained.weights()
     out.mkdir(parents=True, exist_ok=True)
-    described = config(trained)
     (out / MODEL).write_bytes(weights)
     (out / CONFIG).write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / CARD).write_text(card(study, trained, described["library"]), encoding="utf-8")
 
 
-def best_of_row(study: Study, row: str) -> TrainedModel:
+def best_of_row(study: Study, row: str, allow_code: bool = False) -> TrainedModel:
     """Return the network of a row's run with the highest val score. Test scores do not count.
 
     Args:
         study: the study.
         row: ``ARCHITECTURE,SCENARIO``.
+        allow_code: whether the study may choose code.
 
     Raises:
         UserError: if there is no such row, no run of it counts, or its weights were not kept.
@@ -77,7 +79,7 @@ def best_of_row(study: Study, row: str) -> TrainedModel:
 
     cells = cells_of_row(collect(study), row)
     best = max(cells, key=lambda cell: (cell.candidate.val_f1_macro, -cell.candidate.fold))
-    return open_trained(best.folder)
+    return open_trained(best.folder, allow_code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +92,10 @@ def _export(options: ExportCommand) -> None:
     from trainables.store.study import Study
 
     study = Study.open(options.study)
-    trained = find_trained(study, options.stage) if options.stage is not None else best_of_row(study, str(options.row))
+    if options.stage is not None:
+        trained = find_trained(study, options.stage, options.allow_code)
+    else:
+        trained = best_of_row(study, str(options.row), options.allow_code)
     export(study, trained, options.out)
     if options.row is not None:
         cli.show(f"of this row the run with the highest val F1: {trained.folder.name}")
@@ -104,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     cli.add_study(parser)
     cli.add_stage_or_row(parser, "a row of the table: its run with the highest val score")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    cli.add_allow_code(parser)
     return parser
 
 

@@ -32,6 +32,7 @@ class GradcamCommand:
         stage: key or name of the trained stage.
         images: folder of images to explain.
         out: folder to write to.
+        allow_code: whether the study may choose code.
     """
 
     study: str
@@ -46,6 +47,7 @@ class GradcamCommand:
     stage: str | None
     images: Path | None
     out: Path | None
+    allow_code: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,6 +73,7 @@ def _gradcam(options: GradcamCommand) -> None:
         layer=options.layer,
         data=options.data,
         masks=options.masks,
+        allow_code=options.allow_code,
     )
     if options.stage is not None and options.images is not None and options.out is not None:
         folder = str(options.out)
@@ -124,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--stage", metavar="KEY|NAME", help="with --images: the trained stage")
     p.add_argument("--images", type=Path, metavar="DIR", help="explain this folder of images")
     p.add_argument("--out", type=Path, metavar="DIR", help="with --images: where figures and record go")
+    cli.add_allow_code(p)
     return p
 
 

@@ -36,6 +36,7 @@ class PredictCommand:
         mapping: file that maps sub-folders to classes, or None.
         stage: key or name; None if a row is given.
         row: ``ARCHITECTURE,SCENARIO``; None if a stage is given.
+        allow_code: whether the study may choose code.
     """
 
     study: str
@@ -44,6 +45,7 @@ class PredictCommand:
     mapping: Path | None
     stage: str | None
     row: str | None
+    allow_code: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,8 +91,9 @@ def _members(study: Study, options: PredictCommand) -> tuple[TrainedModel, ...]:
     from analysis.results.collect import collect
 
     if options.stage is not None:
-        return (find_trained(study, options.stage),)
-    return tuple(open_trained(cell.folder) for cell in cells_of_row(collect(study), str(options.row)))
+        return (find_trained(study, options.stage, options.allow_code),)
+    cells = cells_of_row(collect(study), str(options.row))
+    return tuple(open_trained(cell.folder, options.allow_code) for cell in cells)
 
 
 def _document(
@@ -163,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--mapping", type=Path, metavar="FILE", help="YAML or JSON: sub-folder: class, or null to leave it out"
     )
+    cli.add_allow_code(parser)
     return parser
 
 

@@ -31,6 +31,10 @@ class StorageError(OSError):
     """A storage denies access, is gone, or does not answer. Not an error of the stage that used it."""
 
 
+class UnsafeFileError(OSError):
+    """A file of a study is not one that is read: a link, a FIFO, a path out of the study, or larger than the bound."""
+
+
 class DamagedError(Exception):
     """A file of an upstream stage is corrupt: its digest is not the one in the result. That stage must run again.
 

@@ -17,11 +17,12 @@ from analysis.explain.writer import Explanation, write
 from analysis.results.collect import collect
 from analysis.results.plan_file import RowName
 from analysis.results.verify import Cell
-from trainables.errors import UserError
+from trainables.errors import UnsafeFileError, UserError
 from trainables.store import layout
 from trainables.store.stage_lookup import find_begun
 from trainables.store.storage import Storage
 from trainables.store.study import Study
+from trainables.store.untrusted import plain_name
 
 PER_FIGURE = 8
 """Images in one figure of a folder."""
@@ -42,6 +43,7 @@ class ExplainRequest:
         layer: name of the layer that maps are read from; None: found by ``cam_layer``.
         data: folder of the data sets; needed where no packed images are beside the study.
         masks: folder of masks, ``<name of the image>.png``.
+        allow_code: whether the study may choose code.
     """
 
     architectures: Sequence[str] = ()
@@ -52,6 +54,7 @@ class ExplainRequest:
     layer: str | None = None
     data: Path | None = None
     masks: Path | None = None
+    allow_code: bool = False
 
 
 def explain_study(study: Study, request: ExplainRequest) -> list[Explained]:
@@ -67,7 +70,7 @@ def explain_study(study: Study, request: ExplainRequest) -> list[Explained]:
     collected = collect(study)
     cells = best_cells(collected, request.architectures, request.scenarios)
     labels = class_numbers(collected.plan.classes, request.classes)
-    source = of_study(study, request.data, request.masks, collected.header.fingerprint)
+    source = of_study(study, request.data, request.masks, collected.header.fingerprint, request.allow_code)
     storage = study.storage.child(layout.REPORT_FIGURES)
     return [_explain_cell(cell, labels, source, request, storage) for cell in cells]
 
@@ -86,7 +89,7 @@ def explain_folder(study: Study, stage: str, images: Path, out: Path, request: E
         UserError: if there is no such stage or image, or the stage keeps no weights.
     """
     folder = find_begun(study, stage)
-    model = load_trained(folder, request.layer)
+    model = load_trained(folder, request.layer, request.allow_code)
     ids, source = of_folder(images, model.stage.data.size)
     if len(ids) > MOST_IMAGES:
         raise UserError(
@@ -119,7 +122,7 @@ def _explain_cell(
     if not images:
         raise UserError(f"{cell.planned.name}: no test image of the requested classes")
     with cpu_threads(cell.stage.recipe.threads):
-        model = load_trained(cell.folder, request.layer)
+        model = load_trained(cell.folder, request.layer, request.allow_code)
         evaluated = explain_images(model, images, source, request.steps)
         figures: dict[str, list[ImageHeatmaps]] = {}
         for one in evaluated.images:
@@ -136,8 +139,9 @@ def _remove_earlier(storage: Storage, row: RowName) -> None:
             continue
         try:
             old = Explained.model_validate_json(storage.read(name))
-        except ValueError:
+        except (ValueError, UnsafeFileError):
             continue
         if (old.architecture, old.scenario) == row:
             for file in (name, *(f for figure in old.figures for f in (figure.svg, figure.png))):
-                storage.remove(file)
+                if file.startswith(PREFIX) and plain_name(file):
+                    storage.remove(file)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +19,7 @@ from trainables.data.loading import augment
 from trainables.data.packing.decode import what_is_wrong
 from trainables.data.packing.manifest import META, DamagedDataError
 from trainables.data.packing.prepare import Packed, load, prepare
+from trainables.data.readers.base import readers
 from trainables.data.readers.builtin.generated import Generated
 from trainables.data.readers.data_spec import DataSpec
 from trainables.errors import UserError
@@ -38,7 +40,9 @@ class PixelSource:
     mask: MaskOf
 
 
-def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: str) -> PixelSource:
+def of_study(
+    study: Study, data: Path | None, masks: Path | None, fingerprint: str, allow_code: bool = False
+) -> PixelSource:
     """Return the images of a study's target set.
 
     Args:
@@ -46,11 +50,12 @@ def of_study(study: Study, data: Path | None, masks: Path | None, fingerprint: s
         data: folder of the data sets; None: the packed images beside the study are needed.
         masks: folder of masks, or None.
         fingerprint: of the data that the stages were trained on.
+        allow_code: whether the study may choose a reader of another distribution, and paths outside of ``data``.
 
     Raises:
         UserError: if the images are missing, or their fingerprint differs.
     """
-    name, spec = _target(study)
+    name, spec = _target(study, allow_code)
     studies = Storage(Path(study.storage.location).parent) if study.storage.is_local else study.storage
     cache = cache_folder(studies) / "data"
     try:
@@ -123,14 +128,33 @@ def _find_packed(cache: Path, fingerprint: str) -> Packed | None:
     return None
 
 
-def _target(study: Study) -> tuple[str, DataSpec]:
+def _target(study: Study, allow_code: bool) -> tuple[str, DataSpec]:
     """Return name and declaration of the study's target set."""
     grid, adapter = read_grid(study), TypeAdapter[DataSpec](DataSpec)
     if grid.fault is not None:
         raise UserError(f"{grid.fault}. Run the study's grid again: it rewrites the file")
+    found = None if allow_code else _what_is_foreign(grid.target, grid.data.get(grid.target, {}))
+    if found is not None:
+        raise UserError(
+            f"{study.storage.path(layout.GRID)} names {found}. Nothing was read. If you trust whoever made the study, add "
+            "--allow-code"
+        )
     try:
         return grid.target, adapter.validate_python(grid.data[grid.target])
     except (KeyError, ValidationError) as error:
         raise UserError(
             f"{study.storage.path(layout.GRID)} does not say how the target is read: {one_line(error)}"
         ) from error
+
+
+def _what_is_foreign(name: str, declared: Mapping[str, Any]) -> str | None:
+    """Return what of a data set would run code of another distribution or lead out of the folder of data, in words."""
+    reader = declared.get("reader")
+    if reader not in readers.own():
+        return f"the reader {str(reader)[:200]!r}, which is not the project's own: its code would run"
+    for field, value in [("name", name), *declared.items()]:
+        texts = value if isinstance(value, list | tuple) else [value]
+        for text in texts:
+            if isinstance(text, str) and (PurePath(text).is_absolute() or ".." in PurePath(text).parts):
+                return f"{field} {text[:200]!r} for its target, which leads out of the folder of the data sets"
+    return None

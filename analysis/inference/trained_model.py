@@ -29,11 +29,13 @@ class TrainedModel:
         stage: its specification.
         result: content of ``result.json``.
         folder: its folder.
+        allow_code: whether the study may choose code: a network that is not known by name is imported.
     """
 
     stage: Stage
     result: Mapping[str, Any]
     folder: StageFolder
+    allow_code: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,17 +69,29 @@ class TrainedModel:
         from trainables.models.backbones import build
         from trainables.models.weights import unpack_weights
 
+        self._refuse_foreign()
         recipe = self.stage.recipe
-        backbone = build(self.stage.model, recipe.image_size, len(self.classes), recipe.normalisation)
-        state = unpack_weights(self.weights())
         try:
+            state = unpack_weights(self.weights())
+            backbone = build(self.stage.model, recipe.image_size, len(self.classes), recipe.normalisation)
             backbone.module.load_state_dict(state)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError, TypeError, MemoryError) as error:
             raise UserError(
                 f"the weights in {self.folder.path()} do not fit {self.stage.model.model}: {one_line(error)}"
             ) from error
         backbone.module.eval()
         return backbone
+
+    def _refuse_foreign(self) -> None:
+        """Raise UserError where the specification, which may be somebody else's, asks for more than a known network."""
+        from trainables.models.named_networks import what_is_foreign
+
+        found = None if self.allow_code else what_is_foreign(self.stage.model, self.stage.recipe.image_size)
+        if found is not None:
+            raise UserError(
+                f"{self.folder.path(layout.STAGE)} names {found}: to load it could run code or open files of the study's "
+                "choice. Nothing was loaded. If you trust whoever made the study, add --allow-code"
+            )
 
 
 def inference_device() -> torch.device:
@@ -87,17 +101,18 @@ def inference_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def find_trained(study: Study, wanted: str) -> TrainedModel:
+def find_trained(study: Study, wanted: str, allow_code: bool = False) -> TrainedModel:
     """Return the trained network of a stage.
 
     Args:
         study: the study.
         wanted: its key (the first characters suffice), its name, or the name of its folder.
+        allow_code: see ``TrainedModel``.
 
     Raises:
         UserError: if there is no such stage, or several, or it has no weights.
     """
-    return open_trained(find_begun(study, wanted))
+    return open_trained(find_begun(study, wanted), allow_code)
 
 
 def cells_of_row(collected: Collected, wanted: str) -> tuple[Cell, ...]:
@@ -137,8 +152,12 @@ def row_named(collected: Collected, wanted: str, option: str) -> RowName:
     raise UserError(f"{option} {wanted}: the study has no such ARCHITECTURE,SCENARIO{known}")
 
 
-def open_trained(folder: StageFolder) -> TrainedModel:
+def open_trained(folder: StageFolder, allow_code: bool = False) -> TrainedModel:
     """Return the trained network of a stage folder, with its specification and result checked.
+
+    Args:
+        folder: of the stage.
+        allow_code: see ``TrainedModel``.
 
     Raises:
         UserError: if the stage is not finished, its files are damaged, or its weights were not kept.
@@ -153,10 +172,11 @@ def open_trained(folder: StageFolder) -> TrainedModel:
         raise UserError(
             f"{folder.path(layout.RESULT)} is not the result of this stage, or was not chosen on {SELECTED_ON}"
         )
-    if layout.WEIGHTS not in result.get("digests", {}):
+    digests = result.get("digests")
+    if not isinstance(digests, dict) or layout.WEIGHTS not in digests:
         why = result.get("weights") or "dropped"
         raise UserError(
             f"the weights of {folder.name} were not kept ({why}). Set keep_weights: all in the grid, delete this stage's "
             "folder and run the grid again"
         )
-    return TrainedModel(stage, result, folder)
+    return TrainedModel(stage, result, folder, allow_code)

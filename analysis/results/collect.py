@@ -21,6 +21,7 @@ from trainables.store import layout
 from trainables.store.arrow import read_parquet
 from trainables.store.selection import Selection, select
 from trainables.store.study import StageFolder, Study
+from trainables.store.untrusted import MOST_TABLE
 
 REMOTE_READERS = 8
 """Cells read in parallel from an object store, where latency dominates. On a local disk one reader is fastest: two took
@@ -165,6 +166,6 @@ def _refuse_stale(cell: Cell, progress: StudyProgress) -> None:
 
 def _problems(study: Study) -> tuple[Mapping[str, str], ...]:
     try:
-        return tuple(read_parquet(study.storage.read(layout.DATA_PROBLEMS)).to_pylist())
+        return tuple(read_parquet(study.storage.read(layout.DATA_PROBLEMS, MOST_TABLE)).to_pylist())
     except FileNotFoundError:
         return ()

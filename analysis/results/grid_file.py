@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from analysis.results.plan_file import one_line
+from trainables.errors import UnsafeFileError
 from trainables.store import layout
 from trainables.store.study import Study
+from trainables.store.untrusted import MOST_JSON, load_yaml
 
 RANDOM = "random"
 Domain = Literal["in", "out"]
@@ -77,8 +78,8 @@ def read_grid(study: Study) -> GridExcerpt:
     """Read ``grid.yaml``; what is wrong with it is in ``fault``."""
     path = study.storage.path(layout.GRID)
     try:
-        return GridExcerpt.model_validate(yaml.safe_load(study.storage.read(layout.GRID)))
+        return GridExcerpt.model_validate(load_yaml(study.storage.read(layout.GRID, MOST_JSON)))
     except FileNotFoundError:
         return GridExcerpt(fault=f"{path} is missing")
-    except (yaml.YAMLError, ValidationError, ValueError) as error:
+    except (ValueError, UnsafeFileError) as error:
         return GridExcerpt(fault=f"{path} cannot be read: {one_line(error)}")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainables.store import layout
 from trainables.store.arrow import codes, equal, numbers, one_array, read_parquet, take
 from trainables.store.study import Study, split_digest
+from trainables.store.untrusted import MOST_TABLE
 
 PARTS = ("val", "test")
 COPIES = ("identical-", "copies-")
@@ -93,7 +94,7 @@ def read_split(study: Study, digest: str) -> StoredSplit:
     """
     path = study.storage.path(layout.split_file(digest))
     try:
-        table = read_parquet(study.storage.read(layout.split_file(digest)))
+        table = read_parquet(study.storage.read(layout.split_file(digest), MOST_TABLE))
     except (OSError, ValueError) as error:
         return StoredSplit(digest, fault=f"the split {path} cannot be read: {' '.join(str(error).split())}")
     missing = {"fold", "image_id", "label", "group", "split"} - set(table.column_names)

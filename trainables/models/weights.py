@@ -95,5 +95,12 @@ def pack_weights(state: State) -> bytes:
 
 
 def unpack_weights(content: bytes) -> State:
-    """Return the state dict of safetensors bytes."""
-    return load_bytes(content)
+    """Return the state dict of safetensors bytes.
+
+    Raises:
+        ValueError: if they are none.
+    """
+    try:
+        return load_bytes(content)
+    except (SafetensorError, RuntimeError, KeyError, TypeError, OverflowError) as error:
+        raise ValueError(f"they are no safetensors file that can be read: {error}") from error

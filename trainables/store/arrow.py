@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainables.store.untrusted import MOST_TABLE
+
 _Number = TypeVar("_Number", bound=np.generic)
 
 
@@ -21,11 +23,36 @@ def read_parquet(content: bytes) -> pa.Table:
 
     In this thread: one of pyarrow's own may still hold the bytes, a Python object, when the interpreter goes, and then ends
     the process with SIGABRT (https://github.com/apache/arrow/issues/34314).
+    A file may unpack to far more than its size (a repeated value is stored once), so rows are read in portions that fit
+    the bound whatever a value's length.
 
     Raises:
-        ValueError: if it is not a Parquet file.
+        ValueError: if it is not a Parquet file, or takes more than ``MOST_TABLE`` in memory.
     """
-    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False).combine_chunks()
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        longest = _longest_value(file.metadata)
+        if longest * max(1, file.metadata.num_rows) <= MOST_TABLE:
+            return file.read(use_threads=False).combine_chunks()
+        return _in_portions(file, max(64, MOST_TABLE // max(1, longest)))
+    except (pa.ArrowException, OSError, NotImplementedError) as error:
+        raise ValueError(f"it is no Parquet file that can be read: {' '.join(str(error).split())[:300]}") from error
+
+
+def _longest_value(metadata: pq.FileMetaData) -> int:
+    """Return what the longest value of all columns together cannot exceed, bytes."""
+    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+    return max((group.total_byte_size for group in groups), default=0)
+
+
+def _in_portions(file: pq.ParquetFile, rows: int) -> pa.Table:
+    batches, size = [], 0
+    for batch in file.iter_batches(batch_size=min(rows, 1 << 20), use_threads=False):
+        size += batch.nbytes
+        if size > MOST_TABLE:
+            raise ValueError(f"it unpacks to more than {MOST_TABLE / 1e6:,.0f} MB, the most that is read of a table")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, file.schema_arrow).combine_chunks()
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

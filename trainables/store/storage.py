@@ -10,7 +10,6 @@ import copy
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +21,16 @@ from pyarrow import fs
 
 from trainables.errors import StorageError, UserError
 from trainables.store.arrow import parquet_bytes, read_parquet
+from trainables.store.local_files import entries_of, files_below, open_regular, refuse_links, renamed
 from trainables.store.object_store import NO_BUCKET, explanation, open_s3
+from trainables.store.untrusted import (
+    MOST_FILE,
+    MOST_JSON,
+    MOST_TABLE,
+    load_json,
+    read_bounded,
+    refuse_way_out,
+)
 
 CACHE = "SWEEP_CACHE"
 """Environment variable: a folder on this node's disk for prepared data and checkpoints."""
@@ -51,6 +59,7 @@ class Storage:
         self.location = os.fspath(location)
         self.is_local = "://" not in self.location
         self._bucket: str | None = None
+        self._fence: str | None = None
         if self.location.endswith("://"):
             raise UserError(f"the storage {self.location} names no bucket or folder")
         if self.is_local:
@@ -81,6 +90,12 @@ class Storage:
         below.location, below._root = self.path(name), self._full(name)
         return below
 
+    def fenced(self) -> Storage:
+        """Return the storage of the same folder that follows no symbolic link below it: for what others may have made."""
+        fenced = copy.copy(self)
+        fenced._fence = fenced._fence or (self._root if self.is_local else None)
+        return fenced
+
     @property
     def name(self) -> str:
         """The last part of its path."""
@@ -103,8 +118,11 @@ class Storage:
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file or a folder of that name."""
+        full = self._full(name)
+        if self.is_local:
+            return os.path.lexists(full)
         with self._explained():
-            found = self._fs.get_file_info(self._full(name)).type != fs.FileType.NotFound
+            found = self._fs.get_file_info(full).type != fs.FileType.NotFound
             return bool(found or self._nothing())
 
     def modified(self, name: str) -> float | None:
@@ -115,26 +133,51 @@ class Storage:
 
     def names(self, folder: str = "") -> list[str]:
         """Return the sorted names of the files and folders directly in a folder ([] if it does not exist)."""
+        if self.is_local:
+            return sorted(entry.name for entry in entries_of(self._full(folder), self._fence is None))
         selector = fs.FileSelector(self._full(folder), allow_not_found=True)
         with self._explained():
             return sorted(info.base_name for info in self._fs.get_file_info(selector) or self._nothing())
 
     def files(self) -> set[str]:
-        """Return the names of all files below this folder, in one listing."""
+        """Return the names of all files below this folder, in one listing. Local links and FIFOs are among them."""
+        if self.is_local:
+            return set(files_below(self._full(""), "", self._fence is None))
         selector = fs.FileSelector(self._root, allow_not_found=True, recursive=True)
         start = len(self._root.rstrip("/")) + 1
         with self._explained():
             found = self._fs.get_file_info(selector) or self._nothing()
         return {info.path[start:] for info in found if info.type == fs.FileType.File}
 
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes.
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        """Context with a file, open for reading.
 
         Raises:
             FileNotFoundError: if there is no such file.
+            UnsafeFileError: if it is no regular file, or a link below a fence.
         """
-        with self._explained(), self._fs.open_input_stream(self._full(name)) as stream:
-            return bytes(stream.read())
+        full = self._full(name)
+        if self.is_local:
+            with open_regular(full, follow=self._fence is None) as file:
+                yield file
+        else:
+            with self._explained(), self._fs.open_input_stream(full) as stream:
+                yield stream
+
+    def read(self, name: str, most: int = MOST_FILE) -> bytes:
+        """Return a file's bytes.
+
+        Args:
+            name: of the file.
+            most: bytes that are read.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            UnsafeFileError: if it is larger, no regular file, or a link below a fence.
+        """
+        with self.open(name) as stream:
+            return read_bounded(stream, most, self.path(name))
 
     def write(self, name: str, content: bytes) -> str:
         """Write a file atomically; make the folders above it.
@@ -179,7 +222,7 @@ class Storage:
         Raises:
             FileNotFoundError: if there is no such file.
         """
-        with self._explained(), self._fs.open_input_stream(self._full(name)) as source, file.open("wb") as target:
+        with self.open(name) as source, file.open("wb") as target:
             return _copy(source, target)
 
     def remove(self, name: str) -> None:
@@ -195,7 +238,7 @@ class Storage:
             FileNotFoundError: if there is no such file.
             ValueError: if it is not JSON.
         """
-        return json.loads(self.read(name))
+        return load_json(self.read(name, MOST_JSON))
 
     def read_json_or_none(self, name: str) -> dict[str, Any] | None:
         """Return the object in a JSON file; None if the file is absent, torn, or holds something else."""
@@ -226,7 +269,7 @@ class Storage:
             FileNotFoundError: if there is no such file.
             ValueError: if it is not a Parquet file.
         """
-        return read_parquet(self.read(name))
+        return read_parquet(self.read(name, MOST_TABLE))
 
     def write_table(self, name: str, table: pa.Table) -> str:
         """Write a table as Parquet.
@@ -241,13 +284,19 @@ class Storage:
         return self.write(name, parquet_bytes(table))
 
     def _full(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}" if name else self._root
+        """Return the path of a name for the file system: the one way from a name to a file."""
+        if name:
+            refuse_way_out(name)
+        full = f"{self._root.rstrip('/')}/{name}" if name else self._root
+        if self._fence is not None and full != self._fence:
+            refuse_links(self._fence, full)
+        return full
 
     @contextmanager
     def _writing(self, name: str) -> Iterator[IO[bytes]]:
         target = self._full(name)
         if self.is_local:
-            with _renamed(Path(target)) as file:
+            with renamed(Path(target)) as file:
                 yield file
         else:
             with self._explained(), self._fs.open_output_stream(target) as stream:
@@ -296,18 +345,3 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str:
         total.update(chunk)
         target.write(chunk)
     return total.hexdigest()
-
-
-@contextmanager
-def _renamed(target: Path) -> Iterator[IO[bytes]]:
-    """Context with a temporary file to write to; renamed to ``target`` once everything is written and synced."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -26,6 +26,7 @@ from trainables.hashing import short_key
 from trainables.specs import Stage
 from trainables.store import layout
 from trainables.store.storage import Storage
+from trainables.store.untrusted import plain_name
 
 SELECTED_ON = "val f1_macro"
 """The only rule by which an epoch or a learning rate is chosen. It is in every result; analysis refuses any other."""
@@ -102,9 +103,11 @@ class StageFolder:
             result: a result; its ``digests`` map file names to SHA-256 (hex).
 
         Raises:
-            ValueError: if the file is absent, has no digest in the result, or does not match it.
+            ValueError: if the file is absent or no plain name, has no digest in the result, or does not match it.
         """
-        expected = result.get("digests", {}).get(file)
+        plain_name(file)
+        digests = result.get("digests")
+        expected = digests.get(file) if isinstance(digests, Mapping) else None
         if expected is None:
             raise ValueError(f"{self.path(layout.RESULT)} has no digest of {file}")
         try:
@@ -123,6 +126,10 @@ class Study:
     """A study: one target data set, one split, one grid, in one folder."""
 
     storage: Storage
+
+    def __post_init__(self) -> None:
+        """Follow no link below the folder: the study may be somebody else's."""
+        object.__setattr__(self, "storage", self.storage.fenced())
 
     @classmethod
     def open(cls, location: str) -> Study:

@@ -44,17 +44,18 @@ class ExplainedModel:
         return self.input_spec.edge
 
 
-def load_trained(folder: StageFolder, layer: str | None = None) -> ExplainedModel:
+def load_trained(folder: StageFolder, layer: str | None = None, allow_code: bool = False) -> ExplainedModel:
     """Build a stage's network with its verified weights.
 
     Args:
         folder: of the stage.
         layer: name of the layer that maps are read from; None: as ``cam_layer`` finds it.
+        allow_code: whether the study may choose code.
 
     Raises:
         UserError: if the stage is not done, its weights were dropped or changed, or no layer has a map.
     """
-    trained = open_trained(folder)
+    trained = open_trained(folder, allow_code)
     stage, backbone, device = trained.stage, trained.backbone(), inference_device()
     edge, module = stage.recipe.image_size, backbone.module.to(device)
     network = CamNetwork(module, cam_layer(stage.model, module, edge, layer))

@@ -56,7 +56,7 @@ def test_a_record_cannot_show_other_files(small: Any) -> None:
     (network,) = gallery(small.study, keys(small)).networks
     assert all(one.data is None for one in network.figures)
     faults = [one.fault or "" for one in network.figures]
-    assert "is no name of a file" in faults[0]
+    assert "is no plain name of a file" in faults[0]
     assert "is missing" in faults[1]
     assert "is no PNG picture" in faults[2]
     assert network.left_out == ()

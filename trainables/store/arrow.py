@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -23,26 +24,41 @@ def read_parquet(content: bytes) -> pa.Table:
 
     In this thread: one of pyarrow's own may still hold the bytes, a Python object, when the interpreter goes, and then ends
     the process with SIGABRT (https://github.com/apache/arrow/issues/34314).
-    A file may unpack to far more than its size (a repeated value is stored once), so rows are read in portions that fit
-    the bound whatever a value's length.
+    A file may unpack to far more than its size, since a repeated value is stored once. So texts are read as numbers into
+    a dictionary, and are counted before they are written out; nested columns are read in portions that fit the bound.
 
     Raises:
         ValueError: if it is not a Parquet file, or takes more than ``MOST_TABLE`` in memory.
     """
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
-        longest = _longest_value(file.metadata)
-        if longest * max(1, file.metadata.num_rows) <= MOST_TABLE:
-            return file.read(use_threads=False).combine_chunks()
-        return _in_portions(file, max(64, MOST_TABLE // max(1, longest)))
+        schema, rows = file.schema_arrow, max(1, file.metadata.num_rows)
+        texts = [field.name for field in schema if field.type in _TEXTS and "." not in field.name]
+        others = [field.type for field in schema if field.name not in texts]
+        if all(map(pa.types.is_primitive, others)):
+            if rows * _WIDEST * len(schema) > MOST_TABLE:
+                raise _too_large()
+            coded = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts).read(use_threads=False)
+            if sum(map(_decoded_size, coded.columns)) > MOST_TABLE:
+                raise _too_large()
+            return coded.cast(schema).combine_chunks()
+        longest = max((file.metadata.row_group(n).total_byte_size for n in range(file.num_row_groups)), default=0)
+        return _in_portions(file, rows if longest * rows <= MOST_TABLE else max(64, MOST_TABLE // max(1, longest)))
     except (pa.ArrowException, OSError, NotImplementedError) as error:
         raise ValueError(f"it is no Parquet file that can be read: {' '.join(str(error).split())[:300]}") from error
 
 
-def _longest_value(metadata: pq.FileMetaData) -> int:
-    """Return what the longest value of all columns together cannot exceed, bytes."""
-    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
-    return max((group.total_byte_size for group in groups), default=0)
+_TEXTS = (pa.string(), pa.binary())
+_WIDEST = 16
+"""Bytes of the widest number, and of a reference into a dictionary."""
+
+
+def _decoded_size(column: pa.ChunkedArray) -> int:
+    """Return the bytes of a column's texts, each as often as it occurs; 0 for numbers."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = (pc.take(pc.binary_length(chunk.dictionary), chunk.indices) for chunk in column.chunks)
+    return sum(pc.sum(pc.cast(one, pa.int64())).as_py() or 0 for one in lengths)
 
 
 def _in_portions(file: pq.ParquetFile, rows: int) -> pa.Table:
@@ -50,9 +66,13 @@ def _in_portions(file: pq.ParquetFile, rows: int) -> pa.Table:
     for batch in file.iter_batches(batch_size=min(rows, 1 << 20), use_threads=False):
         size += batch.nbytes
         if size > MOST_TABLE:
-            raise ValueError(f"it unpacks to more than {MOST_TABLE / 1e6:,.0f} MB, the most that is read of a table")
+            raise _too_large()
         batches.append(batch)
     return pa.Table.from_batches(batches, file.schema_arrow).combine_chunks()
+
+
+def _too_large() -> ValueError:
+    return ValueError(f"it unpacks to more than {MOST_TABLE / 1e6:,.0f} MB, the most that is read of a table")
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

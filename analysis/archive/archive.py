@@ -12,7 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field
+
+from analysis.archive.opened import opened
 from trainables.errors import UserError
+from trainables.store.untrusted import MOST_FILE, MOST_JSON, load_json, refuse_way_out
 
 MANIFEST = "MANIFEST.json"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
@@ -21,6 +25,28 @@ COMPRESSED = (".parquet", ".safetensors")
 """Endings of files that are compressed already."""
 
 Write = Callable[[str, bytes], None]
+
+
+class ManifestEntry(BaseModel):
+    """What the manifest says of a file.
+
+    Attributes:
+        sha256: of its content, hex.
+        bytes: its size.
+    """
+
+    sha256: str = Field(pattern="[0-9a-f]{64}")
+    bytes: int = Field(ge=0, le=MOST_FILE)
+
+
+class BundleManifest(BaseModel):
+    """``MANIFEST.json``.
+
+    Attributes:
+        files: by name.
+    """
+
+    files: dict[str, ManifestEntry]
 
 
 @dataclass(frozen=True)
@@ -49,7 +75,7 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleC
 
     Raises:
         UserError: if ``out`` exists and is not an empty folder.
-        OSError: if it cannot be written.
+        OSError: if it cannot be written, or a name leads out of it.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
         raise UserError(f"{out} is there already. Give another --out, or take it away")
@@ -57,6 +83,7 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleC
     listed: dict[str, dict[str, Any]] = {}
     with (_zip if out.suffix == ".zip" else _folder)(out) as write:
         for name, read in files:
+            refuse_way_out(name)
             content = read()
             write(name, content)
             listed[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -69,29 +96,29 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleC
 def verify(bundle: Path) -> BundleCheck:
     """Check every file of a bundle against its manifest.
 
+    Args:
+        bundle: a zip file or a folder, which somebody else may have made.
+
     Raises:
-        UserError: if there is no bundle, or its manifest cannot be read.
+        UserError: if there is no bundle, its manifest cannot be read, or it unpacks to more than the bound.
     """
-    with _opened(bundle) as (names, read):
-        if MANIFEST not in names:
+    with opened(bundle) as files:
+        if MANIFEST not in files.names:
             raise UserError(f"{bundle} has no {MANIFEST}: it is no bundle, or was not written to its end")
-        content = read(MANIFEST)
+        content = files.read(MANIFEST, MOST_JSON)
         try:
-            listed: dict[str, dict[str, Any]] = json.loads(content)["files"]
-            digests = {name: str(entry["sha256"]) for name, entry in listed.items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{MANIFEST} of {bundle} cannot be read: {error}") from error
-        faults = [f"missing: {name}" for name in digests if name not in names]
-        faults += [f"not in the manifest: {name}" for name in sorted(names - {MANIFEST} - digests.keys())]
-        for name in sorted(digests.keys() & names):
-            try:
-                found = hashlib.sha256(read(name)).hexdigest()
-            except (zipfile.BadZipFile, OSError) as error:
-                found = str(error)
-            if found != digests[name]:
-                faults.append(f"changed: {name}")
-    total = sum(int(entry.get("bytes", 0)) for entry in listed.values())
-    return BundleCheck(len(digests), total, hashlib.sha256(content).hexdigest(), tuple(faults))
+            listed = BundleManifest.model_validate(load_json(content)).files
+        except ValueError as error:
+            raise UserError(f"{MANIFEST} of {bundle} cannot be read: {' '.join(str(error).split())[:300]}") from error
+        faults = [*files.faults]
+        faults += [f"missing: {name}" for name in listed if name not in files.names]
+        faults += [f"not in the manifest: {name}" for name in sorted(files.names - {MANIFEST} - listed.keys())]
+        for name in sorted(listed.keys() & files.names):
+            found = files.digest(name, listed[name].bytes)
+            if found != listed[name].sha256:
+                faults.append(f"changed: {name}" + (f" ({found})" if " " in found else ""))
+    total = sum(entry.bytes for entry in listed.values())
+    return BundleCheck(len(listed), total, hashlib.sha256(content).hexdigest(), tuple(faults))
 
 
 @contextmanager
@@ -122,16 +149,3 @@ def _write_file(folder: Path, name: str, content: bytes) -> None:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
-
-
-@contextmanager
-def _opened(bundle: Path) -> Iterator[tuple[set[str], Callable[[str], bytes]]]:
-    if bundle.is_dir():
-        names = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if path.is_file()}
-        yield names, lambda name: (bundle / name).read_bytes()
-        return
-    try:
-        with zipfile.ZipFile(bundle) as archive:
-            yield {name for name in archive.namelist() if not name.endswith("/")}, archive.read
-    except (FileNotFoundError, zipfile.BadZipFile) as error:
-        raise UserError(f"no bundle at {bundle}: {error}") from error

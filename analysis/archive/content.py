@@ -17,6 +17,7 @@ from trainables.errors import UserError
 from trainables.store import layout
 from trainables.store.storage import Storage
 from trainables.store.study import StageFolder, Study
+from trainables.store.untrusted import plain_name
 
 File = tuple[str, Callable[[], bytes]]
 """A name in the bundle, and a function that reads its bytes."""
@@ -125,6 +126,7 @@ def _stage(folder: StageFolder, weights: bool) -> Iterator[File]:
 
 def _splits(study: Study) -> Iterator[File]:
     for name in study.storage.names(layout.SPLITS):
+        plain_name(name)
         yield f"{layout.SPLITS}/{name}", _reader(study.storage, f"{layout.SPLITS}/{name}")
 
 

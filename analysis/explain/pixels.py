@@ -133,7 +133,8 @@ def _target(study: Study, allow_code: bool) -> tuple[str, DataSpec]:
     grid, adapter = read_grid(study), TypeAdapter[DataSpec](DataSpec)
     if grid.fault is not None:
         raise UserError(f"{grid.fault}. Run the study's grid again: it rewrites the file")
-    found = None if allow_code else _what_is_foreign(grid.target, grid.data.get(grid.target, {}))
+    declared = grid.data.get(grid.target)
+    found = None if allow_code or not declared else _what_is_foreign(grid.target, declared)
     if found is not None:
         raise UserError(
             f"{study.storage.path(layout.GRID)} names {found}. Nothing was read. If you trust whoever made the study, add "

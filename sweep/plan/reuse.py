@@ -35,7 +35,7 @@ def take_over(stages: Sequence[Stage], study: Study, other: Study) -> tuple[list
             try:
                 _copy(stage, other.folder(stage), study.folder(stage), theirs[str(stage.key)], other)
                 taken.append(stage)
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 faults.append(f"{stage.name}: {error}")
     return taken, faults
 

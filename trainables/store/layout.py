@@ -29,6 +29,8 @@ PREDICTIONS = "predictions.parquet"
 LOG = "log.txt"
 WANDB = "wandb.json"
 """The W&B run of the stage."""
+RECORDS = frozenset({STAGE, RESULT, FAILURE, RETIRED})
+"""What says what a stage is and how it ended: never among the files that a result has digests of."""
 
 REPORT_PAGE = "report/index.html"
 REPORT_TABLES = "report/tables"

@@ -105,7 +105,8 @@ class StageFolder:
         Raises:
             ValueError: if the file is absent or no plain name, has no digest in the result, or does not match it.
         """
-        plain_name(file)
+        if plain_name(file) in layout.RECORDS:
+            raise ValueError(f"{self.path(layout.RESULT)} has a digest of {file}, which is no file that a stage makes")
         digests = result.get("digests")
         expected = digests.get(file) if isinstance(digests, Mapping) else None
         if expected is None:

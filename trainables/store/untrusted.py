@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import yaml
 
 from trainables.errors import UnsafeFileError
 
 MOST_JSON = 32 << 20
-"""Largest JSON or YAML file that is read, bytes. Plans of 10,000 stages have about 6 MB; parsed, JSON can take forty
+"""Largest JSON file that is read, bytes. Plans of 10,000 stages have about 6 MB; parsed, JSON can take forty
 times its size."""
+MOST_YAML, DEEPEST_YAML = 1 << 20, 50
+"""Largest YAML file that is read, bytes, and its deepest nesting. A resolved grid has some 10 kB."""
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_TABLE = 1 << 30
 """Largest table that is read, bytes in memory."""
 MOST_FILE = 16 << 30
@@ -78,10 +81,10 @@ def load_json(content: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: if it is none, is nested too deeply, or holds what JSON has not (NaN, halves of characters).
+        ValueError: if it is none, is nested too deeply, or holds half a character. NaN is read: losses can be NaN.
     """
     try:
-        value = json.loads(content, parse_constant=_refuse_constant)
+        value = json.loads(content)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if b"\\u" in content:
@@ -99,9 +102,8 @@ def load_yaml(content: bytes) -> Any:
         ValueError: if it is none, is nested too deeply, or refers to parts of itself (a few lines can stand for gigabytes).
     """
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(content, Loader=yaml.SafeLoader)):
-            raise ValueError("it has aliases (*NAME), which a file that this project wrote has not")
-        return yaml.safe_load(content)
+        _refuse_expensive(content)
+        return yaml.load(content, Loader=_LOADER)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
         raise ValueError(f"it is no YAML: {' '.join(str(error).split())[:300]}") from error
     except RecursionError as error:
@@ -110,5 +112,14 @@ def load_yaml(content: bytes) -> Any:
         raise ValueError(f"it holds a value that cannot be read: {error}") from error
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it holds {name}, which is no number in JSON")
+def _refuse_expensive(content: bytes) -> None:
+    """Refuse aliases, of which a few lines can stand for gigabytes, and deep nesting, whose reading takes quadratic time."""
+    if len(content) > MOST_YAML:
+        raise ValueError(f"it is larger than {MOST_YAML / 1e6:,.0f} MB, the most that is read of a YAML file")
+    depth = 0
+    for event in yaml.parse(content, Loader=_LOADER):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("it has aliases (*NAME), which a file that this project wrote has not")
+        if depth > DEEPEST_YAML:
+            raise ValueError(f"it is nested more than {DEEPEST_YAML} deep")

@@ -27,12 +27,14 @@ class BundleCommand:
         out: what to write.
         weights: whose weights are packed, one of ``WEIGHTS``.
         verify: a bundle to check instead.
+        keep_places: whether absolute paths, hosts and process numbers stay in it.
     """
 
     study: str | None
     out: Path | None
     weights: str
     verify: Path | None
+    keep_places: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +51,7 @@ def _bundle(options: BundleCommand) -> int:
     from analysis.archive.content import contents
     from trainables.store.study import Study
 
-    packed = pack(contents(Study.open(options.study), options.weights), options.out)
+    packed = pack(contents(Study.open(options.study), options.weights, options.keep_places), options.out)
     cli.show(f"{packed.files} files, {packed.bytes / 1e6:,.1f} MB: {options.out}")
     cli.show(f"SHA-256 of its MANIFEST.json, to be cited: {packed.digest}")
     return 0
@@ -77,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=WEIGHTS,
         default="chosen",
         help="whose weights go along: of all chosen cells, of the best row by val, or none (chosen)",
+    )
+    parser.add_argument(
+        "--keep-places", action="store_true", help="leave absolute paths, hosts and process numbers in it"
     )
     parser.add_argument("--verify", type=Path, metavar="BUNDLE", help="check a bundle against its manifest instead")
     return parser

@@ -11,20 +11,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from trainables.errors import UserError
+from trainables.streams import harmless
 
 Options = TypeVar("Options")
 BAD_INPUT = 2
 
 
 def show(text: str) -> None:
-    """Write a line or more to standard output."""
-    sys.stdout.write(f"{text}\n")
+    """Write a line or more to standard output, without control characters: names of images and classes may hold any."""
+    sys.stdout.write(f"{harmless(text)}\n")
 
 
 def complain(faults: Iterable[str]) -> None:
     """Write each fault to standard error."""
     for fault in faults:
-        sys.stderr.write(f"error: {fault}\n")
+        sys.stderr.write(f"error: {harmless(fault)}\n")
 
 
 def run(

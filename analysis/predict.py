@@ -150,9 +150,16 @@ def _write(out: Path, table: pa.Table) -> None:
 
         pq.write_table(table, out)
         return
+    import pyarrow as pa
     from pyarrow import csv
 
-    csv.write_csv(table, out)
+    from analysis.formats.table import no_formula
+
+    columns = [
+        pa.array(map(no_formula, column.to_pylist()), column.type) if pa.types.is_string(column.type) else column
+        for column in table.columns
+    ]
+    csv.write_csv(pa.table(columns, [str(no_formula(name)) for name in table.column_names]), out)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,6 +17,18 @@ UTF8_MODE = "PYTHONUTF8"
 """Variable of Python: file names, files and streams are UTF-8 whatever the locale says."""
 
 
+_LINES = "\n\t"
+
+
+def harmless(text: str) -> str:
+    """Return a text for a terminal: control characters, which could move its cursor or rewrite its lines, as escapes.
+
+    Args:
+        text: of one line or more; ends of lines and tabs stay.
+    """
+    return "".join(one if one.isprintable() or one in _LINES else ascii(one)[1:-1] for one in text)
+
+
 class _Outliving(io.FileIO):
     """A file descriptor that becomes the null device once its reader is gone: a closed pipe, or a terminal that hung up."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from analysis.archive.privacy import PublicStorage
 from analysis.page.build import build
 from analysis.results.collect import Collected, best_row, collect
 from analysis.results.plan_file import PlannedStage, one_line
@@ -47,16 +48,19 @@ The images are not in it; their fingerprint is {fingerprint}.
 WHOSE = {"chosen": "the chosen cells, where they were kept", "best": "the best row by val", "none": "none"}
 
 
-def contents(study: Study, weights: str) -> Iterator[File]:
+def contents(study: Study, weights: str, keep_places: bool = False) -> Iterator[File]:
     """Yield all files of a bundle.
 
     Args:
         study: finished or not.
         weights: whose weights are packed: ``chosen``, ``best`` (row by val) or ``none``.
+        keep_places: whether absolute paths, hosts and process numbers stay in it.
 
     Raises:
         UserError: if no cell counts, or the study cannot be read.
     """
+    if not keep_places:
+        study = Study(PublicStorage(study.storage.location))
     collected = collect(study)
     if not collected.cells:
         raise UserError(f"{study.storage.path()} has no cell that counts yet: there is nothing to pack")
@@ -74,6 +78,8 @@ def contents(study: Study, weights: str) -> Iterator[File]:
 
 def _report(study: Study) -> Iterator[File]:
     """Yield the report, written to a temporary folder: the study may be read-only."""
+    is_public = isinstance(study.storage, PublicStorage)
+    instead = (study.storage.location, study.storage.name) if is_public else ("", "")
     with TemporaryDirectory(prefix="bundle-report-") as folder:
         made = Storage(Path(folder))
         build(study, into=made)
@@ -82,7 +88,7 @@ def _report(study: Study) -> Iterator[File]:
         sources = {f"{layout.REPORT_FIGURES}/{name}": study.storage for name in explained}
         sources |= dict.fromkeys(made.files(), made)
         for name, storage in sorted(sources.items()):
-            yield name, _reader(storage, name)
+            yield name, _reader(storage, name, instead)
 
 
 def with_weights(collected: Collected, weights: str) -> tuple[Cell, ...]:
@@ -130,8 +136,9 @@ def _splits(study: Study) -> Iterator[File]:
         yield f"{layout.SPLITS}/{name}", _reader(study.storage, f"{layout.SPLITS}/{name}")
 
 
-def _reader(storage: Storage, name: str) -> Callable[[], bytes]:
-    return lambda: storage.read(name)
+def _reader(storage: Storage, name: str, instead: tuple[str, str] = ("", "")) -> Callable[[], bytes]:
+    old, new = (text.encode() for text in instead)
+    return lambda: storage.read(name).replace(old, new) if old else storage.read(name)
 
 
 def _of_folder(folder: StageFolder, name: str) -> Callable[[], bytes]:

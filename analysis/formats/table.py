@@ -15,6 +15,9 @@ from typing import Literal
 
 from analysis.formats.number_format import FormattedCell, Value, value_text
 
+FORMULA = ("=", "+", "-", "@", "\t")
+"""Beginnings of texts that a spreadsheet computes."""
+
 Kind = Literal["text", "count", "score", "number", "p", "rate"]
 
 
@@ -114,13 +117,27 @@ class Table:
         return tuple((values, replace(self, columns=columns, rows=tuple(rows))) for values, rows in found.items())
 
     def to_csv(self) -> str:
-        """Return CSV in full precision: every number reads back as the same float64."""
+        """Return CSV in full precision: every number reads back as the same float64. Texts are never formulas."""
         stream = io.StringIO()
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.keys)
+        writer.writerow(map(no_formula, self.keys))
         # The csv module writes floats by repr and None as an empty field.
-        writer.writerows([row.values[key] for key in self.keys] for row in self.rows)
+        writer.writerows([no_formula(row.values[key]) for key in self.keys] for row in self.rows)
         return stream.getvalue()
+
+
+def no_formula(value: Value) -> Value:
+    """Return a value of a CSV file: a text that a spreadsheet would compute is preceded by an apostrophe, numbers are not.
+
+    Args:
+        value: of a cell.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.replace(
+        "\r", "\\r"
+    )  # the csv module would not quote it, and a reader would take it for an end of line
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _best(column: Column, rows: tuple[Row, ...]) -> float | None:

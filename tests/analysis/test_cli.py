@@ -62,3 +62,11 @@ def test_the_exit_status(
     parser.add_argument("number", type=int)
     assert cli.run(parser, Options, command, ["3"]) == status
     assert capsys.readouterr().err == message
+
+
+def test_no_control_character_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.show("class \x1b[31mred\r\x9b2J \u202eltr ±\n\tsecond line")
+    cli.complain(["\x1b]0;title\x07"])
+    said = capsys.readouterr()
+    assert said.out == "class \\x1b[31mred\\r\\x9b2J \\u202eltr ±\n\tsecond line\n"
+    assert said.err == "error: \\x1b]0;title\\x07\n"

@@ -53,6 +53,18 @@ def test_csv_keeps_every_digit_and_gaps_are_empty() -> None:
     assert (rows[1]["f1_std"], rows[2]["f1_mean"]) == ("", "")
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_text_is_no_formula_in_csv_and_a_number_stays(text: str) -> None:
+    table = Table("T", (Column("a", "A"), Column("n", "n", "number")), (Row({"a": text, "n": -1.5}),))
+    (row,) = csv.DictReader(io.StringIO(table.to_csv(), newline=""))
+    assert (row["a"], row["n"]) == (f"'{text}", "-1.5")
+
+
+def test_a_carriage_return_is_no_end_of_a_row() -> None:
+    table = Table("T", (Column("a", "A"),), (Row({"a": "x\ry"}),))
+    assert list(csv.DictReader(io.StringIO(table.to_csv(), newline=""))) == [{"a": "x\\ry"}]
+
+
 def test_markdown_is_escaped_and_marks_the_best() -> None:
     lines = markdown(a_table()).splitlines()
     assert lines[2:4] == ["| La_bel | n | F1 |", "| --- | ---: | ---: |"]

@@ -33,6 +33,8 @@ def read_parquet(content: bytes) -> pa.Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
         schema, rows = file.schema_arrow, max(1, file.metadata.num_rows)
+        if len(set(schema.names)) < len(schema.names):
+            raise ValueError("two of its columns have the same name")
         texts = [field.name for field in schema if field.type in _TEXTS and "." not in field.name]
         others = [field.type for field in schema if field.name not in texts]
         if all(map(pa.types.is_primitive, others)):

@@ -69,6 +69,10 @@ def cost_table(data: ReportData) -> Table:
     )
 
 
+MOST = 1e15
+"""Largest number of seconds, workers or bytes that a result may claim."""
+
+
 def is_cpu(device: str) -> bool:
     """Return whether a device of an environment is a CPU, whose cost is counted in core-hours."""
     return device.lower().startswith("cpu")
@@ -84,18 +88,42 @@ def _stage_costs(collected: Collected, faults: list[str]) -> Iterator[StageCost]
         except (ValueError, OSError) as error:
             speed = None
             faults.append(f"{stage.name}: images/s left out: {one_line(error)}")
-        yield _stage_cost(stage, result, speed)
+        try:
+            yield _stage_cost(stage, result, speed)
+        except ValueError as error:
+            faults.append(f"{stage.name}: left out: {one_line(error)}")
 
 
 def _stage_cost(stage: PlannedStage, result: Mapping[str, Any], speed: float | None) -> StageCost:
-    environment = result.get("environment") or {}
-    seconds, device = result.get("seconds"), str(environment.get("device") or UNKNOWN)
-    units = int(environment.get("world_size") or 1)
+    environment, metrics = (_section(result, name) for name in ("environment", "metrics"))
+    seconds, device = _number(result, "seconds"), str(environment.get("device") or UNKNOWN)
+    units = _number(environment, "world_size") or 1
     if is_cpu(device):
-        units *= int(environment.get("threads") or 1)
-    peak = environment.get("peak_memory_bytes") or (result.get("metrics") or {}).get("peak_memory_bytes")
-    hours = seconds * units / 3600 if isinstance(seconds, int | float) else None
-    return StageCost(stage, device, hours, speed, int(peak) if isinstance(peak, int | float) else None)
+        units *= _number(environment, "threads") or 1
+    peak = _number(environment, "peak_memory_bytes") or _number(metrics, "peak_memory_bytes")
+    hours = seconds * units / 3600 if seconds is not None else None
+    return StageCost(stage, device, hours, speed, int(peak) if peak is not None else None)
+
+
+def _section(result: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = result.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{name} of {layout.RESULT} is no object")
+    return found
+
+
+def _number(values: Mapping[str, Any], name: str) -> float | None:
+    """Return a number of a result; None if it has none of that name.
+
+    Raises:
+        ValueError: if it is no number that can be: a result may be somebody else's.
+    """
+    found = values.get(name)
+    if found is None:
+        return None
+    if not isinstance(found, int | float) or not 0 <= found <= MOST:
+        raise ValueError(f"{name} of {layout.RESULT} is {str(found)[:40]!r}")
+    return found
 
 
 def _throughput(folder: StageFolder, result: dict[str, Any]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import uuid
@@ -13,6 +14,7 @@ from typing import IO
 
 from trainables.errors import UnsafeFileError
 
+_CHUNK = 1 << 24
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a folder"),
@@ -110,6 +112,15 @@ def renamed(target: Path) -> Iterator[IO[bytes]]:
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def copied(source: IO[bytes], target: IO[bytes]) -> str:
+    """Copy a stream in portions; return the SHA-256 (hex) of its bytes."""
+    total = hashlib.sha256()
+    while chunk := source.read(_CHUNK):
+        total.update(chunk)
+        target.write(chunk)
+    return total.hexdigest()
 
 
 def _refuse_special(path: str, mode: int) -> None:

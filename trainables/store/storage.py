@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from trainables.errors import StorageError, UserError
 from trainables.store.arrow import parquet_bytes, read_parquet
-from trainables.store.local_files import entries_of, files_below, open_regular, refuse_links, renamed
+from trainables.store.local_files import copied, entries_of, files_below, open_regular, refuse_links, renamed
 from trainables.store.object_store import NO_BUCKET, explanation, open_s3
 from trainables.store.untrusted import (
     MOST_FILE,
@@ -36,7 +36,6 @@ CACHE = "SWEEP_CACHE"
 """Environment variable: a folder on this node's disk for prepared data and checkpoints."""
 PREPARED = ".cache"
 """Folder beside the studies for prepared data that all of them use. Disposable: it is prepared again."""
-_CHUNK = 1 << 24
 
 
 class Storage:
@@ -207,7 +206,7 @@ class Storage:
             the SHA-256 (hex) of the content.
         """
         with file.open("rb") as source, self._writing(name) as target:
-            return _copy(source, target)
+            return copied(source, target)
 
     def download(self, name: str, file: Path) -> str:
         """Copy a file of any size from the storage to this machine.
@@ -223,7 +222,7 @@ class Storage:
             FileNotFoundError: if there is no such file.
         """
         with self.open(name) as source, file.open("wb") as target:
-            return _copy(source, target)
+            return copied(source, target)
 
     def remove(self, name: str) -> None:
         """Delete a file if it exists."""
@@ -337,11 +336,3 @@ def node_cache() -> Path:
 def cache_folder(studies: Storage) -> Path:
     """Return the folder of prepared data: beside local studies, on this node's disk if they are on an object store."""
     return Path(studies.location) / PREPARED if studies.is_local else node_cache()
-
-
-def _copy(source: IO[bytes], target: IO[bytes]) -> str:
-    total = hashlib.sha256()
-    while chunk := source.read(_CHUNK):
-        total.update(chunk)
-        target.write(chunk)
-    return total.hexdigest()

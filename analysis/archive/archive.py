@@ -74,7 +74,7 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleC
         out: a zip file if it ends in ``.zip``, else a folder.
 
     Raises:
-        UserError: if ``out`` exists and is not an empty folder.
+        UserError: if ``out`` exists and is not an empty folder, or a file of the study is not what it should be.
         OSError: if it cannot be written, or a name leads out of it.
     """
     if out.exists() and (out.is_file() or any(out.iterdir())):
@@ -84,7 +84,12 @@ def pack(files: Iterable[tuple[str, Callable[[], bytes]]], out: Path) -> BundleC
     with (_zip if out.suffix == ".zip" else _folder)(out) as write:
         for name, read in files:
             refuse_way_out(name)
-            content = read()
+            try:
+                content = read()
+            except ValueError as error:
+                raise UserError(
+                    f"{name} of the study cannot be packed: {' '.join(str(error).split())[:300]}"
+                ) from error
             write(name, content)
             listed[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
         manifest = (json.dumps({"files": dict(sorted(listed.items()))}, indent=1, ensure_ascii=False) + "\n").encode()

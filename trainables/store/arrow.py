@@ -35,6 +35,11 @@ def read_parquet(content: bytes) -> pa.Table:
         schema, rows = file.schema_arrow, max(1, file.metadata.num_rows)
         if len(set(schema.names)) < len(schema.names):
             raise ValueError("two of its columns have the same name")
+        for field in schema:
+            if pa.types.is_temporal(field.type):
+                raise ValueError(
+                    f"its column {field.name} is {field.type}; no table that this project writes has times"
+                )
         texts = [field.name for field in schema if field.type in _TEXTS and "." not in field.name]
         others = [field.type for field in schema if field.name not in texts]
         if all(map(pa.types.is_primitive, others)):

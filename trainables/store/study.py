@@ -84,8 +84,12 @@ class StageFolder:
         self.files.write_json(layout.FAILURE, failure)
 
     def stage(self) -> Document:
-        """Return the content of ``stage.json``."""
-        return dict(self.files.read_json(layout.STAGE))
+        """Return the content of ``stage.json``.
+
+        Raises:
+            OSError, ValueError: if it cannot be read, or is no mapping.
+        """
+        return _mapping(self.files, layout.STAGE)
 
     def result(self) -> Document | None:
         """Return the committed result, or None if there is none that is whole."""
@@ -154,14 +158,14 @@ class Study:
     def header(self) -> Document | None:
         """``study.json``: name, uid, target data fingerprint, split digest; None before the first run."""
         try:
-            return dict(self.storage.read_json(layout.STUDY))
+            return _mapping(self.storage, layout.STUDY)
         except FileNotFoundError:
             return None
 
     @property
     def plan(self) -> Document:
         """``plan.json``: the stages as last planned, with the labels of their cells."""
-        return dict(self.storage.read_json(layout.PLAN))
+        return _mapping(self.storage, layout.PLAN)
 
     def folder(self, stage: Stage) -> StageFolder:
         """Return the folder of a stage: the one that ends with its key, even under an earlier name, or the one to make."""
@@ -236,3 +240,11 @@ def split_digest(table: pa.Table) -> str:
         values = table.column(name).to_pylist()
         total.update("\0".join("\1" if value is None else str(value) for value in values).encode() + b"\2")
     return total.hexdigest()
+
+
+def _mapping(storage: Storage, name: str) -> Document:
+    """Return the object in a JSON file; ValueError if it holds something else."""
+    content = storage.read_json(name)
+    if not isinstance(content, dict):
+        raise ValueError(f"{storage.path(name)} holds no mapping of fields to values")
+    return content

@@ -11,7 +11,7 @@ from trainables.streams import steady_streams
 
 EPILOG = """exit status: 0 all done · 1 a stage failed (the others were run) · 2 bad input, nothing started ·
 3 the study is held by another driver · 4 Ray did not start, or was lost: the same command resumes ·
-130 / 143 interrupted: the same command resumes"""
+129 / 130 / 143 interrupted: the same command resumes"""
 
 
 def parser() -> argparse.ArgumentParser:

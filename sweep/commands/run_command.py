@@ -13,7 +13,7 @@ from sweep.commands.run_messages import same_command
 from sweep.commands.run_options import RunOptions
 from sweep.commands.study_header import write_study
 from sweep.cost.prices import load_prices
-from sweep.engine.ray_session import ClusterError
+from sweep.engine.ray_session import ClusterError, refuse_temporary_folder
 from sweep.engine.signals import SIGNALS, SignalHandler
 from sweep.engine.study_lock import HeldError, study_lock
 from sweep.monitor.console import Terminal
@@ -58,6 +58,8 @@ def _interrupted(terminal: Terminal, status: int) -> int:
 
 def _execute(options: RunOptions, terminal: Terminal, signals: SignalHandler) -> int:
     begun = time.monotonic()
+    if options.starts_ray:
+        refuse_temporary_folder()
     prices = load_prices(options.prices)
     reused = Study.open(options.reuse) if options.reuse else None  # now, so that a plan says it too if there is none
     prepared = prepare(options, terminal)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sweep.engine.run_limits import RunLimits
 from sweep.mirror.mode import MirrorOptions
+from sweep.mirror.settings import refuse_bad_names
 from trainables.errors import UserError
 
 MIN_HANG_TIMEOUT = 15.0
@@ -112,6 +113,11 @@ class RunOptions:
     limits: RunLimits = field(default_factory=RunLimits)
     mirror: MirrorOptions = field(default_factory=MirrorOptions)
 
+    @property
+    def starts_ray(self) -> bool:
+        """Whether Ray is started on this machine: not for a plan, for one stage, or with a cluster that runs."""
+        return not (self.plan.show or self.plan.why or self.cell or self.cluster.address)
+
 
 def run_options(given: Namespace) -> RunOptions:
     """Return the options of a command line.
@@ -120,8 +126,10 @@ def run_options(given: Namespace) -> RunOptions:
         given: as the parser of ``sweep.run`` returns it.
 
     Raises:
-        UserError: with every duration and number that is not valid.
+        UserError: with every duration and number that is not valid, or every name that W&B does not take.
     """
+    if given.wandb != "off":
+        refuse_bad_names(given.wandb_project, given.wandb_entity)
     return RunOptions(
         grid=given.grid,
         settings=tuple(given.set),

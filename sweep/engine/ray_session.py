@@ -23,6 +23,8 @@ OBJECT_STORE_BYTES = 100_000_000
 """Stages exchange files, not objects: a small object store leaves the memory to training."""
 LONGEST_SOCKET = 107
 """Bytes of the path of a socket at most, by Linux."""
+QUOTING = "'\\"
+"""Characters that Ray's raylet takes for quotation in the command lines of its workers."""
 
 
 class ClusterError(Exception):
@@ -69,8 +71,7 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
         a function that returns the resources of the cluster.
 
     Raises:
-        UserError: if there is no cluster at the address, it denies access, or it needs no token; or Ray cannot use the folder
-            for temporary files.
+        UserError: if there is no cluster at the address, it denies access, or it needs no token.
         ClusterError: if Ray does not start in time, as on a machine that is too busy.
     """
     os.environ.update({name: value for name, value in compat.ENVIRONMENT.items() if name not in os.environ})
@@ -80,8 +81,6 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
     compat.reload_authentication()
     import ray
 
-    if address is None:
-        refuse_temporary_folder()
     try:
         if address is None:
             with compat.shielded_processes():
@@ -106,25 +105,33 @@ def ray_session(address: str | None, allow_open: bool = False) -> Iterator[Calla
 
 
 def refuse_temporary_folder() -> None:
-    """Refuse a folder for temporary files below which Ray cannot make its sockets.
+    """Refuse a folder for temporary files that Ray's processes cannot use: they would not say so, and not start.
 
     Raises:
-        UserError: if its name is too long, or not ASCII, which Ray's processes cannot take; with the variable that names it.
+        UserError: with the variable that names the folder.
     """
-    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(name)), None)
-    if variable is None:
-        return
-    folder = os.environ[variable]
+    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), None)  # as Ray looks for it
+    if variable is not None and (fault := _fault_of_folder(folder := os.environ[variable])):
+        raise UserError(
+            f"{variable} names the folder {folder!a} for Ray's temporary files: {fault}. Set RAY_TMPDIR to another"
+        )
+
+
+def _fault_of_folder(folder: str) -> str | None:
+    """Return why Ray cannot use a folder for temporary files; None if it can. It is created if it is not there."""
     longest = LONGEST_SOCKET - len(f"/ray/session_{'0' * 26}_{os.getpid()}/sockets/plasma_store")
+    if not Path(folder).is_absolute():
+        return "it is not an absolute path"
     if len(os.fsencode(folder)) > longest:
-        fault = f"it is too long for Ray's sockets, at most {longest} characters are possible"
-    elif not folder.isascii():
-        fault = "Ray cannot use a name that is not ASCII"
-    else:
-        return
-    raise UserError(
-        f"{variable} names the folder {folder} for temporary files: {fault}. Set RAY_TMPDIR to another, such as /tmp"
-    )
+        return f"it is too long for the sockets there, at most {longest} characters are possible"
+    if not (folder.isascii() and folder.isprintable()) or set(folder) & set(QUOTING):
+        return f"not possible are characters that are not ASCII, and {' '.join(QUOTING)}"
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"it cannot be written to ({error.strerror})"
 
 
 def _choose_token(address: str | None, allow_open: bool) -> None:

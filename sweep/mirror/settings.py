@@ -47,7 +47,7 @@ class MirrorSettings:
         return cls(**document)
 
 
-def refuse_bad_names(project: str, entity: str | None) -> None:
+def refuse_bad_names(project: str | None, entity: str | None) -> None:
     """Refuse names that W&B would refuse, or take for another place, when the first run begins.
 
     Raises:

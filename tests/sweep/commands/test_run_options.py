@@ -62,6 +62,21 @@ def test_all_bad_limits_are_told_at_once() -> None:
     ]
 
 
+def test_names_that_wandb_does_not_take_are_refused_at_once() -> None:
+    with pytest.raises(UserError) as caught:
+        options("--wandb-project a/b --wandb-entity c:d")
+    assert [fault.split(" ")[3] for fault in caught.value.faults] == ["(--wandb-project,", "(--wandb-entity,"]
+    assert options("--wandb off --wandb-project a/b").mirror.wanted == "off"
+
+
+@pytest.mark.parametrize(
+    ("line", "starts"),
+    [("", True), ("--plan", False), ("--why a b", False), ("--cell a", False), ("--address a", False)],
+)
+def test_ray_is_started_by_a_run_without_a_cluster(line: str, starts: bool) -> None:
+    assert options(line).starts_ray == starts
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("90", 90), ("90s", 90), ("1.5m", 90), ("12h", 43200), ("2d", 172800), ("", None), ("h", None), ("-1", None), ("1 h", None)],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -108,13 +110,46 @@ def test_a_cluster_that_does_not_answer_is_not_well(
 
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
-@pytest.mark.parametrize(("folder", "fault"), [("/tmp/" + "x" * 80, "too long"), ("/tmp/é", "not ASCII")])
+@pytest.mark.parametrize(
+    ("folder", "fault"),
+    [
+        ("/tmp/" + "x" * 80, "too long"),
+        ("/tmp/é", "not ASCII"),
+        ("/tmp/a'b", "not possible"),
+        ("/tmp/a\\b", "not possible"),
+        ("/tmp/a\nb", "not possible"),
+        ("relative", "not an absolute path"),
+        ("", "not an absolute path"),
+        ("/etc/passwd", "cannot be written to"),
+        ("/proc/self", "cannot be written to"),
+    ],
+)
 def test_a_folder_that_ray_cannot_use_is_refused_by_its_variable(
     variable: str, folder: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv(variable, folder)
-    with pytest.raises(UserError, match=f"^{variable} names the folder {folder} .*{fault}.*Set RAY_TMPDIR"):
+    named = re.escape(f"{variable} names the folder {folder!a} ")
+    with pytest.raises(UserError, match=f"^{named}.*{fault}.*Set RAY_TMPDIR"):
         refuse_temporary_folder()
     monkeypatch.setenv("RAY_TMPDIR", "/tmp")
     refuse_temporary_folder()
+
+
+def test_such_a_folder_is_refused_before_anything_is_prepared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "relative")
+    assert main(["--grid", "smoke", "--storage", str(tmp_path / "studies")]) == 2
+    assert capsys.readouterr().err.startswith("error: RAY_TMPDIR names the folder 'relative'")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_folders_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray starts below one that is not there yet, with characters that shells and formats know."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("RAY_TMPDIR", f"{short}/a $%&{{")
+        refuse_temporary_folder()
+        script = "from sweep.engine.ray_session import ray_session\nwith ray_session(None): print('begun')"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+        assert done.stdout == "begun\n", done.stderr

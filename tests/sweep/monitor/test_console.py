@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,21 @@ def test_preparing_writes_nothing_where_there_is_no_terminal(capsys: pytest.Capt
         progress("tissue", 5, 5)
         progress("cells", 100, 100)
     assert capsys.readouterr() == ("", "")
+
+
+def test_colours_that_are_forced_into_a_file_do_not_repaint_it(
+    plan: Plan, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    terminal = Terminal()
+    with terminal.preparing() as progress:
+        progress("cells", 10, 100)
+    with terminal.live_view(plan.stages, {}, lambda: ProgressSnapshot("GPUs", 2, 0)) as view:
+        assert view.live is None
+        finish(view, plan.stages[0])
+    out, err = capsys.readouterr()
+    assert plan.stages[0].name in out
+    assert not re.search(r"\x1b\[[^m]*[A-LN-Za-ln-z]|\r", out + err), "cursor movements, other than colours"
 
 
 def test_preparing_shows_a_bar_in_a_terminal() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 from sweep.grid.axes import NAMED, RECIPE_SECTIONS
@@ -14,6 +15,9 @@ from sweep.grid.schema import ALL, Scenario
 from sweep.grid.setting_checks import check_recipes, check_setting_values, check_settings, repeated
 from trainables.errors import UserError, suggestion
 from trainables.hashing import canonical
+
+MOST_CELLS = 1_000_000
+"""Cells that a grid may have."""
 
 
 def validate(grid: Grid) -> Iterator[Fault]:
@@ -58,6 +62,17 @@ def _check_axis_values(grid: Grid) -> Iterator[Fault]:
             yield ("axes", axis, i), f"{value} is given twice in the axis {axis}"
 
 
+def _check_number_of_cells(grid: Grid) -> Iterator[Fault]:
+    """Refuse a grid that nobody could run, before its cells are counted one by one."""
+    values, rates = grid.combination.values, grid.file.axes.learning_rate
+    lengths = [len(values[group[0]]) for group in grid.combination.groups if group[0] in values]
+    if isinstance(rates, tuple) and "learning_rate" not in values:
+        lengths.append(len(rates))
+    cells = math.prod(lengths)
+    if cells > MOST_CELLS:
+        yield ("axes",), f"the axes make {cells:,} cells before any rule; at most {MOST_CELLS:,} are possible"
+
+
 def _check_architectures(grid: Grid) -> Iterator[Fault]:
     for i, name in enumerate(grid.file.axes.architecture):
         try:
@@ -94,6 +109,7 @@ NAME_CHECKS: tuple[Check, ...] = (
     _check_target,
     _check_scenarios,
     _check_axis_values,
+    _check_number_of_cells,
     _check_architectures,
     _check_named_values,
     check_settings,

@@ -7,15 +7,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
+from rich.segment import Segment
 from rich.text import Text
 
 from trainables.specs import Stage
+from trainables.streams import harmless
 
 if TYPE_CHECKING:  # importing these would delay programs that only print lines
     from sweep.monitor.live_view import LiveView
     from sweep.monitor.progress_stats import ProgressSnapshot
+
+
+class _HarmlessConsole(Console):
+    """A console that writes control characters of texts as escapes: names of images and classes may hold any."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, with rich's own control sequences as they are."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
 
 
 class Terminal:
@@ -23,8 +34,10 @@ class Terminal:
 
     def __init__(self) -> None:
         """Open the standard streams."""
-        self.out = Console(highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stdout))
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stderr))
+        self.out: Console = _HarmlessConsole(highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stdout))
+        self.err: Console = _HarmlessConsole(
+            stderr=True, highlight=False, soft_wrap=True, force_interactive=_repaints(sys.stderr)
+        )
 
     def say(self, text: str = "") -> None:
         """Write one line."""

@@ -19,7 +19,7 @@ from trainables.data.readers.reading_defaults import FIRST, LATEST, fill_reading
 from trainables.data.splits.splits import SplitSpec, cross_validation
 from trainables.data.summary import data_summary, split_summary
 from trainables.errors import UserError, suggestion
-from trainables.streams import steady_streams
+from trainables.streams import harmless, steady_streams
 
 EPILOG = """A run finds what is prepared here if it is given the same --data and a --storage whose .cache/data is this
 --cache. exit status: 0 prepared · 2 bad input · 130 interrupted: the same command goes on"""
@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
         for line in _prepare(arguments):
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(harmless(line) + "\n")
     except UserError as error:
         for fault in error.faults:
-            sys.stderr.write(f"error: {fault}\n")
+            sys.stderr.write(f"error: {harmless(fault)}\n")
         return BAD_INPUT
     except KeyboardInterrupt:
         sys.stderr.write("interrupted. What is decoded is kept: the same command goes on\n")

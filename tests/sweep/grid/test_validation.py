@@ -68,6 +68,12 @@ def test_a_fault_is_found(load: Load, grid_text: str, setting: str, said: str) -
     assert f"--set {setting}" in shown[0] or f"--set axes.{setting}" in shown[0]
 
 
+def test_more_cells_than_anybody_could_run_are_refused_at_once(load: Load, grid_text: str) -> None:
+    settings = [f"axes.{axis}={list(range(1, 1200))}" for axis in ("recipe.epochs", "recipe.batch_size", "seed")]
+    [fault] = faults(load, grid_text, *settings)
+    assert "the axes make 13,789,468,792 cells before any rule; at most 1,000,000 are possible" in fault
+
+
 def test_a_model_that_no_library_has_is_placed_where_it_is_used(load: Load, grid_text: str) -> None:
     [fault] = faults(load, grid_text, "architectures.tiny.model=timm/resnet19")
     assert "grid.yaml:12: unknown architecture timm/resnet19" in fault

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from sweep.monitor.console import Terminal
 from sweep.monitor.progress_stats import ProgressSnapshot
@@ -37,6 +39,19 @@ def test_text_is_written_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out == NASTY + "\n"
     assert err == f"{NASTY}\nerror: {NASTY}\n"
+
+
+def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal, hostile = Terminal(), "a class \x1b]0;title\x07\x1b[2J\x9b1m \u202e end"
+    table = Table(hostile)
+    table.add_row(Text(hostile))
+    terminal.say(hostile)
+    terminal.note(hostile)
+    terminal.faults([hostile])
+    terminal.show(table)
+    said = "".join(capsys.readouterr())
+    assert not set(said) & {"\x1b", "\x07", "\x9b", "\u202e"}
+    assert said.count(r"\x1b[2J") == 3, "and in the table as far as there is room"
 
 
 @given(printable)

@@ -40,6 +40,7 @@ class Terminal:
         child, self._end = pty.fork()
         if child == 0:
             os.chdir(folder)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)  # noqa: S606 - the shell of the test
         self.shell = psutil.Process(child)
         os.set_blocking(self._end, False)

@@ -29,9 +29,11 @@ class Stoppable:
 
 @pytest.fixture(autouse=True)
 def handlers_as_before() -> Iterator[None]:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
     yield
     assert {number: signal.getsignal(number) for number in before} == before
+    signal.signal(signal.SIGHUP, inherited)
 
 
 EACH = pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def edition_note(edition: int) -> str:
     if edition == LATEST:
         return f"defaults of edition {edition}"
     later = [change for since, changes in CHANGES.items() if since > edition for change in changes]
-    changed = "; ".join(f"{change.section}.{change.field}: {change.value} ({change.why})" for change in later)
-    return f"defaults of edition {edition}. A new study has edition {LATEST}, which changes {changed}"
+    changed = ", ".join(f"{change.section}.{change.field}" for change in later)
+    return f"defaults of edition {edition}. A new study has edition {LATEST}, which changes {changed} (docs/grids.md says why)"
 
 
 def fill_defaults(grid: dict[str, Any], edition: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.commands.preparation import PreparedStudy
 from sweep.commands.run_options import PlanOptions, RunOptions
-from sweep.cost.forecast import Forecast, forecast
+from sweep.cost.forecast import Forecast, Machines, forecast
 from sweep.cost.prices import PriceTable
 from sweep.cost.throughput_file import SPEEDS, read_speeds
 from sweep.monitor.console import Terminal
@@ -69,13 +69,7 @@ def _states(plan: Plan, study: Study) -> dict[str, str]:
 
 def _forecast(prepared: PreparedStudy, assumed: PlanOptions, prices: PriceTable, done: frozenset[str]) -> Forecast:
     plan, inputs = prepared.plan, prepared.inputs
-    return forecast(
-        plan.stages,
-        plan.grid.file,
-        inputs.costs(plan.stages, plan.grid.file),
-        done,
-        prices.estimator(assumed.device, read_speeds(prepared.cache / SPEEDS)),
-        prices.find(assumed.device)[1],
-        assumed.slots,
-        inputs.packed_bytes(plan.grid.data_specs),
-    )
+    estimator = prices.estimator(assumed.device, read_speeds(prepared.cache / SPEEDS))
+    machines = Machines(estimator, prices.find(assumed.device)[1], assumed.slots)
+    gflop, images = inputs.costs(plan.stages, plan.grid.file), inputs.packed_bytes(plan.grid.data_specs)
+    return forecast(plan.stages, plan.grid.file, gflop, done, machines, images)

@@ -26,6 +26,21 @@ preparing data takes is not in it."""
 
 
 @dataclass(frozen=True)
+class Machines:
+    """On what a plan is to run.
+
+    Attributes:
+        estimator: turns work into seconds.
+        device: the kind of device, with its price.
+        slots: GPUs (or groups of CPU threads) of the cluster, declared or running.
+    """
+
+    estimator: Estimator
+    device: DevicePrice
+    slots: int
+
+
+@dataclass(frozen=True)
 class Disk:
     """Bytes of the weights that are kept, the checkpoints of running stages, and the packed images (None: unknown)."""
 
@@ -129,9 +144,7 @@ def forecast(
     file: GridFile,
     gflop: Mapping[str, float],
     done: frozenset[str],
-    estimator: Estimator,
-    device: DevicePrice,
-    slots: int,
+    machines: Machines,
     images: int | None,
 ) -> Forecast:
     """Estimate what remains of a plan.
@@ -141,11 +154,10 @@ def forecast(
         file: the grid, for the weights that are kept.
         gflop: key (or name) -> work of each stage.
         done: keys of the stages that are done.
-        estimator: turns work into seconds.
-        device: the kind of device, with its price.
-        slots: GPUs (or groups of CPU threads) of the cluster, declared or running.
+        machines: on which it is to run.
         images: bytes of the packed images; None: unknown.
     """
+    estimator, device, slots = machines.estimator, machines.device, machines.slots
     seconds = {stage.identifier: estimator.seconds(stage, gflop[stage.identifier]) for stage in stages}
     tasks = tasks_of(stages, seconds, slots, ddp=not device.is_cpu)
     graph = Graph(_without(tasks, done))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sweep.cost.forecast import START_SECONDS, Forecast, forecast
+from sweep.cost.forecast import START_SECONDS, Forecast, Machines, forecast
 from sweep.cost.prices import OWN, load_prices
 from sweep.cost.throughput import STAGE_SECONDS, MeasuredThroughput
 from sweep.cost.throughput_file import learn, read_speeds, write_speeds
@@ -39,7 +39,12 @@ def of(plan: Plan, slots: int = 16, done: frozenset[str] = frozenset()) -> Forec
     gflop = {stage.identifier: stage_work(stage, images) for stage in plan.stages}
     estimator, device = prices.estimator("NVIDIA A10G"), prices.find("NVIDIA A10G")[1]
     return forecast(
-        plan.stages, plan.grid.file, gflop, done, estimator, device, slots, Inputs().packed_bytes(plan.grid.data_specs)
+        plan.stages,
+        plan.grid.file,
+        gflop,
+        done,
+        Machines(estimator, device, slots),
+        Inputs().packed_bytes(plan.grid.data_specs),
     )
 
 
@@ -91,9 +96,7 @@ def test_start_up_is_in_the_estimate_of_the_shortest_study(paper: Plan) -> None:
         paper.grid.file,
         {cell.identifier: 1e-9},
         frozenset(),
-        prices.estimator("cpu"),
-        prices.find("cpu")[1],
-        2,
+        Machines(prices.estimator("cpu"), prices.find("cpu")[1], 2),
         None,
     )
     assert found.to_do == pytest.approx(STAGE_SECONDS)
@@ -104,7 +107,7 @@ def test_a_plan_for_cpus_says_no_gpu_hours(paper: Plan) -> None:
     prices = load_prices()
     gflop = {stage.identifier: 1.0 for stage in paper.stages}
     estimator, device = prices.estimator("cpu"), prices.find("cpu")[1]
-    found = forecast(paper.stages, paper.grid.file, gflop, frozenset(), estimator, device, 2, None)
+    found = forecast(paper.stages, paper.grid.file, gflop, frozenset(), Machines(estimator, device, 2), None)
     said = json.dumps([found.document(), found.row(paper.cells[0].identifier)]) + found.unit
     console = Console(file=io.StringIO(), width=200)
     for table in plan_tables(paper, [], Inputs(), found, prices):

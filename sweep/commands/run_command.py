@@ -16,6 +16,7 @@ from sweep.cost.prices import load_prices
 from sweep.engine.ray_session import ClusterError, refuse_temporary_folder
 from sweep.engine.signals import SIGNALS, SignalHandler
 from sweep.engine.study_lock import HeldError, study_lock
+from sweep.mirror.mode import refuse_bad_place
 from sweep.monitor.console import Terminal
 from sweep.plan.network_checks import MEMORY, trials, try_networks
 from sweep.plan.reuse import take_over
@@ -72,6 +73,7 @@ def _execute(options: RunOptions, terminal: Terminal, signals: SignalHandler) ->
         show_plan(prepared, options, prices, terminal)
         return DONE
     stage = _check_runnable(prepared, options)
+    refuse_bad_place(options.mirror, prepared.study)
     _try_networks(prepared, prepared.plan.stages if stage is None else [stage])
     with study_lock(prepared.study, lambda reason: _stop(terminal, reason)):
         _begin(prepared, options, reused, terminal)

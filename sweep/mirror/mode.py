@@ -57,9 +57,7 @@ def decide(options: MirrorOptions, study: Study, echo: Callable[[str], None]) ->
     """
     if options.wanted == "off":
         return None
-    known = read_study_link(study.storage)
-    project = options.project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
-    entity = options.entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or None
+    project, entity = _place(options, study)
     mode, entity, description = _mode(options.wanted, entity)
     echo(f"W&B: {description}")
     if mode is None:
@@ -73,6 +71,29 @@ def decide(options: MirrorOptions, study: Study, echo: Callable[[str], None]) ->
         if sweep is None:
             echo(f"W&B: no sweep could be created now; later: python -m sweep.wandb attach {study.storage.path()}")
     return MirrorSettings(mode, project, entity, sweep, header["name"], header["uid"], options.images)
+
+
+def refuse_bad_place(options: MirrorOptions, study: Study) -> None:
+    """Refuse names that W&B does not take, before anything is written, where W&B is asked for.
+
+    Without ``--wandb`` it may not be used at all, and variables of other programs refuse no run: see ``decide``.
+
+    Args:
+        options: of the command line.
+        study: its ``wandb.json`` may name the place.
+
+    Raises:
+        UserError: with every fault.
+    """
+    if options.wanted in ("online", "offline"):
+        refuse_bad_names(*_place(options, study))
+
+
+def _place(options: MirrorOptions, study: Study) -> tuple[str, str | None]:
+    """Project and entity: as given, as the study was run before, or by the environment."""
+    known = read_study_link(study.storage)
+    project = options.project or known.get("project") or os.environ.get("WANDB_PROJECT") or PROJECT
+    return project, options.entity or known.get("entity") or os.environ.get("WANDB_ENTITY") or None
 
 
 def stagger_seconds(settings: MirrorSettings, slots: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.mirror.mode import MirrorOptions, decide
+from sweep.mirror.mode import MirrorOptions, decide, refuse_bad_place
 from sweep.mirror.run_link import read_study_link
 from sweep.mirror.settings import refuse_bad_names
 from tests.sweep.mirror.wandb_server import WandbServer
@@ -52,3 +52,15 @@ def test_a_run_is_refused_before_anything_is_written(
         decide(MirrorOptions(wanted), study, said.append)  # type: ignore[arg-type]
     assert read_study_link(study.storage) == {}
     assert not server.sweeps
+
+
+def test_a_variable_is_refused_early_only_where_wandb_is_asked_for(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_ENTITY", "my/team")
+    for wanted in ("online", "offline"):
+        with pytest.raises(UserError, match="WANDB_ENTITY"):
+            refuse_bad_place(MirrorOptions(wanted), study)
+        refuse_bad_place(MirrorOptions(wanted, entity="team"), study)
+    for wanted in ("auto", "off"):
+        refuse_bad_place(MirrorOptions(wanted), study)  # type: ignore[arg-type]

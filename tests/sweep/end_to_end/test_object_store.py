@@ -131,7 +131,7 @@ def settings(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
 def folder(settings: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the commands are given: with a grid, and a home of its own for caches."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "tiny.yaml").write_text(tiny_grid(images=6, pretrain_epochs=2, finetune_epochs=3))
+    (tmp_path / "tiny.yaml").write_text(tiny_grid(images=6, pretrain_epochs=2, finetune_epochs=40))
     return tmp_path
 
 

@@ -42,7 +42,7 @@ CHANGES: dict[int, tuple[Default, ...]] = {
             "range_test",
             "rule",
             "median",
-            "the middle one of three rules that do not follow the ramp's bounds, instead of the steepest fall per unit of rate",
+            "the middle one of three rules, of which the ramp's bounds move the choice less than of the steepest fall per unit of rate",
         ),
         Default("range_test", "edge_steps", 2, "a choice within two steps of an end of the curve is not taken"),
         *(Default("data", field, value, why) for field, (value, why) in MENDED.items()),

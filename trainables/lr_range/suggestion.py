@@ -14,7 +14,7 @@ from trainables.specs import Ramp
 Rule = Literal["steepest", "halfway", "valley", "tenth", "median"]
 RULES: tuple[Rule, ...] = ("steepest", "halfway", "valley", "tenth", "median")
 MIDDLE_OF: tuple[Rule, ...] = ("halfway", "valley", "tenth")
-"""Rules of which ``median`` takes the middle one: each errs where another does not, and none looks at the ramp's bounds."""
+"""Rules of which ``median`` takes the middle one: each errs where another does not."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 BUCKET = "studies-of-a-test"
 
@@ -39,6 +40,12 @@ class S3Double:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def lead(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Set the variables that lead this process to the server."""
+        for name, value in self.environment.items():
+            if name.startswith("AWS_"):
+                monkeypatch.setenv(name, value)
 
     @property
     def uri(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 FIELDS_ADDED_LATER: dict[str, Any] = {
     "ramp": None,
-    "ramp.edge_steps": 0,
+    "ramp.edge_steps": None,
     "found_rate": None,
     "recipe.micro_batch": None,
     "recipe.compile": False,

@@ -165,10 +165,10 @@ class Ramp(Frozen):
     rule: Literal["steepest", "halfway", "valley", "tenth", "median"] = Field(
         "steepest", description="where on the curve the rate is chosen, see docs/training.md"
     )
-    edge_steps: int = Field(
-        0,
+    edge_steps: int | None = Field(
+        None,
         ge=0,
-        description="a choice among so many first or last steps of the curve is not taken: the fallback is used",
+        description="a choice within so many steps of an end of the curve is not taken: the fallback is used",
     )
     least_drop: float = Field(
         0.02, ge=0, lt=1, description="share of the first loss by which it must fall for a rate to be chosen"

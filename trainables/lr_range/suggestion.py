@@ -53,7 +53,7 @@ def choose(rates: Floats, losses: Floats, ramp: Ramp) -> SuggestedRate:
         places["tenth"] = tenth(rates, losses)
         places["median"] = sorted(places[rule] for rule in MIDDLE_OF)[1]
     place = places[ramp.rule]
-    if min(place, len(rates) - 1 - place) < ramp.edge_steps:
+    if ramp.edge_steps is not None and min(place, len(rates) - 1 - place) <= ramp.edge_steps:
         reason = (
             f"{ramp.rule} points at {rates[place]:.4g}, step {place + 1} of {len(rates)} done: at the edge of the curve it says "
             f"little. The grid's fallback is used; give the test another `start` or `end`"

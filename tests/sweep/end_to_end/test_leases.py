@@ -31,9 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Double]:
 @pytest.fixture(params=["conditional puts", "by time"])
 def quick(server: S3Double, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     """Leases that end after seconds, of both kinds. (The server's times are whole seconds.)"""
-    for name, value in server.environment.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
+    server.lead(monkeypatch)
     monkeypatch.setattr(leases, "RENEW_SECONDS", 0.3)
     monkeypatch.setattr(leases, "STALE_SECONDS", 3.0)
     monkeypatch.setattr(leases, "LONGEST_TAKE", 1.0)

@@ -25,8 +25,9 @@ def test_such_a_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_the_client_refuses_them_too(name: str) -> None:
-    import wandb
     from wandb.errors import UsageError
+
+    import wandb
 
     with pytest.raises(UsageError):
         wandb.Settings(project=name)

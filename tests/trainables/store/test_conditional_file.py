@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("moto")
-from tests.s3_double import BUCKET, S3Double, s3_double
+from tests.s3_double import BUCKET, S3Double
 from trainables.errors import StorageError
 from trainables.store import conditional_file as module
 from trainables.store.conditional_file import ConditionalFile, conditional_file
 from trainables.store.storage import Storage
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Double]:
-    with s3_double(tmp_path_factory.mktemp("s3")) as double:
-        yield double
-
-
 @pytest.fixture
 def storage(server: S3Double, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Storage:
-    for name, value in server.environment.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
+    server.lead(monkeypatch)
     return Storage(f"s3://{BUCKET}/{request.node.name} é")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,10 @@ from trainables.store.storage import Storage
 from trainables.store.study import Study
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Double]:
-    with s3_double(tmp_path_factory.mktemp("s3")) as double:
-        yield double
-
-
 @pytest.fixture
 def s3(server: S3Double, monkeypatch: pytest.MonkeyPatch) -> S3Double:
     """A server with its bucket, empty, and an environment that leads to it."""
-    for name, value in server.environment.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
+    server.lead(monkeypatch)
     return server
 
 

@@ -25,9 +25,8 @@ def test_such_a_name_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", BAD)
 def test_the_client_refuses_them_too(name: str) -> None:
-    from wandb.errors import UsageError
-
     import wandb
+    from wandb.errors import UsageError
 
     with pytest.raises(UsageError):
         wandb.Settings(project=name)
